@@ -1,0 +1,63 @@
+"""A fine-tuning job, whole: the same specification runs in process and under `accelerate launch`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Strict(BaseModel):
+    """A frozen value that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lora(Strict):
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), trained through PEFT and merged at the end."""
+
+    rank: Positive = 8
+    alpha: Positive = 16
+    dropout: Share = 0.0
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class Hyperparameters(Strict):
+    """How one job trains. Sizes are in examples, lengths in tokens, rates per optimizer step."""
+
+    epochs: Positive = Field(3, description="passes over the snapshot")
+    batch_size: Positive = Field(64, description="examples in one optimizer step, over all devices")
+    micro_batch_size: Positive | None = Field(
+        None, description="examples in one forward pass on one device; None: the whole share"
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: Share = Field(0.03, description="share of the steps that warm up linearly")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_tokens: Positive = Field(1024, description="longest example; longer ones are refused")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    gradient_checkpointing: bool = False
+    lora: Lora | None = Field(None, description="None: all weights are trained")
+    save_every: Positive = Field(100, description="optimizer steps between two saves to resume from")
+
+
+class TrainingJob(Strict):
+    """Everything a training needs and nothing else: it reads one snapshot and one base checkpoint.
+
+    `output` receives the result: a Hugging Face folder (`checkpoint/`), the step ledger
+    (`steps.parquet`) and `result.json`. `snapshot` and `base` are folders.
+    """
+
+    training_id: str
+    objective: str = "sft"
+    snapshot_id: str
+    snapshot: str
+    base_checkpoint: str
+    base: str
+    output: str
+    seed: Annotated[int, Field(ge=0)] = 0
+    hyperparameters: Hyperparameters = Hyperparameters()

@@ -1,0 +1,151 @@
+"""Recipes: what a loop does in each round, as typed, validated values.
+
+A recipe is the parameter of its flow, so Prefect's form and `prefect.yaml` show it, and its hash is
+part of every unit of work. Defaults follow the papers; the tutor brings its own (`tutor/*.yaml`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from schemas.errors import RecipeError
+from schemas.job import Hyperparameters, Positive, Share, Strict
+
+
+class Sampling(Strict):
+    """How texts are drawn from a checkpoint. Temperature 0 is greedy; then `samples` must be 1."""
+
+    samples: Positive = Field(4, description="texts a prompt (k)")
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.7
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    max_tokens: Positive = Field(256, description="longest answer, in tokens")
+
+    @model_validator(mode="after")
+    def greedy_draws_once(self) -> Sampling:
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError("temperature 0 is greedy: it gives one text, so samples must be 1")
+        return self
+
+
+class Prompts(Strict):
+    """Where prompts come from: the tutor's world, or a JSONL file with question and answer."""
+
+    path: str | None = Field(None, description="JSONL file; None: the tutor's world")
+    eval_path: str | None = Field(None, description="JSONL file of held-out prompts; None: a share of `path`")
+    per_round: Positive | None = Field(2000, description="training prompts a round; None: all of the file")
+    eval_count: Positive = Field(600, description="held-out prompts, the same in every round")
+    difficulties: tuple[Positive, ...] = Field((1, 2, 3), description="steps a tutor story may need")
+
+
+class Evaluation(Strict):
+    """How a checkpoint is measured on the held-out prompts: greedy for all, sampled for `sampled_count`."""
+
+    max_tokens: Positive = 256
+    samples: Positive = Field(8, description="texts a prompt for pass@k and majority vote")
+    temperature: Annotated[float, Field(gt=0.0, le=5.0)] = 0.7
+    sampled_count: Annotated[int, Field(ge=0)] = Field(
+        200, description="held-out prompts sampled; 0: greedy only"
+    )
+
+
+class Gate(Strict):
+    """When a challenger is promoted: a one-sided exact McNemar test on the held-out prompts."""
+
+    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
+
+
+class Rft(Strict):
+    """Rejection-sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825)."""
+
+    recipe: Literal["rft"] = "rft"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    prompts: Prompts = Prompts()
+    sampling: Sampling = Sampling()
+    pool_checkpoints: Positive = Field(
+        1,
+        description="checkpoints sampled a round: the champion and the ones it succeeded, newest first",
+    )
+    pool_rounds: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="earlier rounds whose kept answers are trained on again; None: all"
+    )
+    cap: Positive | None = Field(None, description="answers kept a prompt; None: every distinct one")
+    reference_share: Share = Field(1.0, description="share of the reference solutions trained on too (D)")
+    start_from: Literal["base", "champion"] = "base"
+    training: Hyperparameters = Hyperparameters()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    launcher: Literal["accelerate", "in-process"] = Field(
+        "accelerate", description="train by `accelerate launch` in a process of its own, or in this one"
+    )
+    shard_size: Positive = Field(250, description="prompts in one unit of work")
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits over the recipe's values, part of every unit's key."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+RECIPES: Mapping[str, type[Rft]] = {"rft": Rft}
+
+
+def parse_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> Rft:
+    """A recipe from plain values; a RecipeError names the first wrong key and what is allowed."""
+    name = values.get("recipe", "rft")
+    kind = RECIPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise RecipeError(f"{origin}: no recipe named {name!r}; there is: {', '.join(RECIPES)}")
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {_explain(error)}") from None
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """The plain values of a YAML (or JSON) recipe file, not validated yet."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"recipe file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).replace("\n", " ")
+        raise RecipeError(f"recipe file {path} does not parse: {first}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"recipe file {path} must hold keys and values, not a {type(values).__name__}")
+    return values
+
+
+def with_value(values: dict[str, Any], dotted: str, text: str) -> dict[str, Any]:
+    """`values` with one dotted key (such as `training.epochs`) set to a YAML scalar."""
+    head, _, rest = dotted.partition(".")
+    if not rest:
+        try:
+            return values | {head: yaml.safe_load(text)}
+        except yaml.YAMLError:
+            raise RecipeError(f"{dotted}={text}: the value does not parse") from None
+    inner = values.get(head) or {}
+    if not isinstance(inner, dict):
+        raise RecipeError(f"{dotted}: {head} is a single value, it has no key {rest}")
+    return values | {head: with_value(inner, rest, text)}
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "recipe"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[:1].lower()}{message[1:]}, not {_shown(first['input'])}{more}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
