@@ -1,0 +1,121 @@
+"""A loop's state, folded from the log: its base, its champion, and where it stands."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from schemas.errors import BadInput, LakeError
+from warehouse.durable import make_folder
+from warehouse.lake import Lake
+from warehouse.query import query, read
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A set of weights and the folder it lies in."""
+
+    id: str
+    folder: Path
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """What the log says of a loop. `open_recipe` is that of a round that has started and not closed."""
+
+    base: Checkpoint
+    champion: Checkpoint
+    next_round: int
+    night_ends: int
+    night_rounds: int
+    open_recipe: dict[str, Any] | None
+    last_recipe: dict[str, Any] | None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last night was cut short: a round is open, or rounds of it were never begun."""
+        return self.open_recipe is not None or self.next_round < self.night_ends
+
+
+def fold(lake: Lake, loop: str) -> LoopState | None:
+    """The state of a loop; None where the log has no base for it yet."""
+    bases = read(lake, "checkpoints", {"loop": loop, "round": 0}).filter(
+        pl.col("parent_id").is_null() & pl.col("training_id").is_null()
+    )
+    if bases.is_empty():
+        return None
+    base = checkpoint(lake, bases.row(0, named=True))
+    states = query(
+        lake,
+        "SELECT *, (SELECT max(night_ends) FROM rounds AS r WHERE r.loop = $loop"
+        " AND r.round = s.round) AS night_ends FROM round_states AS s WHERE loop = $loop ORDER BY round",
+        {"loop": loop},
+        scope={"loop": loop},
+    ).to_dicts()
+    if not states:
+        return LoopState(base, base, 0, 0, 0, None, None)
+    last = states[-1]
+    is_open = last["state"] == "started"
+    recipe = json.loads(last["recipe_values"])
+    champion = last["champion_in"] if is_open else last["champion_out"]
+    stopped = last["state"] == "stopped"
+    return LoopState(
+        base=base,
+        champion=base if champion == base.id else find_checkpoint(lake, loop, champion),
+        next_round=last["round"] + (0 if is_open else 1),
+        night_ends=0 if stopped else last["night_ends"],
+        night_rounds=sum(row["night_ends"] == last["night_ends"] for row in states)
+        + max(0, last["night_ends"] - last["round"] - 1),
+        open_recipe=recipe if is_open else None,
+        last_recipe=recipe,
+    )
+
+
+def find_checkpoint(lake: Lake, loop: str, checkpoint_id: str) -> Checkpoint:
+    """A checkpoint of a loop by its id."""
+    rows = read(lake, "checkpoints", {"loop": loop, "checkpoint_id": checkpoint_id})
+    if rows.is_empty():
+        raise LakeError(f"loop {loop}: the log names checkpoint {checkpoint_id} but does not hold it")
+    return checkpoint(lake, rows.row(0, named=True))
+
+
+def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
+    """A row of table `checkpoints` as a value; a relative path lies in the lake."""
+    return Checkpoint(row["checkpoint_id"], lake.root / row["path"], row["content_hash"])
+
+
+def past_champions(lake: Lake, loop: str) -> list[str]:
+    """Ids of every checkpoint that has been champion before the present one, newest first."""
+    sql = "SELECT DISTINCT champion_in, min(round) AS since FROM round_states WHERE loop = $loop GROUP BY 1"
+    rows = query(lake, f"SELECT champion_in FROM ({sql}) ORDER BY since DESC", {"loop": loop})
+    return rows["champion_in"].to_list()
+
+
+@contextmanager
+def locked(lake: Lake, loop: str) -> Iterator[None]:
+    """Hold a loop for this process; BadInput where another one on this host has it.
+
+    The lock dies with its process. Exactly-once does not rest on it: it keeps two runs from doing the
+    same work side by side.
+    """
+    make_folder(lake.root / "locks", lake.root)
+    with (lake.root / "locks" / f"{loop}.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise BadInput(f"loop {loop} is being run by {holder}; wait for it, or use --loop") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield

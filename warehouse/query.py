@@ -1,0 +1,227 @@
+"""Reading the lake with DuckDB: pruned file lists of a table's version, never a glob.
+
+`read` serves the program. `Session` serves people: one locked connection over the tables and views
+that a query names, in which only SELECT runs and nothing outside those files can be read or written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import polars as pl
+
+from schemas.errors import LakeError, QueryError
+from schemas.tables import TABLES, Table
+from warehouse.lake import Lake, Where
+
+EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
+VIEWS = Path(__file__).parent / "views"
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC."""
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def read(lake: Lake, table: str, where: Where | None = None, *, version: int | None = None) -> pl.DataFrame:
+    """The rows of a table with these values (column to a value or a list of values), all columns."""
+    condition, values = _condition(where or {})
+    files = lake.files(table, where, version)
+    with connect() as connection:
+        sql = f"{relation(TABLES[table], files)} WHERE {condition}"
+        return _polars(connection.sql(sql, params=values))
+
+
+def query(
+    lake: Lake, sql: str, values: Mapping[str, Any] | None = None, *, scope: Where | None = None
+) -> pl.DataFrame:
+    """The result of the program's own SQL over the lake's tables and views, values bound.
+
+    `scope` (loop, rounds) narrows the files that every table named is read from; it prunes files
+    and filters no rows, so the SQL must still say what it wants.
+    """
+    with connect() as connection:
+        _create_views(connection, lake, sql, scope)
+        return _polars(connection.sql(sql, params=values or {}))
+
+
+class Session:
+    """A user's SQL over a lake: SELECT only, over the tables and views, with nothing else in reach."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+
+    def run(self, sql: str) -> pl.DataFrame:
+        """The rows of one SELECT (or its EXPLAIN); anything else is a QueryError of one line."""
+        with connect() as connection:
+            select = _only_select(connection, sql)
+            try:
+                files = _create_views(connection, self.lake, select)
+                _lock(connection, files)
+                return _polars(connection.sql(sql))
+            except (duckdb.Error, pl.exceptions.PolarsError) as error:
+                raise QueryError(_line(error)) from None
+
+
+def describe_views() -> dict[str, str]:
+    """What each ready view shows: its name, and the comment at the head of its file."""
+    return {name: _comment(text) for name, text in views().items()}
+
+
+@cache
+def views() -> Mapping[str, str]:
+    """The shipped views: name to SQL, from `views/*.sql`."""
+    return {path.stem: path.read_text("utf-8") for path in sorted(VIEWS.glob("*.sql"))}
+
+
+def relation(table: Table, files: list[str]) -> str:
+    """A SELECT of all columns of a table, typed, from these files; of no rows where there are none."""
+    typed = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in table.sql.items())
+    if not files:
+        return f"SELECT * FROM (SELECT {typed} WHERE false)"
+    names = ", ".join(f'"{name}"' for name in table.sql)
+    listed = ", ".join(_quoted(file) for file in files)
+    source = (
+        f"read_parquet([{listed}], union_by_name=true, hive_partitioning=true, "
+        "hive_types={'loop': VARCHAR, 'round': BIGINT})"
+    )
+    return f"SELECT {names} FROM (SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
+
+
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, sql: str, scope: Where | None = None
+) -> list[str]:
+    """Create the tables and views a query names, from the bottom up; returns the files they read."""
+    files: list[str] = []
+    for name in _named(connection, sql):
+        if name in TABLES:
+            found = lake.files(name, scope)
+            files += found
+            body = relation(TABLES[name], found)
+        elif name == EXAMPLES:
+            found = _snapshot_files(lake, scope)
+            files += found
+            body = _examples(found)
+        else:
+            body = views()[name]
+        connection.execute(f'CREATE VIEW "{name}" AS {body}')
+    return files
+
+
+def _named(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
+    """Tables and views a query needs, each after those it is made of."""
+    done: set[str] = set()
+
+    def walk(text: str) -> Iterator[str]:
+        for name in sorted(_tables_in(connection, text)):
+            if name in done or not (name in TABLES or name in views() or name == EXAMPLES):
+                continue
+            done.add(name)
+            if name in views():
+                yield from walk(views()[name])
+            yield name
+
+    yield from walk(sql)
+
+
+def _tables_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """Every table that a SELECT names, in lower case, found by parsing alone; CTEs among them."""
+    row = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchone()
+    tree = json.loads(row[0]) if row else {}
+    if tree.get("error"):
+        raise duckdb.ParserException(str(tree.get("error_message")))
+    found: set[str] = set()
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, list):
+            left += node
+        elif isinstance(node, dict):
+            left += node.values()
+            if node.get("type") == "BASE_TABLE":
+                found.add(str(node["table_name"]).lower())
+    return found
+
+
+def _snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
+    rows = read(lake, "snapshots", scope)
+    return [str(lake.root / path / "examples.parquet") for path in rows["path"].sort()]
+
+
+def _examples(files: list[str]) -> str:
+    """The rows of frozen training sets, with the snapshot each lies in."""
+    typed = ", ".join(
+        f"NULL::VARCHAR AS {name}"
+        for name in ("snapshot_id", "example_id", "candidate_id", "prompt_id", "prompt", "response")
+    )
+    if not files:
+        return f"SELECT {typed} WHERE false"
+    listed = ", ".join(_quoted(file) for file in files)
+    return (
+        f"SELECT {typed} WHERE false UNION ALL BY NAME "
+        "SELECT split_part(filename, '/', -2) AS snapshot_id, * EXCLUDE (filename) "
+        f"FROM read_parquet([{listed}], union_by_name=true, filename=true)"
+    )
+
+
+def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The SELECT that a user's text is, or that its EXPLAIN holds."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError(_line(error)) from None
+    if len(statements) != 1:
+        raise QueryError(f"one SELECT at a time, not {len(statements)} statements")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        return _only_select(connection, _EXPLAIN.sub("", statements[0].query, count=1))
+    if kind != duckdb.StatementType.SELECT:
+        raise QueryError(f"only SELECT runs here, not {kind.name}: the lake's facts never change")
+    return str(statements[0].query)
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    listed = ", ".join(_quoted(file) for file in files)
+    connection.execute(f"SET allowed_paths = [{listed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _condition(where: Where) -> tuple[str, dict[str, Any]]:
+    parts = ["true"]
+    values: dict[str, Any] = {}
+    for number, (column, value) in enumerate(where.items()):
+        name = f"v{number}"
+        one = isinstance(value, str | int)
+        parts.append(f'"{column}" = ${name}' if one else f'"{column}" IN (SELECT unnest(${name}))')
+        values[name] = value if one else list(cast("Sequence[Any]", value))
+    return " AND ".join(parts), values
+
+
+def _polars(found: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    frame = pl.from_arrow(found.to_arrow_table())
+    if not isinstance(frame, pl.DataFrame):
+        raise LakeError("the query gave no table")
+    return frame
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _comment(sql: str) -> str:
+    lines = [line[2:].strip() for line in sql.splitlines() if line.startswith("--")]
+    return " ".join(lines)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split("\n\nLINE")[0].split())[:500]

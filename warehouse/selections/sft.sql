@@ -1,0 +1,14 @@
+-- The examples of a supervised round: candidates that the round's last filter kept, with their prompts.
+-- $loop, $round and $units name the decisions; no prompt of the eval split can pass.
+WITH last_decision AS (
+    SELECT candidate_id, arg_max(kept, position) AS kept
+    FROM decisions
+    WHERE loop = $loop AND round = $round AND unit IN (SELECT unnest($units))
+    GROUP BY candidate_id
+)
+SELECT c.candidate_id, c.prompt_id, p.text AS prompt, c.text AS response
+FROM last_decision AS d
+JOIN candidates AS c ON c.candidate_id = d.candidate_id AND c.loop = $loop
+JOIN prompts AS p ON p.prompt_id = c.prompt_id AND p.loop = $loop
+WHERE d.kept AND p.split = 'train' AND c.split = 'train'
+ORDER BY c.candidate_id

@@ -1,0 +1,143 @@
+"""Snapshots: training sets frozen by content, owned row by row, written once.
+
+A snapshot is a folder with `examples.parquet` and `manifest.json`. Its id carries the SHA-256 of its
+canonical rows, so it does not depend on how Parquet stored them, and one changed character changes it.
+Its rows are its own: it records the units it was drawn from, and outlives them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+
+from schemas.errors import RatchetError, SnapshotMismatch
+from schemas.ids import HEX_DIGITS, make_id, round_of
+from schemas.units import Unit
+from warehouse.durable import sync, write_new
+from warehouse.fault import reached
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.query import query
+
+SELECTIONS = Path(__file__).parent / "selections"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot is: enough to check its rows and to select them again."""
+
+    snapshot_id: str
+    content_hash: str
+    purpose: str
+    rows: int
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+    selection: str
+    parameters: Mapping[str, Any]
+
+
+def freeze(
+    log: Log, unit: Unit, purpose: str, drawn_from: Sequence[str], parameters: Mapping[str, Any]
+) -> str:
+    """Freeze what `selections/<purpose>.sql` selects under `parameters`; returns the snapshot's id.
+
+    The selection must give example_id's parent `candidate_id`, and whatever columns the objective
+    `purpose` trains on. Done once by unit; an empty selection is a RatchetError.
+    """
+
+    def write() -> pl.DataFrame:
+        sql = (SELECTIONS / f"{purpose}.sql").read_text("utf-8")
+        examples = _examples(query(log.lake, sql, parameters))
+        if examples.is_empty():
+            raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
+        keys = tuple(drawn_from)
+        manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
+        reached("freeze: folder renamed")
+        return pl.DataFrame(
+            {
+                "snapshot_id": manifest.snapshot_id,
+                "content_hash": manifest.content_hash,
+                "purpose": purpose,
+                "rows": manifest.rows,
+                "units": [list(keys)],
+                "selection": sql,
+                "path": f"snapshots/{manifest.snapshot_id}",
+            }
+        )
+
+    return str(log.once(unit, "snapshots", write)["snapshot_id"][0])
+
+
+def read_snapshot(folder: Path, snapshot_id: str) -> pl.DataFrame:
+    """The examples in frozen order; SnapshotMismatch where they do not hash to the id."""
+    try:
+        found = json.loads((folder / "manifest.json").read_text("utf-8"))
+        examples = pl.read_parquet(folder / "examples.parquet", glob=False)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        line = " ".join(str(error).split())
+        raise SnapshotMismatch(f"snapshot at {folder} cannot be read: {line}") from None
+    content = content_hash(examples)
+    if found.get("content_hash") != content or not snapshot_id.endswith(content[:HEX_DIGITS]):
+        raise SnapshotMismatch(f"snapshot at {folder} holds {content[:HEX_DIGITS]}, not {snapshot_id}")
+    return examples
+
+
+def content_hash(examples: pl.DataFrame) -> str:
+    """SHA-256 (64 hex digits) over column names, then every value with its length, row by row."""
+    sha = hashlib.sha256(json.dumps(examples.columns).encode())
+    cells = []
+    for name in examples.columns:
+        text = pl.col(name).cast(pl.String)
+        cells.append(pl.format("{}:{};", text.str.len_bytes(), text).fill_null("-;"))
+    for part in examples.select(pl.concat_str(cells).alias("row")).iter_slices(10_000):
+        sha.update("\n".join(part["row"]).encode())
+        sha.update(b"\n")
+    return sha.hexdigest()
+
+
+def _examples(selected: pl.DataFrame) -> pl.DataFrame:
+    ids = [make_id("ex", round_of(candidate) or 0, candidate) for candidate in selected["candidate_id"]]
+    return selected.insert_column(0, pl.Series("example_id", ids, dtype=pl.String)).sort("example_id")
+
+
+def _write(
+    lake: Lake,
+    round_number: int,
+    purpose: str,
+    examples: pl.DataFrame,
+    units: tuple[str, ...],
+    selection: str,
+    parameters: Mapping[str, Any],
+) -> Manifest:
+    content = content_hash(examples)
+    snapshot_id = f"snap-{round_number:05d}-{content[:HEX_DIGITS]}"
+    columns = tuple(examples.columns)
+    manifest = Manifest(
+        snapshot_id, content, purpose, examples.height, columns, units, selection, dict(parameters)
+    )
+    folder = lake.folder("snapshots", snapshot_id)
+    if (folder / "manifest.json").exists():  # an earlier try got this far
+        read_snapshot(folder, snapshot_id)
+        return manifest
+    temporary = folder.with_name(f".{snapshot_id}.{uuid4().hex}")
+    temporary.mkdir()
+    try:
+        examples.write_parquet(temporary / "examples.parquet", compression="zstd")
+        sync(temporary / "examples.parquet")
+        write_new(temporary / "manifest.json", json.dumps(asdict(manifest), indent=1).encode())
+        sync(temporary)
+        reached("freeze: folder written")
+        os.replace(temporary, folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
