@@ -1,0 +1,133 @@
+"""The maths verifier beside math-verify 0.9 on GSM8K's 5,276 graded answers: verdicts a second and how many
+agree with the data set's own grades. One process, one thread, the same texts in the same run.
+
+    python -m bench.verify_maths [--data ../shared/data] [--json]
+
+math-verify is used as its documentation advises (parse the gold, parse the answer, verify), its time-outs
+at their defaults; each gold is parsed once for the four answers to it, as our verifier's cache does too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.verify.verifier import get_verifier
+
+SYSTEMS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
+REQUIRED_RATIO = 20
+SLICES = 40  # the two take turns, so that a busy machine slows both alike
+
+
+class Graded(NamedTuple):
+    """One graded answer: the solution, the gold number, and the data set's own grade."""
+
+    solution: str
+    gold: str
+    is_correct: bool
+
+
+class Result(NamedTuple):
+    """One verifier's time (seconds) and verdicts over all answers."""
+
+    name: str
+    seconds: float
+    verdicts: list[bool]
+
+
+def read_graded(data: Path) -> list[Graded]:
+    """All answers of `gsm8k/example_model_solutions.jsonl`, four systems a line."""
+    graded = []
+    with (data / "gsm8k" / "example_model_solutions.jsonl").open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            gold = row["ground_truth"].rpartition("A: ")[2].replace(",", "")
+            graded += [Graded(row[each]["solution"], gold, row[each]["is_correct"]) for each in SYSTEMS]
+    return graded
+
+
+def ours() -> Callable[[Graded], bool]:
+    """A verdict by the maths verifier."""
+    verify = get_verifier("maths").verify
+    return lambda row: verify(row.solution, row.gold).outcome == "pass"
+
+
+def math_verify() -> Callable[[Graded], bool]:
+    """A verdict by math-verify."""
+    from math_verify import parse, verify  # type: ignore[import-untyped]
+
+    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
+    gold: Callable[[str], Any] = lru_cache(maxsize=None)(parse)
+    return lambda row: bool(verify(gold(row.gold), parse(row.solution)))
+
+
+def race(rows: Sequence[Graded], runners: dict[str, Callable[[Graded], bool]]) -> list[Result]:
+    """Every runner over all rows, slice by slice in turn; each has seen one row before the clock starts."""
+    seconds = dict.fromkeys(runners, 0.0)
+    verdicts: dict[str, list[bool]] = {name: [] for name in runners}
+    for run in runners.values():
+        run(rows[0])
+    size = -(-len(rows) // SLICES)
+    for start in range(0, len(rows), size):
+        for name, run in runners.items():
+            begin = time.perf_counter()
+            verdicts[name] += [run(row) for row in rows[start : start + size]]
+            seconds[name] += time.perf_counter() - begin
+        if sys.stderr.isatty():
+            print(f"\r{min(start + size, len(rows))}/{len(rows)} answers", end="", file=sys.stderr)
+    return [Result(name, seconds[name], verdicts[name]) for name in runners]
+
+
+def summary(rows: Sequence[Graded], results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One object per verifier: verdicts, microseconds each, how many a second, and how many are right."""
+    return [
+        {
+            "verifier": each.name,
+            "verdicts": len(rows),
+            "microseconds": round(each.seconds / len(rows) * 1e6, 1),
+            "per_second": round(len(rows) / each.seconds),
+            "correct": sum(row.is_correct == said for row, said in zip(rows, each.verdicts, strict=True)),
+        }
+        for each in results
+    ]
+
+
+def main() -> int:
+    """Prints the table; the exit code is 1 where the promise of this bench is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("RATCHET_TEST_DATA", "../shared/data"))
+    )
+    parser.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    options = parser.parse_args()
+    try:
+        rows = read_graded(options.data)
+    except OSError as error:
+        print(f"no graded answers to read: {error}; give --data", file=sys.stderr)
+        return 2
+    mine, peer = summary(rows, race(rows, {"ratchet maths 1": ours(), "math-verify 0.9": math_verify()}))
+    ratio = mine["per_second"] / peer["per_second"]
+    kept = ratio >= REQUIRED_RATIO and mine["correct"] >= peer["correct"]
+    if options.json:
+        print(json.dumps({"results": [mine, peer], "ratio": round(ratio, 1), "kept": kept}))
+        return 0 if kept else 1
+    print(f"{'verifier':<17}{'verdicts':>9}{'µs each':>9}{'a second':>10}{'correct':>9}")
+    for each in (mine, peer):
+        print(
+            f"{each['verifier']:<17}{each['verdicts']:>9}{each['microseconds']:>9}"
+            f"{each['per_second']:>10}{each['correct']:>9}"
+        )
+    said = "kept" if kept else "NOT KEPT"
+    print(f"ratio {ratio:.0f} (required {REQUIRED_RATIO}, with no fewer correct): {said}")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The pool a round filters: its own answers, those earlier rounds kept, and the references (D and D')."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from schemas.ids import digest
+from tasks.filter.decision import decide
+from warehouse.lake import Lake, Where
+from warehouse.query import query
+
+COLUMNS = ("candidate_id", "prompt_id", "text", "outcome", "steps", "path")
+
+_KEPT_BEFORE = """
+    WITH kept AS (
+        SELECT loop, round, candidate_id, arg_max(kept, position) AS kept
+        FROM decisions WHERE loop = $loop AND round IN (SELECT unnest($rounds)) GROUP BY ALL
+    )
+    SELECT c.candidate_id, c.prompt_id, c.text, s.outcome, s.steps, s.path
+    FROM kept AS k
+    JOIN candidates AS c USING (loop, round, candidate_id)
+    JOIN scores AS s USING (loop, round, candidate_id)
+    WHERE k.kept AND c.kind = 'answer' AND s.verifier = $verifier
+    ORDER BY c.candidate_id"""
+
+_REFERENCES = """
+    SELECT c.candidate_id, c.prompt_id, c.text, s.outcome, s.steps, s.path
+    FROM candidates AS c
+    JOIN scores AS s USING (loop, round, candidate_id)
+    WHERE c.loop = $loop AND c.kind = 'reference' AND s.verifier = $verifier
+    ORDER BY c.candidate_id"""
+
+
+def kept_before(lake: Lake, loop: str, rounds: Sequence[int], verifier: str) -> pl.DataFrame:
+    """Answers born in these rounds that their own round's last filter kept: columns as `COLUMNS`."""
+    values = {"loop": loop, "rounds": list(rounds), "verifier": verifier}
+    return query(lake, _KEPT_BEFORE, values, scope={"loop": loop, "round": list(rounds)})
+
+
+def references(lake: Lake, loop: str, verifier: str) -> pl.DataFrame:
+    """The loop's worked reference solutions: columns as `COLUMNS`."""
+    scope: Where = {"loop": loop, "round": 0}
+    return query(lake, _REFERENCES, {"loop": loop, "verifier": verifier}, scope=scope)
+
+
+def reference_share(frame: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
+    """The decision on each reference solution: a share of them is trained on, chosen by hash."""
+    lots = [int(digest(("reference", seed, one))[:12], 16) / 16**12 for one in frame["candidate_id"]]
+    marked = frame.with_columns(pl.Series("lot", lots, dtype=pl.Float64))
+    reason = pl.when(pl.col("lot") >= share).then(pl.lit("outside the reference share"))
+    return decide(marked, "reference_share", reason, value=pl.col("lot"))

@@ -1,0 +1,40 @@
+"""Scores: a verifier's verdicts as rows of the log."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from schemas.ids import make_id
+from schemas.tables import SCORES
+from tasks.verify.verifier import Verifier, verify_rows
+
+
+def score_rows(verifier: Verifier, candidates: pl.DataFrame, round_number: int) -> pl.DataFrame:
+    """One verdict for each candidate (columns candidate_id, prompt_id, text, reference).
+
+    Returns rows of table `scores`. A candidate without a reference is `unscorable`, never a fail.
+    """
+    references = candidates["reference"].fill_null("").to_list()
+    verdicts = verify_rows(verifier, candidates["text"].to_list(), references)
+    rows = [
+        {
+            "score_id": make_id("score", round_number, candidate_id, verifier.name, verifier.version),
+            "candidate_id": candidate_id,
+            "prompt_id": prompt_id,
+            "outcome": verdict.outcome,
+            "value": verdict.value,
+            "steps": list(verdict.steps),
+            "answer": verdict.answer,
+            "path": list(verdict.equations),
+            "rationale": verdict.rationale,
+        }
+        for (candidate_id, prompt_id), verdict in zip(
+            candidates.select("candidate_id", "prompt_id").iter_rows(), verdicts, strict=True
+        )
+    ]
+    schema = {name: kind for name, kind in SCORES.own_polars.items() if not rows or name in rows[0]}
+    return pl.DataFrame(rows, schema=schema).with_columns(
+        pl.lit(verifier.name).alias("verifier"),
+        pl.lit(verifier.version).alias("verifier_version"),
+        pl.lit(verifier.kind).alias("verifier_kind"),
+    )
