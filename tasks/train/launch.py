@@ -1,0 +1,163 @@
+"""The same job in a process of its own: `accelerate launch -m tasks.train.launch JOB.json`.
+
+The user's Accelerate configuration (devices, FSDP, DeepSpeed) is taken as it is. The training process
+writes one JSON object a line to its standard output; whatever else it or a library prints goes to
+`train.log`. It holds its parent's end of a pipe as standard input and ends when that closes, so a
+killed parent leaves no training behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from schemas import errors
+from schemas.errors import BadInput, RatchetError, TrainingFailed
+from schemas.job import TrainingJob
+from tasks.train.loop import Progress, train
+from tasks.train.result import TrainingResult, read_result
+from warehouse.durable import replace
+
+NAME = "tasks.train.launch"  # run as a program, __name__ is "__main__"
+LOG = "train.log"
+JOB = "job.json"
+SUPERVISED = "--supervised"
+
+
+def run_job(job: TrainingJob, *, in_process: bool, progress: Progress | None = None) -> TrainingResult:
+    """Train here, or by `accelerate launch` in a process of its own; the weights are the same.
+
+    Errors are those of `tasks.train.loop.train`, also from the other process; a training process that
+    died without a word is a TrainingFailed that names its log.
+    """
+    return train(job, progress) if in_process else _launched(job, progress)
+
+
+def _launched(job: TrainingJob, progress: Progress | None) -> TrainingResult:
+    output = Path(job.output)
+    if done := read_result(job):
+        return done
+    output.mkdir(parents=True, exist_ok=True)
+    replace(output / JOB, job.model_dump_json(indent=2).encode())
+    with (output / LOG).open("wb") as log, _training_process(output / JOB, log) as process:
+        failure = _relay(process, log, progress)
+        process.wait()
+    if failure:
+        raise failure
+    if process.returncode or not (result := read_result(job)):
+        raise TrainingFailed(f"{job.training_id}: {_last_words(output / LOG)}; see {output / LOG}")
+    return result
+
+
+@contextmanager
+def _training_process(job: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A running `accelerate launch`, in a process group of its own, which is gone on leaving."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "-m", NAME, str(job), SUPERVISED]
+    process = subprocess.Popen(  # noqa: S603 (our own interpreter, no shell)
+        command,
+        env=os.environ | {"PYTHONPATH": _import_path()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _import_path() -> str:
+    house = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [house, os.environ.get("PYTHONPATH")]))
+
+
+def _relay(
+    process: subprocess.Popen[bytes], log: IO[bytes], progress: Progress | None
+) -> RatchetError | None:
+    """Pass progress on until the process closes its output; the error it reported, if any."""
+    assert process.stdout is not None
+    failure: RatchetError | None = None
+    for line in process.stdout:
+        message = _message(line)
+        if "error" in message:
+            kind = getattr(errors, str(message["error"]), TrainingFailed)
+            failure = failure or kind(message["message"])
+        elif "step" in message:
+            if progress:
+                progress(message["step"], message["steps"], message["loss"])
+        else:
+            log.write(line)
+            log.flush()
+    return failure
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    ours = isinstance(found, dict) and found.get("from") == NAME
+    return found if ours else {}
+
+
+def _last_words(log: Path) -> str:
+    """Why a process died that could not say so itself, from the end of its log."""
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else "it left no message"
+    if "SIGKILL" in last:
+        return "the training process was killed (SIGKILL), often for want of memory"
+    errors_ = [line for line in lines if "Error" in line and "CalledProcessError" not in line]
+    return f"the training process failed: {(errors_ or [last])[-1].strip()}"
+
+
+def main(arguments: list[str]) -> int:
+    """The training process: 0 when the job's result is written, else the error's exit code."""
+    if SUPERVISED in arguments:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        train(_read_job(Path(arguments[0])), _say_progress)
+    except RatchetError as error:
+        _say({"error": type(error).__name__, "message": str(error)})
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _read_job(path: Path) -> TrainingJob:
+    try:
+        return TrainingJob.model_validate_json(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise BadInput(f"{path} is not a training job: {' '.join(str(error).split())}") from None
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def _say_progress(step: int, steps: int, loss: float) -> None:
+    _say({"step": step, "steps": steps, "loss": loss})
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps({"from": NAME, **message}), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,289 @@
+"""The training loop: one job, any objective, on Accelerate, recording every optimizer step.
+
+Covered: on a CPU the same snapshot, base, seed, machine and libraries give the same weights to the
+bit, whether the job ran in process or was launched, undisturbed or killed and resumed. For that the
+thread count is set and recorded, parameters lie in memory of PyTorch's own alignment, and each step
+seeds its own randomness. Not covered: other processors or thread counts, and GPUs, where kernels
+without a deterministic form are allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from schemas.errors import TrainingFailed
+from schemas.job import Hyperparameters, TrainingJob
+from tasks.checkpoint import load_tokenizer
+from tasks.train.batches import Step, collate, micro_batches, plan
+from tasks.train.machine import (
+    claimed,
+    cpu_threads,
+    device_name,
+    is_out_of_memory,
+    peak_memory,
+    repeatable,
+    step_seed,
+    versions,
+)
+from tasks.train.objectives import Encoded, Objective, get_objective
+from tasks.train.result import LEDGER, RESULT, TrainingResult, job_digest, read_result
+from tasks.train.saves import drop_saves, last_save, write_save
+from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
+from warehouse.durable import replace
+from warehouse.fault import reached
+from warehouse.snapshot import read_snapshot
+
+Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss of the last one
+
+
+@dataclass
+class Run:
+    """A training under way: what it works on, and what it has done."""
+
+    job: TrainingJob
+    objective: Objective
+    accelerator: Accelerator
+    model: Any
+    optimizer: Any
+    encoded: list[Encoded]
+    lengths: list[int]
+    example_ids: list[str]
+    steps: list[Step]
+    rows: list[dict[str, Any]]
+    seconds: float
+
+    def ledger(self) -> pl.DataFrame:
+        """One row per optimizer step done: step and epoch (0-based), example_ids, loss and so on."""
+        return pl.DataFrame(self.rows, schema_overrides={"example_ids": pl.List(pl.String)})
+
+
+def train(job: TrainingJob, progress: Progress | None = None) -> TrainingResult:
+    """Train as the job says, from its snapshot; a job that is finished is not done again.
+
+    Errors: SnapshotMismatch, ModelError, BadInput (no such objective), TrainingFailed (an example that
+    is too long, loss or gradient not finite, out of memory, the folder is another job's).
+    """
+    if done := read_result(job):
+        drop_saves(Path(job.output))  # a kill may have come between the result and this
+        return done
+    return fit(job, read_snapshot(Path(job.snapshot), job.snapshot_id), progress)
+
+
+def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = None) -> TrainingResult:
+    """Train on examples already read: one a row, with `example_id` and the objective's columns."""
+    with claimed(Path(job.output)), repeatable(job.seed):
+        if done := read_result(job):
+            return done
+        accelerator = _accelerator(job.hyperparameters)
+        try:
+            run = _start(job, accelerator, examples)
+            _run(run, progress)
+            return _finish(run)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size = job.hyperparameters.micro_batch_size or "all its"
+            raise TrainingFailed(
+                f"{job.training_id} ran out of memory with {size} examples in one forward pass: "
+                "lower micro_batch_size, or turn on gradient_checkpointing"
+            ) from None
+        finally:
+            accelerator.free_memory()
+
+
+def learning_rate(step: int, steps: int, hyper: Hyperparameters) -> float:
+    """The rate of a step (0-based): linear warm-up, then the schedule's way down; never zero."""
+    warmup = math.ceil(hyper.warmup_ratio * steps)
+    if step < warmup:
+        return hyper.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    share = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    return hyper.learning_rate * share[hyper.schedule]
+
+
+def _accelerator(hyper: Hyperparameters) -> Accelerator:
+    if not torch.distributed.is_initialized():
+        # Accelerate keeps its first settings for the whole process; each job here has its own.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    # None leaves the precision to the user's Accelerate configuration, which says "no" by default.
+    return Accelerator(mixed_precision="bf16" if hyper.precision == "bf16" else None)
+
+
+def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
+    hyper, objective = job.hyperparameters, get_objective(job.objective)
+    save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
+    torch.set_num_threads(save.threads if save else cpu_threads())
+    _check(job, objective, examples)
+    ids = examples["example_id"].to_list()
+    encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
+    base = trainable(job)
+    _refuse_long(job, ids, encoded, context_of(base))
+    steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
+    model, optimizer = accelerator.prepare(base, adamw(base, hyper))
+    if save:
+        accelerator.load_state(str(save.folder))
+    rows, seconds = (save.ledger(), save.seconds) if save else ([], 0.0)
+    lengths = [example.length for example in encoded]
+    return Run(job, objective, accelerator, model, optimizer, encoded, lengths, ids, steps, rows, seconds)
+
+
+def _check(job: TrainingJob, objective: Objective, examples: pl.DataFrame) -> None:
+    needed, name = ["example_id", *objective.columns], f"snapshot {job.snapshot_id}"
+    if missing := [column for column in needed if column not in examples.columns]:
+        raise TrainingFailed(f"{name} has no column {', '.join(missing)}, which {objective.name} needs")
+    if examples.is_empty():
+        raise TrainingFailed(f"{name} is empty: there is nothing to train on")
+    if holes := [column for column in needed if examples[column].has_nulls()]:
+        raise TrainingFailed(f"{name} has nulls in {', '.join(holes)}")
+    if examples["example_id"].is_duplicated().any():
+        raise TrainingFailed(f"{name} holds an example_id twice")
+
+
+def _refuse_long(job: TrainingJob, ids: list[str], encoded: list[Encoded], context: int | None) -> None:
+    most = job.hyperparameters.max_tokens
+    limit, why = (context, "the model's context") if context and context < most else (most, "max_tokens")
+    long = [row for row, example in enumerate(encoded) if example.length > limit]
+    if long:
+        worst = max(long, key=lambda row: encoded[row].length)
+        raise TrainingFailed(
+            f"{len(long)} of {len(ids)} examples are longer than {limit} tokens ({why}): the longest, "
+            f"{ids[worst]}, has {encoded[worst].length}; nothing is cut silently"
+        )
+
+
+def _run(run: Run, progress: Progress | None) -> None:
+    hyper, total = run.job.hyperparameters, len(run.steps)
+    for step in run.steps[len(run.rows) :]:
+        began = time.perf_counter()
+        row = _step(run, step)
+        run.rows.append(row)
+        run.seconds += time.perf_counter() - began
+        reached("train: step done")
+        done = step.number + 1
+        if done % hyper.save_every == 0 and done < total:
+            job = job_digest(run.job)
+            write_save(Path(run.job.output), run.accelerator, run.ledger(), job=job, seconds=run.seconds)
+            reached("train: save written")
+        if progress and run.accelerator.is_main_process:
+            progress(done, total, row["loss"])
+
+
+def _step(run: Run, step: Step) -> dict[str, Any]:
+    """One optimizer step; its row of the ledger."""
+    accelerator, hyper = run.accelerator, run.job.hyperparameters
+    torch.manual_seed(step_seed(run.job.seed, step.number, accelerator.process_index))
+    rate = learning_rate(step.number, len(run.steps), hyper)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    units = sum(run.encoded[row].units for row in step.rows)
+    sums = accelerator.reduce(_gradients(run, step, units), "sum")
+    norm = accelerator.clip_grad_norm_(run.model.parameters(), hyper.max_grad_norm)
+    names, values = list(sums), torch.stack([*sums.values()]).double() / max(units, 1)
+    measured = dict(zip([*names, "grad_norm"], [*values.tolist(), float(norm)], strict=True))
+    _refuse_infinite(run, step, measured)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    return {
+        "step": step.number,
+        "epoch": step.epoch,
+        "example_ids": [run.example_ids[row] for row in step.rows],
+        "loss": measured.pop("loss"),
+        "learning_rate": rate,
+        "grad_norm": measured.pop("grad_norm"),
+        "tokens": sum(run.encoded[row].tokens for row in step.rows),
+        **measured,
+    }
+
+
+def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
+    """Accumulate the gradient of the step's mean loss; this device's sums of loss and metrics."""
+    accelerator, objective = run.accelerator, run.objective
+    shares = micro_batches(
+        step.rows,
+        run.lengths,
+        size=run.job.hyperparameters.micro_batch_size,
+        device=accelerator.process_index,
+        devices=accelerator.num_processes,
+    )
+    # Devices' gradients are averaged, and Accelerate divides by an accumulation of its own: undo both.
+    scale = accelerator.num_processes * accelerator.gradient_accumulation_steps / max(units, 1)
+    sums: dict[str, Tensor] = {}
+    for number, rows in enumerate(shares):
+        last = number == len(shares) - 1
+        accelerator.gradient_state._set_sync_gradients(last)
+        # A device without examples left takes part with one that counts for nothing.
+        counts = 1.0 if rows else 0.0
+        examples = [run.encoded[row] for row in rows or step.rows[:1]]
+        batch = collate(examples, objective.padding, accelerator.device)
+        with nullcontext() if last else accelerator.no_sync(run.model):
+            loss = objective.loss(run.model, batch)
+            accelerator.backward(loss.total * (scale * counts))
+        for name, value in {"loss": loss.total, **loss.metrics}.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() * counts
+    return sums
+
+
+def _refuse_infinite(run: Run, step: Step, measured: dict[str, float]) -> None:
+    if all(map(math.isfinite, measured.values())):
+        return
+    found = ", ".join(f"{name} {value}" for name, value in measured.items())
+    raise TrainingFailed(
+        f"{run.job.training_id} diverged at step {step.number} of {len(run.steps)} ({found}), "
+        f"first example {run.example_ids[step.rows[0]]}: lower learning_rate or look at the examples"
+    )
+
+
+def _finish(run: Run) -> TrainingResult:
+    """Write ledger, checkpoint and, last of all, the result; then the saves are not needed any more."""
+    job, accelerator, output = run.job, run.accelerator, Path(run.job.output)
+    weights = write_checkpoint(job, accelerator, run.model)
+    if accelerator.is_main_process:
+        reached("train: checkpoint written")
+        partial = output / f".{LEDGER}.partial"
+        run.ledger().write_parquet(partial)
+        replace(output / LEDGER, partial.read_bytes())
+        partial.unlink()
+        assert weights is not None
+        replace(output / RESULT, _result(run, weights).model_dump_json(indent=2).encode())
+        reached("train: result written")
+        drop_saves(output)
+    accelerator.wait_for_everyone()
+    result = read_result(job)
+    assert result is not None
+    return result
+
+
+def _result(run: Run, weights: str) -> TrainingResult:
+    tokens, device = sum(row["tokens"] for row in run.rows), run.accelerator.device
+    return TrainingResult(
+        training_id=run.job.training_id,
+        job_digest=job_digest(run.job),
+        output=run.job.output,
+        weights_hash=weights,
+        objective=run.objective.name,
+        seed=run.job.seed,
+        examples=len(run.example_ids),
+        steps=len(run.rows),
+        tokens=tokens,
+        final_loss=run.rows[-1]["loss"],
+        seconds=run.seconds,
+        tokens_per_second=tokens / run.seconds,
+        peak_memory_bytes=peak_memory(device),
+        device=device_name(device),
+        devices=run.accelerator.num_processes,
+        threads=torch.get_num_threads(),
+        precision="fp32" if run.accelerator.mixed_precision == "no" else run.accelerator.mixed_precision,
+        versions=versions(),
+    )

@@ -1,0 +1,55 @@
+"""A training as facts: its states and its step ledger as rows of the log."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+
+from schemas.ids import make_id
+from schemas.job import TrainingJob
+from tasks.train.result import TrainingResult
+
+
+def training_row(
+    job: TrainingJob,
+    round_number: int,
+    state: str,
+    result: TrainingResult | None = None,
+    *,
+    error: str | None = None,
+    attempt: int = 0,
+) -> pl.DataFrame:
+    """One row of table `trainings`: the job has started, finished (with its result) or failed."""
+    row: dict[str, object] = {
+        "event_id": make_id("event", round_number, job.training_id, state, attempt),
+        "training_id": job.training_id,
+        "state": state,
+        "objective": job.objective,
+        "snapshot_id": job.snapshot_id,
+        "base_checkpoint_id": job.base_checkpoint,
+        "hyperparameters": job.hyperparameters.model_dump_json(),
+        "seed": job.seed,
+        "error": error,
+    }
+    if result is not None:
+        row |= {
+            "checkpoint_id": make_id("ckpt", round_number, job.training_id),
+            "devices": f"{result.devices} x {result.device}",
+            "versions": json.dumps(result.versions),
+            "step_count": result.steps,
+            "tokens": result.tokens,
+            "loss": result.final_loss,
+            "seconds": result.seconds,
+        }
+    return pl.DataFrame([row])
+
+
+def ledger_rows(job: TrainingJob, result: TrainingResult, round_number: int) -> pl.DataFrame:
+    """Rows of table `steps`: which examples were in which optimizer step."""
+    ledger = pl.read_parquet(result.ledger, glob=False)
+    ids = [make_id("step", round_number, job.training_id, step) for step in ledger["step"]]
+    columns = ("step", "epoch", "example_ids", "loss", "learning_rate", "grad_norm", "tokens")
+    return ledger.select(columns).with_columns(
+        pl.Series("step_id", ids, dtype=pl.String), pl.lit(job.training_id).alias("training_id")
+    )

@@ -1,0 +1,128 @@
+"""Weights in and out of a training: the base made trainable, the result written as a model folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import GenerationConfig
+
+from schemas.errors import TrainingFailed
+from schemas.job import Hyperparameters, Lora, TrainingJob
+from tasks.checkpoint import load_model, weights_hash
+from tasks.train.result import CHECKPOINT
+from tasks.train.saves import sync_tree
+
+ADAPTER = "adapter"
+# What a model needs besides its config and weights, and the terms it comes under. Nothing else of a
+# base's folder (model cards, records of its own training) is true of the result.
+KEPT = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "chat_template*",
+    "additional_chat_templates",
+    "generation_config.json",
+    "LICENSE*",
+    "NOTICE*",
+)
+
+
+def trainable(job: TrainingJob) -> Any:
+    """The base in fp32 and training mode, with fresh adapters where the job asks for them."""
+    hyper = job.hyperparameters
+    model: Any = load_model(Path(job.base))
+    if hyper.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    trained: Any = get_peft_model(model, _lora(hyper.lora)) if hyper.lora else model
+    for parameter in trained.parameters():
+        # Weights mapped from a file lie where the file has them; the last bit of a product can
+        # depend on that. PyTorch's own memory is always aligned alike.
+        parameter.data = parameter.data.clone()
+    trained.train()
+    return trained
+
+
+def _lora(lora: Lora) -> LoraConfig:
+    targets = lora.target_modules
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+
+
+def adamw(model: Any, hyper: Hyperparameters) -> torch.optim.AdamW:
+    """AdamW over what is trainable; vectors (norms, biases) do not decay."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": hyper.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=hyper.learning_rate, fused=True)
+
+
+def context_of(model: Any) -> int | None:
+    """The longest sequence the model was made for, in tokens; None where its config does not say."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(limit) if limit else None
+
+
+def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) -> str | None:
+    """Write `checkpoint/` (and `adapter/`); the weights' hash, or None on other than the first process.
+
+    Both folders are written under another name, synced, then renamed. Adapters are merged into a fresh
+    base from what `adapter/` holds, so that the two folders cannot disagree.
+    """
+    output, state = Path(job.output), accelerator.get_state_dict(prepared)
+    if not accelerator.is_main_process:
+        return None
+    model: Any = accelerator.unwrap_model(prepared)
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise TrainingFailed(f"{job.training_id} ended with weights that are not finite: lower learning_rate")
+    if job.hyperparameters.lora:
+        adapter = _fresh(output / ADAPTER)
+        model.save_pretrained(adapter, state_dict=state, save_embedding_layers=False)
+        _publish(adapter, output / ADAPTER)
+        merged: Any = PeftModel.from_pretrained(load_model(Path(job.base)), output / ADAPTER)
+        model = merged.merge_and_unload()
+        state = model.state_dict()
+    checkpoint = _fresh(output / CHECKPOINT)
+    # The base's own file is kept instead; a doubtful setting in it must not stop a finished training.
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+    model.save_pretrained(checkpoint, state_dict=state)
+    _keep_rest(Path(job.base), checkpoint)
+    digest = weights_hash(checkpoint)
+    _publish(checkpoint, output / CHECKPOINT)
+    return digest
+
+
+def _keep_rest(base: Path, checkpoint: Path) -> None:
+    """The base's tokenizer, chat templates, generation settings and licence, byte for byte."""
+    (checkpoint / "generation_config.json").unlink(missing_ok=True)
+    for path in {path for pattern in KEPT for path in base.glob(pattern)}:
+        copy = shutil.copytree if path.is_dir() else shutil.copyfile
+        copy(path, checkpoint / path.name)
+
+
+def _fresh(folder: Path) -> Path:
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    return partial
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    sync_tree(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)

@@ -1,0 +1,141 @@
+"""A tiny model folder, examples, jobs, and processes to kill: everything a training needs, fast."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from schemas.ids import HEX_DIGITS
+from schemas.job import Hyperparameters, TrainingJob
+from warehouse.snapshot import content_hash
+
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def write_model(folder: Path, template: str | None = TEMPLATE, **config: Any) -> Path:
+    """A random two-layer Llama with a byte tokenizer, as a Hugging Face folder."""
+    alphabet = {symbol: i for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    bytes_only = Tokenizer(models.BPE(alphabet, []))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_only.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytes_only,
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|user|>", "<|assistant|>"],
+    )
+    tokenizer.chat_template = template
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    settings = {"max_position_embeddings": 256, "vocab_size": len(tokenizer), "tie_word_embeddings": True}
+    LlamaForCausalLM(LlamaConfig(**settings | sizes | ends | config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Models this small gain nothing from threads, which stall each other where cores are shared."""
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("RATCHET_CPU_THREADS", "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def new_model() -> Callable[..., Path]:
+    """`new_model(folder, template)`: a random model folder, by default with a chat template."""
+    return write_model
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def examples() -> pl.DataFrame:
+    """22 sums of different lengths."""
+    sums = [tuple(range(1, 2 + i % 7)) for i in range(22)]
+    return pl.DataFrame(
+        {
+            "example_id": [f"ex-{i:02d}" for i in range(len(sums))],
+            "prompt": [f"Story {i}: add {' and '.join(map(str, s))}." for i, s in enumerate(sums)],
+            "response": [f"<<{'+'.join(map(str, s))}={sum(s)}>> #### {sum(s)}" for s in sums],
+        }
+    )
+
+
+def freeze(folder: Path, examples: pl.DataFrame) -> str:
+    """The examples as a snapshot folder; its id."""
+    content = content_hash(examples)
+    folder.mkdir(exist_ok=True)
+    examples.write_parquet(folder / "examples.parquet")
+    (folder / "manifest.json").write_text(json.dumps({"content_hash": content}))
+    return f"snap-00000-{content[:HEX_DIGITS]}"
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, base: Path, examples: pl.DataFrame) -> Callable[..., TrainingJob]:
+    """Jobs on the tiny base, each in the folder it names; keywords are hyperparameters."""
+
+    def make(
+        name: str = "job", *, folder: Path = base, rows: pl.DataFrame = examples, **hyper: Any
+    ) -> TrainingJob:
+        settings = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-2} | hyper
+        return TrainingJob(
+            training_id="train-00000-tiny",
+            snapshot_id=freeze(tmp_path / f"snapshot-{name}", rows),
+            snapshot=str(tmp_path / f"snapshot-{name}"),
+            base_checkpoint="ckpt-00000-tiny",
+            base=str(folder),
+            output=str(tmp_path / name),
+            hyperparameters=Hyperparameters(**settings),
+        )
+
+    return make
+
+
+# The fault is named after the libraries are loaded; a reload lets its module see it.
+PROGRAM = """
+import importlib, os, sys, warehouse.fault, tasks.train.launch
+os.environ |= {"RATCHET_FAULT": fault, "RATCHET_CPU_THREADS": threads}
+importlib.reload(warehouse.fault)
+sys.exit(tasks.train.launch.main([path]))
+"""
+
+
+@pytest.fixture
+def in_another_process() -> Callable[..., int | None]:
+    """Train in a process of its own, killed at a named point if asked; its exit code.
+
+    Processes are forked from a fresh interpreter that has loaded the libraries and done nothing else.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tasks.train.launch"])
+
+    def run(job: TrainingJob, fault: str = "") -> int | None:
+        path = Path(job.output).with_suffix(".json")
+        path.write_text(job.model_dump_json())
+        given = {"path": str(path), "fault": fault, "threads": os.environ["RATCHET_CPU_THREADS"]}
+        process = context.Process(target=exec, args=(PROGRAM, given))
+        process.start()
+        process.join()
+        return process.exitcode
+
+    return run

@@ -1,0 +1,99 @@
+"""A job in a process of its own: the same weights, the same errors, and no orphan."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas.errors import BadInput, TrainingFailed
+from schemas.job import TrainingJob
+from tasks.train.launch import run_job
+
+MakeJob = Callable[..., TrainingJob]
+PARENT = """
+import sys
+from pathlib import Path
+from schemas.job import TrainingJob
+from tasks.train.launch import run_job
+job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text())
+run_job(job, in_process=False)
+"""
+
+
+def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob) -> None:
+    seen: dict[str, list[tuple[int, int, float]]] = {"here": [], "there": []}
+    here = run_job(make_job("here"), in_process=True, progress=lambda *row: seen["here"].append(row))
+    there = run_job(make_job("there"), in_process=False, progress=lambda *row: seen["there"].append(row))
+    assert here.weights_hash == there.weights_hash
+    assert here.threads == there.threads
+    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
+    assert seen["here"] == seen["there"]
+    assert [step for step, _, _ in seen["here"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_launched_job_fails_with_the_same_named_line(make_job: MakeJob) -> None:
+    job = make_job().model_copy(update={"objective": "magic"})
+    with pytest.raises(BadInput, match="magic") as here:
+        run_job(job, in_process=True)
+    with pytest.raises(BadInput) as there:
+        run_job(job, in_process=False)
+    assert str(here.value) == str(there.value)
+
+
+def test_a_killed_training_process_is_named_and_resumed(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, job = run_job(make_job("whole", save_every=2), in_process=True), make_job("job", save_every=2)
+    monkeypatch.setenv("RATCHET_FAULT", "train: step done#5")
+    with pytest.raises(TrainingFailed, match=r"killed \(SIGKILL\).*train\.log"):
+        run_job(job, in_process=False)
+    seen: list[int] = []
+    resumed = run_job(job, in_process=True, progress=lambda step, *_: seen.append(step))
+    assert resumed.weights_hash == whole.weights_hash
+    assert seen == [5, 6]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_parent_that_ends_leaves_no_training_behind(
+    make_job: MakeJob, examples: pl.DataFrame, how: signal.Signals
+) -> None:
+    # One step of 1,000 micro-batches takes far longer than the wait below: nothing else ends it.
+    rows = pl.concat([examples] * 1000).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
+    job = make_job(rows=rows, batch_size=22_000, micro_batch_size=22)
+    path = Path(job.output).with_suffix(".json")
+    path.write_text(job.model_dump_json())
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(path)], stderr=subprocess.DEVNULL)
+    assert within(60, lambda: trains(job)), "the training never began"
+    os.kill(parent.pid, how)
+    assert parent.wait() != 0
+    assert within(10, lambda: not trains(job)), "the training goes on without its parent"
+    assert not Path(job.output, "result.json").exists()
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def trains(job: TrainingJob) -> bool:
+    """Whether the process that claimed the job's folder lives."""
+    lock = Path(job.output, ".lock")
+    if not lock.exists() or not (process := lock.read_text()):
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,282 @@
+"""What a training promises: the same weights to the bit, a whole ledger, and one clear line when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from transformers import get_cosine_schedule_with_warmup
+
+from schemas.errors import ModelError, SnapshotMismatch, TrainingFailed
+from schemas.job import Hyperparameters, Lora, TrainingJob
+from tasks.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.train import objectives
+from tasks.train.batches import collate
+from tasks.train.loop import learning_rate, train
+from tasks.train.machine import claimed
+from tasks.train.objectives import SFT, Batch, Loss
+from tasks.train.result import TrainingResult
+
+MakeJob = Callable[..., TrainingJob]
+Train = Callable[..., int | None]  # in another process: its exit code
+
+
+def result_of(job: TrainingJob) -> TrainingResult:
+    return TrainingResult.model_validate_json((Path(job.output) / "result.json").read_text())
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_same_job_gives_the_same_weights_to_the_bit(
+    make_job: MakeJob, in_another_process: Train, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
+    monkeypatch.setenv("RATCHET_CPU_THREADS", threads)
+    here = train(make_job("a"))
+    assert in_another_process(make_job("b")) == 0
+    there = result_of(make_job("b"))
+    assert here.weights_hash == there.weights_hash == weights_hash(here.checkpoint)
+    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
+    assert here.weights_hash != train(make_job("c").model_copy(update={"seed": 1})).weights_hash
+
+
+@pytest.mark.parametrize(
+    ("fault", "saved"),
+    [
+        ("train: step done#1", False),
+        ("train: step done#5", True),
+        ("train: save written#2", True),
+        ("train: checkpoint written", True),
+        ("train: result written", True),
+    ],
+)
+def test_a_killed_training_resumes_to_the_same_bit(
+    make_job: MakeJob, in_another_process: Train, fault: str, saved: bool
+) -> None:
+    hyper = {"save_every": 2, "lora": Lora(rank=2, dropout=0.5)}
+    undisturbed = train(make_job("whole", **hyper))
+    job = make_job("killed", **hyper)
+    assert in_another_process(job, fault) == -9
+    assert any(Path(job.output, "saves").glob("step-*")) == saved
+    resumed = train(job)
+    assert resumed.weights_hash == undisturbed.weights_hash
+    assert pl.read_parquet(resumed.ledger).equals(pl.read_parquet(undisturbed.ledger))
+    assert not Path(job.output, "saves").exists()
+
+
+def test_a_damaged_save_is_passed_over(make_job: MakeJob, in_another_process: Train) -> None:
+    whole, job = train(make_job("whole", save_every=2)), make_job("killed", save_every=2)
+    assert in_another_process(job, "train: step done#5") == -9
+    saves = Path(job.output, "saves")
+    assert sorted(path.name for path in saves.iterdir()) == ["step-2", "step-4"]
+    weights = saves / "step-4" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    (saves / "step-6.partial").mkdir()
+    seen: list[int] = []
+    assert train(job, lambda step, total, loss: seen.append(step)).weights_hash == whole.weights_hash
+    assert seen == [3, 4, 5, 6]
+
+
+def test_the_ledger_holds_every_example_once_an_epoch(make_job: MakeJob, examples: pl.DataFrame) -> None:
+    result = train(make_job(epochs=3))
+    ledger = pl.read_parquet(result.ledger)
+    assert ledger["step"].to_list() == list(range(9))
+    for epoch in ledger.partition_by("epoch"):
+        ids = epoch.explode("example_ids")["example_ids"]
+        assert sorted(ids) == sorted(examples["example_id"])
+    assert ledger["tokens"].sum() == result.tokens
+    assert ledger["loss"][-1] == result.final_loss < ledger["loss"][0]
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_step_records_the_loss_and_gradient_that_transformers_computes(
+    make_job: MakeJob, base: Path, examples: pl.DataFrame, size: int | None
+) -> None:
+    job = make_job(epochs=1, batch_size=22, micro_batch_size=size)
+    step = pl.read_parquet(train(job).ledger).row(0, named=True)
+    model, encoded = load_model(base).train(), SFT.encode(load_tokenizer(base), examples)
+    loss = model(**collate(encoded, SFT.padding, torch.device("cpu"))).loss
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()])
+    assert step["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert step["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+
+
+def test_micro_batches_change_neither_loss_nor_weights(make_job: MakeJob) -> None:
+    full, cut = train(make_job("full")), train(make_job("cut", micro_batch_size=3))
+    ledgers = [pl.read_parquet(result.ledger) for result in (full, cut)]
+    assert ledgers[0]["example_ids"].equals(ledgers[1]["example_ids"])
+    assert ledgers[0]["loss"].to_list() == pytest.approx(ledgers[1]["loss"].to_list(), rel=1e-4)
+    assert ledgers[0]["grad_norm"].to_list() == pytest.approx(ledgers[1]["grad_norm"].to_list(), rel=1e-3)
+
+
+def test_gradient_checkpointing_changes_no_loss(make_job: MakeJob) -> None:
+    plain, saved = train(make_job("a")), train(make_job("b", gradient_checkpointing=True))
+    assert plain.final_loss == pytest.approx(saved.final_loss, rel=1e-4)
+
+
+def test_bf16_trains_and_says_so(make_job: MakeJob) -> None:
+    result, exact = train(make_job("a", precision="bf16")), train(make_job("b"))
+    assert (result.precision, exact.precision) == ("bf16", "fp32")
+    assert result.weights_hash != exact.weights_hash
+    assert result.final_loss == pytest.approx(exact.final_loss, rel=0.1)
+
+
+def test_the_result_is_a_whole_model_folder(make_job: MakeJob, base: Path) -> None:
+    result = train(make_job())
+    kept = {path.name for path in base.iterdir()}
+    assert {path.name for path in result.checkpoint.iterdir()} == kept
+    for name in kept - {"model.safetensors", "config.json"}:
+        assert (result.checkpoint / name).read_bytes() == (base / name).read_bytes()
+    assert load_tokenizer(result.checkpoint).chat_template == load_tokenizer(base).chat_template
+    assert load_model(result.checkpoint).config.tie_word_embeddings
+
+
+def test_lora_trains_adapters_alone_and_merges_them(make_job: MakeJob, base: Path) -> None:
+    result = train(make_job(lora=Lora(rank=2, alpha=4, target_modules=("q_proj",))))
+    before, after = load_model(base).state_dict(), load_model(result.checkpoint).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"model.layers.{layer}.self_attn.q_proj.weight" for layer in (0, 1)}
+    for name in changed:
+        assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-4) <= 2
+    settings = json.loads(Path(result.output, "adapter", "adapter_config.json").read_text())
+    assert settings["r"] == 2
+
+
+def test_a_finished_job_is_not_done_again(make_job: MakeJob) -> None:
+    job = make_job()
+    first = train(job)
+    assert train(job, lambda *_: pytest.fail("trained again")) == first
+    other = job.model_copy(update={"seed": 5})
+    with pytest.raises(TrainingFailed, match="another job"):
+        train(other)
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(make_job: MakeJob) -> None:
+    job = make_job()
+    with (
+        claimed(Path(job.output)),
+        pytest.raises(TrainingFailed, match=rf"process {os.getpid()} is training"),
+    ):
+        train(job)
+    train(job)
+
+
+def test_a_training_leaves_the_process_as_it_was(make_job: MakeJob) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    train(make_job())
+    assert torch.equal(torch.rand(3), expected)
+    assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+
+
+def assert_no_checkpoint(job: TrainingJob) -> None:
+    assert not Path(job.output, "result.json").exists()
+    assert not Path(job.output, "checkpoint").exists()
+
+
+def test_a_loss_that_is_not_finite_fails_with_one_line(
+    make_job: MakeJob, new_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = new_model(tmp_path / "broken")
+    model = load_model(folder)
+    model.model.norm.weight.data[0] = float("nan")
+    model.save_pretrained(folder)
+    job = make_job(folder=folder)
+    with pytest.raises(TrainingFailed, match=r"diverged at step 0 of 6 \(loss nan.*learning_rate") as failed:
+        train(job)
+    assert "\n" not in str(failed.value)
+    assert_no_checkpoint(job)
+
+
+def test_an_example_that_is_too_long_is_refused_by_name(make_job: MakeJob, examples: pl.DataFrame) -> None:
+    job = make_job(max_tokens=80)
+    with pytest.raises(TrainingFailed, match=r"of 22 .* longer than 80 tokens \(max_tokens\).*ex-\d\d"):
+        train(job)
+    long = pl.when(pl.col("example_id") == "ex-09").then(pl.lit("x" * 300)).otherwise("prompt")
+    rows = examples.with_columns(prompt=long)
+    with pytest.raises(TrainingFailed, match=r"1 of 22 .* 256 tokens \(the model's context\).*ex-09"):
+        train(make_job("b", rows=rows))
+    assert_no_checkpoint(job)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda rows: rows.head(0), "is empty"),
+        (lambda rows: rows.drop("response"), "no column response"),
+        (lambda rows: rows.with_columns(example_id=pl.lit("one")), "example_id twice"),
+        (lambda rows: rows.with_columns(response=pl.lit(None, pl.String)), "nulls in response"),
+    ],
+)
+def test_examples_that_cannot_be_trained_on_are_refused(make_job: MakeJob, examples, change, line) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TrainingFailed, match=line):
+        train(make_job(rows=change(examples)))
+
+
+def test_only_the_snapshot_of_that_id_and_a_real_base_are_used(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job()
+    with pytest.raises(SnapshotMismatch):
+        train(job.model_copy(update={"snapshot_id": "snap-00000-" + "0" * 24}))
+    with pytest.raises(ModelError):
+        train(job.model_copy(update={"base": str(tmp_path / "nowhere")}))
+    assert_no_checkpoint(job)
+
+
+@pytest.fixture
+def counting() -> Iterator[None]:
+    """An objective with a metric of its own, for as long as the test runs."""
+
+    def loss(model: object, batch: Batch) -> Loss:
+        labelled = (batch["labels"] != objectives.IGNORED).sum()
+        return Loss(SFT.loss(model, batch).total, {"labelled": labelled})
+
+    objectives.OBJECTIVES["counting"] = replace(SFT, name="counting", loss=loss)
+    yield
+    del objectives.OBJECTIVES["counting"]
+
+
+@pytest.mark.usefixtures("counting")
+def test_metrics_of_an_objective_reach_the_ledger_as_means_over_its_units(make_job: MakeJob) -> None:
+    job = make_job(micro_batch_size=3).model_copy(update={"objective": "counting"})
+    assert pl.read_parquet(train(job).ledger)["labelled"].to_list() == [1.0] * 6
+
+
+def test_the_cosine_schedule_ends_like_transformers_own() -> None:
+    hyper = Hyperparameters(learning_rate=1.0, warmup_ratio=0.1)
+    peer = get_cosine_schedule_with_warmup(torch.optim.SGD([torch.zeros(1)], lr=1.0), 10, 100)
+    theirs = [peer.lr_lambdas[0](step) for step in range(100)]
+    ours = [learning_rate(step, 100, hyper) for step in range(100)]
+    assert ours[10:] == pytest.approx(theirs[10:])
+    assert ours[:10] == pytest.approx(theirs[1:11])  # the first step already moves
+
+
+def test_running_out_of_memory_says_so(
+    make_job: MakeJob, new_model: Callable[..., Path], examples: pl.DataFrame, tmp_path: Path
+) -> None:
+    rows = pl.concat([examples] * 20).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
+    folder = new_model(tmp_path / "wordy", vocab_size=60_000)
+    job = make_job(folder=folder, rows=rows, batch_size=440)  # its logits alone take 11 GB
+    program = (
+        "import resource, sys, tasks.train.launch as launch\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 30),) * 2)\n"
+        "sys.exit(launch.main(sys.argv[1:]))\n"
+    )
+    path = Path(job.output).with_suffix(".json")
+    path.write_text(job.model_dump_json())
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "TrainingFailed" in done.stderr.splitlines()[-1]
+    assert "ran out of memory with all its examples" in done.stderr
+    assert_no_checkpoint(job)
