@@ -116,7 +116,7 @@ PROMPTS = Table(
     "prompt_id",
     (
         _id("prompt"),
-        _ref("split", "train or eval; an eval prompt is never trained on"),
+        _ref("split", "train, eval (never trained on) or refused (too long for the model, never used)"),
         _ref("source", "where it came from: a file's name, or the tutor's family and seed"),
         Column("line", INT, "line in the source, from 1", True),
         _ref("text", "the prompt as the model sees it"),

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads hurt on shared cores
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -42,14 +42,21 @@ class Lake:
     def create(cls, root: Path) -> Lake:
         """Open the lake at `root`, making an empty one where nothing is."""
         root = root.resolve()
-        if not (root / "lake.json").exists():
-            _refuse_foreign(root)
+        if not cls.check(root):
             try:
                 root.mkdir(parents=True, exist_ok=True)
                 replace(root / "lake.json", json.dumps({"format": FORMAT}).encode() + b"\n")
             except OSError as error:
                 raise BadInput(f"no lake can be made at {root}: {error.strerror}") from None
         return cls(root)
+
+    @classmethod
+    def check(cls, root: Path) -> bool:
+        """Whether a lake is there; BadInput where none is and none can be made there."""
+        if (root / "lake.json").exists():
+            return True
+        _refuse_foreign(root)
+        return False
 
     def table_path(self, name: str) -> Path:
         """The folder of a Delta table, whether or not it has rows yet."""

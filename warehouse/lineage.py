@@ -62,6 +62,8 @@ def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
 def _generation(lake: Lake, checkpoint: Fact) -> Fact:
     """One checkpoint with the training that made it and what its snapshot was made of."""
     told: Fact = {"checkpoint": checkpoint, "training": None, "snapshot": None, "writers": []}
+    measured = {"loop": checkpoint["loop"], "checkpoint_id": checkpoint["checkpoint_id"]}
+    told["evaluations"] = read(lake, "evaluations", measured).sort("metric").to_dicts()
     if checkpoint["training_id"] is None:
         return told
     place = {"loop": checkpoint["loop"], "round": checkpoint["round"]}
@@ -73,11 +75,6 @@ def _generation(lake: Lake, checkpoint: Fact) -> Fact:
     snapshots = read(lake, "snapshots", place | {"snapshot_id": finished[0]["snapshot_id"]})
     told["snapshot"] = snapshots.to_dicts()[0] if snapshots.height else None
     told["writers"] = _writers(lake, checkpoint["loop"], finished[0]["snapshot_id"])
-    told["evaluations"] = read(
-        lake,
-        "evaluations",
-        {"loop": checkpoint["loop"], "checkpoint_id": checkpoint["checkpoint_id"]},
-    ).to_dicts()
     return told
 
 

@@ -106,7 +106,7 @@ class Log:
             file = _write_file(folder, kind, left)
             try:
                 _commit(delta, folder, kind, file, list(left))
-                reached("append: committed")
+                reached(f"append {kind.name}: committed")
                 self._sync_log(kind.name, delta.version())
                 return list(left)
             except DeltaError as error:
@@ -194,7 +194,7 @@ def _write_file(folder: Path, kind: Table, frames: Mapping[Unit, pl.DataFrame]) 
     make_folder(place, folder)
     path = place / f"part-{uuid4().hex}.parquet"
     write_new(path, memoryview(data))
-    reached("append: data file written")
+    reached(f"append {kind.name}: file written")
     sync(place)
     return DataFile(
         path=path,

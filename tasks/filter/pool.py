@@ -11,24 +11,26 @@ from tasks.filter.decision import decide
 from warehouse.lake import Lake, Where
 from warehouse.query import query
 
-COLUMNS = ("candidate_id", "prompt_id", "text", "outcome", "steps", "path")
+COLUMNS = ("candidate_id", "prompt_id", "prompt", "text", "outcome", "steps", "path")
 
 _KEPT_BEFORE = """
     WITH kept AS (
         SELECT loop, round, candidate_id, arg_max(kept, position) AS kept
         FROM decisions WHERE loop = $loop AND round IN (SELECT unnest($rounds)) GROUP BY ALL
     )
-    SELECT c.candidate_id, c.prompt_id, c.text, s.outcome, s.steps, s.path
+    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, c.text, s.outcome, s.steps, s.path
     FROM kept AS k
     JOIN candidates AS c USING (loop, round, candidate_id)
     JOIN scores AS s USING (loop, round, candidate_id)
+    JOIN prompts AS p ON p.loop = $loop AND p.prompt_id = c.prompt_id
     WHERE k.kept AND c.kind = 'answer' AND s.verifier = $verifier
     ORDER BY c.candidate_id"""
 
 _REFERENCES = """
-    SELECT c.candidate_id, c.prompt_id, c.text, s.outcome, s.steps, s.path
+    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, c.text, s.outcome, s.steps, s.path
     FROM candidates AS c
     JOIN scores AS s USING (loop, round, candidate_id)
+    JOIN prompts AS p ON p.loop = $loop AND p.prompt_id = c.prompt_id
     WHERE c.loop = $loop AND c.kind = 'reference' AND s.verifier = $verifier
     ORDER BY c.candidate_id"""
 
@@ -36,7 +38,7 @@ _REFERENCES = """
 def kept_before(lake: Lake, loop: str, rounds: Sequence[int], verifier: str) -> pl.DataFrame:
     """Answers born in these rounds that their own round's last filter kept: columns as `COLUMNS`."""
     values = {"loop": loop, "rounds": list(rounds), "verifier": verifier}
-    return query(lake, _KEPT_BEFORE, values, scope={"loop": loop, "round": list(rounds)})
+    return query(lake, _KEPT_BEFORE, values, scope={"loop": loop, "round": [0, *rounds]})
 
 
 def references(lake: Lake, loop: str, verifier: str) -> pl.DataFrame:

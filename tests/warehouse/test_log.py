@@ -121,7 +121,7 @@ Log(Lake(Path(sys.argv[1]))).once(unit, "prompts", lambda: prompts(unit))
 """
 
 
-@pytest.mark.parametrize("point", ["append: data file written", "append: committed"])
+@pytest.mark.parametrize("point", ["append prompts: file written", "append prompts: committed"])
 def test_an_append_killed_at_any_point_is_done_once_by_the_next_try(log: Log, point: str) -> None:
     environment = os.environ | {"RATCHET_FAULT": point, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", KILLED, str(log.lake.root)], env=environment, check=False)

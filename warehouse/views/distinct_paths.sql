@@ -16,7 +16,7 @@ found AS (
 )
 SELECT asked.loop, asked.round, asked.questions, asked.candidates,
        count(found.prompt_id) AS solved,
-       coalesce(sum(found.paths), 0) AS paths,
+       coalesce(sum(found.paths), 0)::BIGINT AS paths,
        coalesce(sum(found.paths), 0) / asked.questions AS per_question,
        sum(found.paths) / nullif(count(found.prompt_id), 0) AS per_solved
 FROM asked

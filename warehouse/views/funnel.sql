@@ -15,7 +15,7 @@ decided AS (
     GROUP BY ALL
 ),
 trained AS (
-    SELECT loop, round, sum(rows) AS trained_on FROM snapshots GROUP BY ALL
+    SELECT loop, round, sum(rows)::BIGINT AS trained_on FROM snapshots GROUP BY ALL
 )
 SELECT own.loop, own.round,
        count(DISTINCT own.prompt_id) AS prompts,

@@ -1,0 +1,31 @@
+"""What monitors look at, read from the log: one round's sampled answers with verdicts and decisions."""
+
+from __future__ import annotations
+
+from tasks.audit.reading import Answers
+from warehouse.lake import Lake, Where
+from warehouse.query import query, read
+
+_ANSWERS = """
+    WITH decided AS (
+        SELECT candidate_id, arg_max(kept, position) AS accepted
+        FROM decisions WHERE loop = $loop AND round = $round GROUP BY candidate_id
+    )
+    SELECT c.candidate_id, c.prompt_id, c.sample_index, c.text, c.token_count,
+           s.outcome, s.answer, s.path, NOT list_contains(s.steps, 0.0) AS holds,
+           coalesce(d.accepted, false) AS accepted
+    FROM candidates AS c
+    JOIN scores AS s ON s.candidate_id = c.candidate_id AND s.verifier = $verifier
+    LEFT JOIN decided AS d ON d.candidate_id = c.candidate_id
+    WHERE c.loop = $loop AND c.round = $round AND c.split = 'train' AND c.kind = 'answer'
+    ORDER BY c.candidate_id"""
+
+
+def round_answers(lake: Lake, loop: str, round_number: int, verifier: str) -> Answers:
+    """The answers of one round to its training prompts, in order of id."""
+    scope: Where = {"loop": loop, "round": round_number}
+    values = {"loop": loop, "round": round_number, "verifier": verifier}
+    frame = query(lake, _ANSWERS, values, scope=scope)
+    prompts = read(lake, "prompts", {"loop": loop, "round": sorted({0, round_number})})
+    told = prompts.select("prompt_id", "topic", "difficulty")
+    return Answers(round_number, frame.join(told, on="prompt_id", how="left"))

@@ -1,0 +1,72 @@
+"""A reading: what one monitor saw in one round, what it is held against, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from schemas.ids import make_id
+from schemas.tables import AUDITS
+
+Verdict = Literal["pass", "warn", "stop"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number of one monitor. `subject` is the part it was read on; None is the whole round."""
+
+    monitor: str
+    metric: str
+    value: float | None
+    subject: str | None = None
+    baseline: float | None = None
+    against: str | None = None
+    threshold: float | None = None
+    verdict: Verdict = "pass"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What monitors look at: one round's sampled answers to training prompts.
+
+    `frame` has one row per answer: prompt_id, topic, difficulty, text, token_count, outcome, answer,
+    path (list of equations), holds (every equation does), accepted (kept by the last filter).
+    """
+
+    round: int
+    frame: pl.DataFrame
+
+
+def below(
+    monitor: str, metric: str, value: float, baseline: Answers, held: float, *, warn: float, stop: float
+) -> Reading:
+    """A reading that should not fall: it warns below `warn` times the baseline, stops below `stop`."""
+    verdict: Verdict = "pass"
+    if value < warn * held:
+        verdict = "stop" if value < stop * held else "warn"
+    against = f"round {baseline.round}"
+    return Reading(
+        monitor, metric, value, baseline=held, against=against, threshold=warn * held, verdict=verdict
+    )
+
+
+def audit_rows(readings: Sequence[Reading], loop: str, round_number: int) -> pl.DataFrame:
+    """Rows of table `audits`."""
+    rows = [
+        {
+            "audit_id": make_id("audit", round_number, loop, r.monitor, r.metric, r.subject, r.against),
+            "monitor": r.monitor,
+            "metric": r.metric,
+            "subject": r.subject,
+            "value": r.value,
+            "baseline": r.baseline,
+            "against": r.against,
+            "threshold": r.threshold,
+            "verdict": r.verdict,
+        }
+        for r in readings
+    ]
+    return pl.DataFrame(rows, schema=AUDITS.own_polars)

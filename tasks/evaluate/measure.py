@@ -1,0 +1,106 @@
+"""Measures of one checkpoint on the held-out prompts, as rows of the log, each with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.ids import digest, make_id
+from schemas.recipe import Evaluation, Sampling
+from schemas.tables import EVALUATIONS
+from tasks.evaluate.passk import majority_vote, mean_interval, pass_at_k, wilson_interval
+from tasks.verify.verifier import Verifier
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number with its 95% confidence interval, over `n` prompts."""
+
+    name: str
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+
+def suite_id(prompts: pl.DataFrame, verifier: Verifier, evaluation: Evaluation) -> str:
+    """12 hex digits over what a measure depends on besides the checkpoint; equal suites compare."""
+    settings = evaluation.model_dump_json()
+    return digest([*prompts["prompt_id"].sort(), verifier.name, verifier.version, settings])[:12]
+
+
+def greedy(evaluation: Evaluation) -> Sampling:
+    """One answer a prompt, the likeliest token each time."""
+    return Sampling(samples=1, temperature=0.0, max_tokens=evaluation.max_tokens)
+
+
+def sampled(evaluation: Evaluation) -> Sampling:
+    """k answers a prompt."""
+    return Sampling(
+        samples=evaluation.samples, temperature=evaluation.temperature, max_tokens=evaluation.max_tokens
+    )
+
+
+def greedy_metrics(judged: pl.DataFrame) -> list[Metric]:
+    """Accuracy and mean length of greedy answers (columns prompt_id, outcome, token_count).
+
+    Whatever is not a pass counts against accuracy: a timeout or an error stays in the denominator.
+    """
+    passed, n = int((judged["outcome"] == "pass").sum()), judged.height
+    low, high = wilson_interval(passed, n)
+    lengths = judged["token_count"].to_list()
+    return [Metric("accuracy", passed / n, n, low, high), Metric("mean_tokens", sum(lengths) / n, n)]
+
+
+def sampled_metrics(judged: pl.DataFrame, k: int) -> list[Metric]:
+    """pass@1, pass@k and maj@k of k answers a prompt (columns prompt_id, outcome, answer, sample_index)."""
+    asked = (
+        judged.sort("prompt_id", "sample_index")
+        .group_by("prompt_id", maintain_order=True)
+        .agg(
+            (pl.col("outcome") == "pass").sum().alias("right"),
+            pl.len().alias("drawn"),
+            pl.col("answer"),
+            pl.col("outcome"),
+        )
+    )
+    drawn, right = asked["drawn"].to_numpy(), asked["right"].to_numpy()
+    found = []
+    for size in sorted({1, k}):
+        per_prompt = pass_at_k(drawn, right, size)
+        low, high = mean_interval(per_prompt)
+        found.append(Metric(f"pass@{size}", float(per_prompt.mean()), asked.height, low, high))
+    voted = [
+        _vote_passes(answers, outcomes) for answers, outcomes in asked.select("answer", "outcome").iter_rows()
+    ]
+    low, high = wilson_interval(sum(voted), len(voted))
+    return [*found, Metric(f"maj@{k}", sum(voted) / len(voted), len(voted), low, high)]
+
+
+def evaluation_rows(
+    metrics: list[Metric], checkpoint_id: str, suite: str, loop: str, round_number: int
+) -> pl.DataFrame:
+    """Rows of table `evaluations`."""
+    rows = [
+        {
+            "evaluation_id": make_id("eval", round_number, loop, checkpoint_id, suite, metric.name),
+            "checkpoint_id": checkpoint_id,
+            "suite": suite,
+            "metric": metric.name,
+            "value": metric.value,
+            "n": metric.n,
+            "low": metric.low,
+            "high": metric.high,
+        }
+        for metric in metrics
+    ]
+    return pl.DataFrame(rows, schema=EVALUATIONS.own_polars)
+
+
+def _vote_passes(answers: list[str | None], outcomes: list[str]) -> bool:
+    """Whether the answer most samples gave is right: some sample with that answer passed."""
+    winner = majority_vote(answers)
+    return any(
+        answer == winner and outcome == "pass" for answer, outcome in zip(answers, outcomes, strict=True)
+    )

@@ -1,0 +1,62 @@
+"""Estimates from samples: pass@k without bias, majority vote, and intervals for both."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Z = 1.959963984540054  # the normal quantile of a two-sided 95% interval
+
+Floats = npt.NDArray[np.float64]
+
+
+def pass_at_k(drawn: npt.ArrayLike, right: npt.ArrayLike, k: int) -> Floats:
+    """The chance that one of k samples is right, for each prompt, without bias (Chen et al. 2021).
+
+    `drawn` and `right` count a prompt's samples and the right ones among them, shape [prompts]. Computed as
+    1 - prod(1 - k / i) for i from drawn - right + 1 to drawn, which neither overflows nor cancels.
+    """
+    counts, correct = np.asarray(drawn, dtype=np.int64), np.asarray(right, dtype=np.int64)
+    if counts.shape != correct.shape or counts.ndim != 1:
+        raise ValueError(f"one count of samples and of right ones a prompt: {counts.shape}, {correct.shape}")
+    if k < 1 or (counts < k).any():
+        raise ValueError(f"pass@{k} needs at least {max(k, 1)} samples of every prompt")
+    if (correct < 0).any() or (correct > counts).any():
+        raise ValueError("a prompt cannot have more right samples than samples")
+    return np.array([_one(n, c, k) for n, c in zip(counts.tolist(), correct.tolist(), strict=True)])
+
+
+def majority_vote(answers: Sequence[str | None]) -> str | None:
+    """The answer that most samples gave; the one given first among equals; None where none gave any."""
+    given = Counter(answer for answer in answers if answer is not None)
+    return max(given, key=given.__getitem__) if given else None  # a dict keeps the order of first votes
+
+
+def wilson_interval(passed: int, n: int) -> tuple[float, float]:
+    """The 95% score interval of a proportion (Wilson 1927); it stays within 0 and 1."""
+    if n < 1 or not 0 <= passed <= n:
+        raise ValueError(f"a proportion needs 0 <= passed <= n and n > 0, not {passed} of {n}")
+    share, spread = passed / n, Z * Z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    low = 0.0 if passed == 0 else max(0.0, centre - half)
+    return low, 1.0 if passed == n else min(1.0, centre + half)
+
+
+def mean_interval(values: Floats) -> tuple[float, float]:
+    """The 95% normal interval of a mean over prompts, cut to 0 and 1; the mean itself for one prompt."""
+    if values.size == 0:
+        raise ValueError("a mean needs at least one prompt")
+    mean = float(values.mean())
+    half = Z * float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else 0.0
+    return max(0.0, mean - half), min(1.0, mean + half)
+
+
+def _one(n: int, c: int, k: int) -> float:
+    if n - c < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
