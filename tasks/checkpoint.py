@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError
 
+transformers_logging.set_verbosity_error()  # what it warns of (length, template) is checked here
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # steps have their own
 
 PLAIN_PROMPT = "Question: {prompt}\nAnswer:"

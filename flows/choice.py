@@ -1,0 +1,56 @@
+"""Which recipe a run uses: a file's values, the loop's last recipe, the tutor's own, or the paper's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tutor
+from schemas.errors import RecipeError
+from schemas.recipe import RECIPES, Rft, load_recipe, parse_recipe, with_value
+from warehouse.lake import Lake
+from warehouse.loops import fold
+
+
+def chosen_recipe(
+    recipe: str,
+    lake: Path,
+    loop: str,
+    model: Path | None,
+    prompts: Path | None,
+    eval_prompts: Path | None,
+    settings: tuple[str, ...],
+) -> Rft:
+    """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
+    values, origin = _values(recipe, lake, loop, model)
+    if prompts is not None:
+        values = with_value(values, "prompts.path", f'"{_path(prompts)}"')
+    if eval_prompts is not None:
+        values = with_value(values, "prompts.eval_path", f'"{_path(eval_prompts)}"')
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"--set {setting}: give KEY=VALUE, such as training.epochs=2")
+        values = with_value(values, key, text)
+    return parse_recipe(values, origin=origin)
+
+
+def _values(recipe: str, lake: Path, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:
+    """The plain values a run starts from, and where they come from."""
+    if recipe not in RECIPES:
+        path = Path(recipe)
+        if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
+            raise RecipeError(f"no recipe named {recipe!r}; there is: {', '.join(RECIPES)}, or a YAML file")
+        return load_recipe(path), str(path)
+    if (lake / "lake.json").is_file():
+        state = fold(Lake(lake), loop)
+        if state is not None and state.last_recipe is not None:
+            return state.last_recipe, f"the last recipe of loop {loop}"
+    if model is None:
+        own = tutor.RECIPES / f"{recipe}.yaml"
+        return load_recipe(own), str(own)
+    return {"recipe": recipe}, recipe
+
+
+def _path(path: Path) -> str:
+    return str(path.resolve()).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,149 @@
+"""The night: some rounds of a recipe, one after the other, each from the last champion.
+
+A night that was cut short goes on where it was: the open round under the recipe it began with, then
+the rounds that the night still lacks. The log alone says what that is.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
+
+from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop
+from flows.progress import reporter
+from flows.rft import rft_round
+from flows.round import Closed, Round
+from flows.status import status, table_rows
+from schemas.errors import BadInput
+from schemas.recipe import Rft, parse_recipe
+from schemas.units import check_loop
+from tasks.checkpoint import weights_hash
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import LoopState, fold, locked
+
+ROUND_OF = {"rft": rft_round}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rounds a run will do: from `first` up to, not including, `end`."""
+
+    first: int
+    end: int
+    resumed: bool
+
+
+def plan(state: LoopState, rounds: int | None) -> Plan:
+    """What is left of an unfinished night, unless another number of rounds is asked for; else a new one.
+
+    `rounds` None means 1 for a new night.
+    """
+    first = state.next_round
+    if state.unfinished and (rounds is None or rounds == state.night_rounds):
+        return Plan(first, max(state.night_ends, first + 1), True)
+    return Plan(first, first + (rounds or 1), state.unfinished)
+
+
+@flow(name="night", flow_run_name="{loop}", log_prints=False, persist_result=False)
+def night(
+    recipe: Rft,
+    loop: str = "night",
+    rounds: int | None = None,
+    lake: str = "lake",
+    model: str | None = None,
+) -> list[dict[str, Any]]:
+    """Run improvement rounds on a loop and return its state, one value a round.
+
+    `rounds` None finishes an interrupted night, or runs one round. `model` None is the loop's own base,
+    or the tutor for a new loop.
+    """
+    opening = check(recipe, loop, lake, model)
+    opened = Lake.create(Path(lake))
+    with locked(opened, loop):
+        if opening is not None:
+            open_loop(Log(opened), loop, opening)
+        state = fold(opened, loop)
+        assert state is not None
+        todo = plan(state, rounds)
+        if todo.resumed:
+            reporter().say(f"loop {loop}: going on with the night that was cut short at round {todo.first}")
+        for number in range(todo.first, todo.end):
+            closed = run_round(opened.root.as_posix(), loop, number, todo.end, recipe)
+            if closed.verdict == "stopped":
+                break
+    return status(opened, loop)
+
+
+@flow(name="round", flow_run_name="{loop}-round-{number}", log_prints=False, persist_result=False)
+def run_round(lake: str, loop: str, number: int, night_ends: int, recipe: Rft) -> Closed:
+    """One round of a loop, from its place in the log to its verdict; an open round keeps its recipe."""
+    log = Log(Lake(Path(lake)))
+    state = fold(log.lake, loop)
+    if state is None or state.next_round != number:
+        raise BadInput(f"loop {loop} is not at round {number}: run `ratchet run` to go on where it is")
+    used = _recipe_of(state, recipe)
+    check_weights(state.champion)
+    round_ = Round(log, loop, number, used, state.base, state.champion)
+    reporter().say(
+        f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
+    )
+    closed = ROUND_OF[used.recipe](round_, night_ends)
+    reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
+    _artifacts(log.lake, loop, closed)
+    return closed
+
+
+def check(recipe: Rft, loop: str, lake: str, model: str | None) -> Opening | None:
+    """Refuse what cannot run before anything is written; returns what a new loop opens with."""
+    check_loop(loop)
+    root, folder = Path(lake), Path(model) if model else None
+    state = fold(Lake(root), loop) if Lake.check(root) else None
+    if state is None:
+        return check_opening(base_folder(folder), recipe)
+    if folder is not None and weights_hash(folder) != state.base.content_hash:
+        raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
+    before = state.last_recipe
+    if before is not None and _sources(before) != _sources(recipe.model_dump(mode="json")):
+        raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
+    return None
+
+
+def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
+    """What fixes a loop's prompts: it may not change under way, or rounds would not compare."""
+    prompts = values["prompts"]
+    return prompts["path"] or "the tutor's world", prompts["eval_path"], prompts["eval_count"], values["seed"]
+
+
+def _recipe_of(state: LoopState, recipe: Rft) -> Rft:
+    """The recipe a round runs under: an open round's own, whatever is asked for now."""
+    if state.open_recipe is None:
+        return recipe
+    began_with = parse_recipe(state.open_recipe, origin="the open round's recipe")
+    if began_with != recipe:
+        reporter().say(
+            f"  round {state.next_round} goes on under the recipe it began with ({began_with.hash})"
+        )
+    return began_with
+
+
+def _artifacts(lake: Lake, loop: str, closed: Closed) -> None:
+    """A table and a summary for Prefect's UI; a round does not fail for want of them."""
+    if flow_run.get_id() is None:
+        return
+    rows = table_rows(status(lake, loop))
+    try:
+        create_table_artifact(key=f"{loop}-rounds", table=rows, description=f"Rounds of loop {loop}")
+        create_markdown_artifact(
+            key=f"{loop}-round-{closed.number}",
+            markdown=f"# Round {closed.number}: {closed.verdict}\n\n{closed.reason}\n\n"
+            f"Champion: `{closed.champion}`",
+        )
+    except Exception as error:
+        logging.getLogger("ratchet").warning("no artifact for round %s: %s", closed.number, error)

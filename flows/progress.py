@@ -1,0 +1,141 @@
+"""Progress a person can watch: the round, the step, rows done, and when it will be over.
+
+Steps report to whatever reporter is active: a live bar on a terminal, one line a step elsewhere, and
+nothing under a Prefect worker, whose logs say the same.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+
+Advance = Callable[[int], None]
+
+
+class Reporter(Protocol):
+    """Where progress goes."""
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+        ...
+
+    def begin(self, label: str, total: int | None, unit: str) -> Advance:
+        """A step begins; the result is called with the number of rows newly done."""
+        ...
+
+    def end(self, label: str, done: str, seconds: float) -> None:
+        """The step is over."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def begin(self, label: str, total: int | None, unit: str) -> Advance:
+        """Nothing to advance."""
+        return lambda rows: None
+
+    def end(self, label: str, done: str, seconds: float) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """One line a step, for logs and pipes; a long step also says how far it is."""
+
+    EVERY = 15.0  # seconds between two lines of one step
+
+    def say(self, line: str) -> None:
+        """The line, on standard error."""
+        print(line, file=sys.stderr, flush=True)
+
+    def begin(self, label: str, total: int | None, unit: str) -> Advance:
+        """Counts, and says so from time to time, with the time left."""
+        start = said = time.monotonic()
+        done = 0
+
+        def advance(rows: int) -> None:
+            nonlocal done, said
+            done += rows
+            now = time.monotonic()
+            if total and now - said >= self.EVERY:
+                said = now
+                left = (now - start) * (total - done) / max(done, 1)
+                self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left")
+
+        return advance
+
+    def end(self, label: str, done: str, seconds: float) -> None:
+        """What the step did and how long it took."""
+        self.say(f"  {label}: {done} in {seconds:.1f} s")
+
+
+class Live:
+    """A bar for the running step, and a line for each finished one, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("  {task.description:<26}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            Remaining(),
+            console=console,
+            transient=True,
+        )
+        self._console = console
+
+    def __enter__(self) -> Live:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """The line, above the bar."""
+        self._console.print(line, highlight=False, markup=False)
+
+    def begin(self, label: str, total: int | None, unit: str) -> Advance:
+        """A bar for the step."""
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        current = self._bar.add_task(label, total=total, unit=unit)
+        return lambda rows: self._bar.advance(current, rows)
+
+    def end(self, label: str, done: str, seconds: float) -> None:
+        """The bar becomes a line."""
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        self.say(f"  {label:<26} {done} in {seconds:.1f} s")
+
+
+_SILENT: Reporter = Silent()
+_active: ContextVar[Reporter] = ContextVar("reporter", default=_SILENT)
+
+
+def reporter() -> Reporter:
+    """The active reporter."""
+    return _active.get()
+
+
+@contextmanager
+def reporting(to: Reporter) -> Iterator[None]:
+    """Send progress there for the time of the block."""
+    token = _active.set(to)
+    try:
+        yield
+    finally:
+        _active.reset(token)

@@ -1,0 +1,141 @@
+"""One round: what its steps share, how it begins and how it closes.
+
+A round is two rows of table `rounds`: started, and finished (promoted), held or stopped. Everything
+between is units of work under its name, so that a round that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from flows.progress import Advance, reporter
+from schemas.ids import make_id
+from schemas.recipe import Rft
+from schemas.units import Unit
+from tasks.evaluate.gate import GateDecision
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import Checkpoint
+
+Verdict = Literal["promoted", "held", "stopped"]
+STATE_OF: dict[Verdict, str] = {"promoted": "finished", "held": "held", "stopped": "stopped"}
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round under way: its place in the log, its recipe, and the checkpoints it starts from."""
+
+    log: Log
+    loop: str
+    number: int
+    recipe: Rft
+    base: Checkpoint
+    champion: Checkpoint
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake the round is recorded in."""
+        return self.log.lake
+
+    def unit(self, step: str, shard: int = 0) -> Unit:
+        """A unit of this round's work under its recipe."""
+        return Unit(self.loop, self.number, step, shard, self.recipe.hash)
+
+    @contextmanager
+    def step(self, name: str, total: int | None, unit: str = "rows") -> Iterator[Advance]:
+        """Time a step and show how far it is."""
+        start = time.monotonic()
+        label = f"round {self.number} · {name}"
+        count = 0
+        show = reporter().begin(label, total, unit)
+
+        def advance(rows: int) -> None:
+            nonlocal count
+            count += rows
+            show(rows)
+
+        yield advance
+        seconds = time.monotonic() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        reporter().end(label, f"{count:,} {unit}", seconds)
+
+    @contextmanager
+    def model_at_work(self) -> Iterator[None]:
+        """Time that the model itself takes: generation, training, answers for evaluation."""
+        start = time.monotonic()
+        yield
+        self.seconds["model"] = self.seconds.get("model", 0.0) + time.monotonic() - start
+
+
+@dataclass(frozen=True)
+class Closed:
+    """How a round ended."""
+
+    number: int
+    verdict: Verdict
+    reason: str
+    champion: str
+
+
+def begin(round_: Round, night_ends: int) -> None:
+    """Record that the round has started, under which recipe, and as part of which night."""
+    unit = Unit(round_.loop, round_.number, "start")
+    recipe = round_.recipe
+
+    def row() -> pl.DataFrame:
+        return pl.DataFrame(
+            {
+                "event_id": make_id("event", round_.number, round_.loop, "started"),
+                "state": "started",
+                "recipe": recipe.recipe,
+                "recipe_hash": recipe.hash,
+                "recipe_values": recipe.model_dump_json(),
+                "night_ends": night_ends,
+                "champion_in": round_.champion.id,
+            }
+        )
+
+    round_.log.once(unit, "rounds", row)
+
+
+def close(
+    round_: Round, challenger: Checkpoint, gate: GateDecision, stops: list[str], total: float
+) -> Closed:
+    """Promote the challenger or keep the champion, and record which and why."""
+    verdict: Verdict = "promoted" if gate.promote else "stopped" if stops else "held"
+    started = round_.log.rows([Unit(round_.loop, round_.number, "start")], "rounds")
+    winner = challenger if gate.promote else round_.champion
+    seconds = {name: round(taken, 3) for name, taken in round_.seconds.items()} | {"total": round(total, 3)}
+
+    def row() -> pl.DataFrame:
+        return started.select(
+            pl.lit(make_id("event", round_.number, round_.loop, "closed")).alias("event_id"),
+            pl.lit(STATE_OF[verdict]).alias("state"),
+            "recipe",
+            "recipe_hash",
+            "recipe_values",
+            "night_ends",
+            "champion_in",
+            pl.lit(challenger.id).alias("challenger"),
+            pl.lit(winner.id).alias("champion_out"),
+            pl.lit(gate.reason).alias("reason"),
+            pl.lit(json.dumps(seconds)).alias("seconds"),
+        )
+
+    round_.log.once(Unit(round_.loop, round_.number, "close"), "rounds", row)
+    return Closed(round_.number, verdict, gate.reason, winner.id)
+
+
+def lake_path(path: Path, lake: Lake) -> str:
+    """How the log names a folder: relative to the lake where it lies in it, absolute elsewhere."""
+    resolved = path.resolve()
+    return str(resolved.relative_to(lake.root)) if resolved.is_relative_to(lake.root) else str(resolved)

@@ -1,0 +1,164 @@
+"""What a loop looks like from outside: one value a round, the same for tables, JSON and artifacts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from schemas.errors import NotFound
+from warehouse.lake import Lake
+from warehouse.query import query
+
+VERDICTS = {"started": "open", "finished": "promoted", "held": "held", "stopped": "stopped"}
+
+_WHOLE_ROUND = {  # column of the table: metric of the monitors
+    "pass rate": "pass_rate",
+    "coverage": "coverage",
+    "paths": "distinct_paths",
+    "2-grams": "distinct_2grams",
+    "compression": "compression_ratio",
+    "tokens": "mean_tokens",
+}
+
+_ROUNDS = """
+    SELECT r.loop, r.round, r.recipe, r.state, r.champion_in, r.challenger, r.champion_out, r.reason,
+           r.seconds, r.started_at, r.closed_at,
+           f.prompts, f.candidates, f.correct, f.accepted, f.trained_on, d.per_question
+    FROM round_states AS r
+    LEFT JOIN funnel AS f USING (loop, round)
+    LEFT JOIN distinct_paths AS d USING (loop, round)
+    WHERE $loop IS NULL OR r.loop = $loop
+    ORDER BY r.loop, r.round"""
+
+_ACCURACY = """
+    SELECT loop, round, place, metric, arg_max(value, n) AS value,
+           arg_max(low, n) AS low, arg_max(high, n) AS high
+    FROM accuracy WHERE $loop IS NULL OR loop = $loop
+    GROUP BY ALL"""
+
+_AUDITS = """
+    SELECT loop, round, monitor, metric, subject, value, against, baseline, verdict
+    FROM audits WHERE $loop IS NULL OR loop = $loop
+    ORDER BY loop, round, monitor, metric, subject, against"""
+
+
+def status(lake: Lake, loop: str | None = None) -> list[dict[str, Any]]:
+    """One value a round, oldest first; NotFound where the loop (or, for None, the lake) has no round."""
+    scope = {"loop": loop} if loop else None
+    rounds = query(lake, _ROUNDS, {"loop": loop}, scope=scope).to_dicts()
+    if not rounds:
+        what = f"loop {loop} has no round" if loop else "no loop has a round"
+        raise NotFound(f"{what} in the lake at {lake.root}: `ratchet run rft` begins one")
+    measured: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in query(lake, _ACCURACY, {"loop": loop}, scope=scope).to_dicts():
+        measured.setdefault((row["loop"], row["round"], row["place"]), {})[row["metric"]] = row
+    audits: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in query(lake, _AUDITS, {"loop": loop}, scope=scope).to_dicts():
+        audits.setdefault((row.pop("loop"), row.pop("round")), []).append(row)
+    return [_round(row, measured, audits.get((row["loop"], row["round"]), [])) for row in rounds]
+
+
+def table_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Flat rows of what a person looks at first."""
+    return [
+        {
+            "round": r["round"],
+            "prompts": r["prompts"],
+            "candidates": r["candidates"],
+            "accepted": r["accepted"],
+            "paths a question": _number(r["distinct_paths"], "{:.2f}"),
+            "champion": interval(r["champion"]),
+            "challenger": interval(r["challenger"]),
+            "verdict": r["verdict"],
+        }
+        for r in rounds
+    ]
+
+
+def narrowing_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Flat rows of the monitors' readings that hold for a whole round."""
+    return [
+        {"round": r["round"]}
+        | {label: _reading(r["audits"], metric) for label, metric in _WHOLE_ROUND.items()}
+        | {
+            f"{label} JS / {short}": _reading(r["audits"], metric, against)
+            for label, metric in (("length", "length_js"), ("format", "format_js"))
+            for short, against in (("0", "round 0"), ("last", f"round {r['round'] - 1}"))
+        }
+        | {"monitors say": _worst(r["audits"])}
+        for r in rounds
+        if r["audits"]
+    ]
+
+
+def interval(measured: dict[str, Any] | None) -> str:
+    """An accuracy with its 95% confidence interval, in percent."""
+    if not measured or measured["accuracy"] is None:
+        return "-"
+    low, high = 100 * measured["low"], 100 * measured["high"]
+    return f"{100 * measured['accuracy']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _round(
+    row: dict[str, Any], measured: dict[tuple[Any, ...], dict[str, Any]], audits: list[dict[str, Any]]
+) -> dict[str, Any]:
+    place = (row["loop"], row["round"])
+    return {
+        "loop": row["loop"],
+        "round": row["round"],
+        "recipe": row["recipe"],
+        "prompts": row["prompts"] or 0,
+        "candidates": row["candidates"] or 0,
+        "correct": row["correct"] or 0,
+        "accepted": row["accepted"] or 0,
+        "trained_on": int(row["trained_on"] or 0),
+        "distinct_paths": row["per_question"],
+        "champion": _checkpoint(row["champion_in"], measured.get((*place, "champion"), {})),
+        "challenger": _checkpoint(row["challenger"], measured.get((*place, "challenger"), {})),
+        "champion_out": row["champion_out"],
+        "verdict": VERDICTS[row["state"]],
+        "reason": row["reason"],
+        "seconds": json.loads(row["seconds"]) if row["seconds"] else {},
+        "started_at": row["started_at"].isoformat(),
+        "closed_at": row["closed_at"].isoformat() if row["closed_at"] else None,
+        "audits": audits,
+    }
+
+
+def _checkpoint(checkpoint_id: str | None, metrics: dict[str, Any]) -> dict[str, Any] | None:
+    if checkpoint_id is None:
+        return None
+    accuracy = metrics.get("accuracy", {})
+    return {
+        "checkpoint": checkpoint_id,
+        "accuracy": accuracy.get("value"),
+        "low": accuracy.get("low"),
+        "high": accuracy.get("high"),
+        "metrics": {name: row["value"] for name, row in sorted(metrics.items())},
+    }
+
+
+def _reading(audits: list[dict[str, Any]], metric: str, against: str | None = None) -> str:
+    found = [
+        a["value"]
+        for a in audits
+        if a["metric"] == metric and a["subject"] is None and against in (None, a["against"])
+    ]
+    return _number(found[0] if found else None, "{:.3g}")
+
+
+def _worst(audits: list[dict[str, Any]]) -> str:
+    """What the monitors that do not pass say, worst first."""
+    for verdict in ("stop", "warn"):
+        named = [
+            f"{a['metric']}{' of ' + a['subject'] if a['subject'] else ''}"
+            for a in audits
+            if a["verdict"] == verdict
+        ]
+        if named:
+            return f"{verdict}: {', '.join(dict.fromkeys(named))}"
+    return "pass"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,375 @@
+"""The steps of a round as Prefect tasks, one a shard of work: each asks the log, and does what it lacks.
+
+No result is cached or persisted by Prefect: the log alone says what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import polars as pl
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+import tutor.prompts
+from flows.opening import VERIFIER, shards
+from flows.round import Round, lake_path
+from schemas.errors import RatchetError, TrainingFailed
+from schemas.ids import make_id
+from schemas.job import TrainingJob
+from schemas.recipe import Sampling
+from schemas.units import Unit
+from tasks.admit import draw, prompt_rows, without
+from tasks.audit import coverage, drift, narrowing
+from tasks.audit.answers import round_answers
+from tasks.audit.reading import Reading, audit_rows
+from tasks.checkpoint import context_length, example_lengths, load_tokenizer
+from tasks.filter.cap import cap
+from tasks.filter.chain import run_chain
+from tasks.filter.correct import correct
+from tasks.filter.decision import Filter
+from tasks.filter.distinct import distinct
+from tasks.filter.equations_hold import equations_hold
+from tasks.filter.length import fits
+from tasks.filter.pool import COLUMNS, kept_before, reference_share, references
+from tasks.generate.candidates import candidate_rows
+from tasks.generate.embedded import embedded_engine
+from tasks.train.launch import run_job
+from tasks.train.records import ledger_rows, training_row
+from tasks.verify.scores import score_rows
+from tasks.verify.verifier import get_verifier
+from warehouse.fault import reached
+from warehouse.lake import Where
+from warehouse.loops import Checkpoint, checkpoint, find_checkpoint, past_champions
+from warehouse.query import read
+from warehouse.snapshot import freeze
+
+GROUP = 8  # cheap units in one commit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def step_task(function: Callable[P, R]) -> Callable[P, R]:
+    """A Prefect task named after the function, tried three times unless the fault is ours or the user's."""
+
+    def worth_another_try(_: Any, __: Any, state: Any) -> bool:
+        failure = state.result(raise_on_failure=False)
+        return isinstance(failure, Exception) and not isinstance(failure, RatchetError)
+
+    as_task: Callable[[Callable[P, R]], Callable[P, R]] = task(
+        name=function.__name__.strip("_").replace("_", "-"),
+        tags=["ratchet"],
+        retries=2,
+        retry_delay_seconds=1,
+        retry_condition_fn=worth_another_try,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return as_task(function)
+
+
+def admit(round_: Round) -> pl.DataFrame:
+    """The round's training prompts: fresh stories, or a draw from the loop's file."""
+    source = round_.recipe.prompts
+    with round_.step("admit", source.per_round, "prompts") as advance:
+        fixed = read(round_.lake, "prompts", {"loop": round_.loop, "round": 0})
+        held_out = fixed.filter(pl.col("split") == "eval")
+        if source.path is None:
+            prompts = _fresh_prompts(round_, held_out)
+        else:
+            training = fixed.filter(pl.col("split") == "train")
+            prompts = draw(training, source.per_round, round_.recipe.seed, round_.number)
+        advance(prompts.height)
+    return prompts
+
+
+@step_task
+def _fresh_prompts(round_: Round, held_out: pl.DataFrame) -> pl.DataFrame:
+    recipe = round_.recipe
+
+    def made() -> pl.DataFrame:
+        count = recipe.prompts.per_round or 2000
+        told = tutor.prompts.draw(recipe.seed, round_.number, count, recipe.prompts.difficulties, "practice")
+        return prompt_rows(without(told, held_out), "train", round_.loop, round_.number)
+
+    return round_.log.once(round_.unit("admit"), "prompts", made)
+
+
+def generate(round_: Round, prompts: pl.DataFrame) -> pl.DataFrame:
+    """`samples` answers a prompt from the champion and, where the recipe pools, from past champions."""
+    recipe = round_.recipe
+    writers = [round_.champion]
+    for past in past_champions(round_.lake, round_.loop):
+        if len(writers) < recipe.pool_checkpoints and past not in {w.id for w in writers}:
+            writers.append(find_checkpoint(round_.lake, round_.loop, past))
+    parts = shards(prompts["prompt_id"].to_list(), recipe.shard_size)
+    total = prompts.height * recipe.sampling.samples * len(writers)
+    written = []
+    with round_.step("generate", total, "answers") as advance:
+        for place, writer in enumerate(writers):
+            for number, ids in enumerate(parts):
+                shard = prompts.filter(pl.col("prompt_id").is_in(ids))
+                unit = round_.unit("generate", place * len(parts) + number)
+                seed = recipe.seed + place
+                written.append(answers(round_, shard, writer, recipe.sampling, unit, seed, advance))
+    return pl.concat(written)
+
+
+@step_task
+def answers(
+    round_: Round,
+    prompts: pl.DataFrame,
+    writer: Checkpoint,
+    sampling: Sampling,
+    unit: Unit,
+    seed: int,
+    advance: Callable[[int], None],
+) -> pl.DataFrame:
+    """One shard's answers: one unit of table candidates."""
+    shown = 0
+
+    def progress(rows: int) -> None:
+        nonlocal shown
+        shown += rows
+        advance(rows)
+
+    def made() -> pl.DataFrame:
+        with round_.model_at_work():
+            engine = embedded_engine(writer.folder)
+            return candidate_rows(
+                engine,
+                prompts.sort("prompt_id"),
+                sampling,
+                checkpoint_id=writer.id,
+                round_number=unit.round,
+                seed=seed,
+                progress=progress,
+            )
+
+    rows = round_.log.once(unit, "candidates", made)
+    advance(rows.height - shown)
+    return rows
+
+
+def verify(
+    round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame, step: str = "verify"
+) -> pl.DataFrame:
+    """A verdict on every candidate, in shards of prompts."""
+    references_ = prompts.select("prompt_id", "reference")
+    asked = candidates.join(references_, on="prompt_id", how="left")
+    parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)
+    scores = []
+    with round_.step(step, candidates.height, "verdicts") as advance:
+        for start in range(0, len(parts), GROUP):
+            group = {round_.unit(step, start + i): ids for i, ids in enumerate(parts[start : start + GROUP])}
+            found = verdicts(round_, asked, group)
+            advance(found.height)
+            scores.append(found)
+    return pl.concat(scores)
+
+
+@step_task
+def verdicts(round_: Round, asked: pl.DataFrame, group: dict[Unit, list[str]]) -> pl.DataFrame:
+    """Some shards' verdicts: units of table scores, one commit."""
+    verifier = get_verifier(VERIFIER)
+
+    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        return [
+            score_rows(verifier, asked.filter(pl.col("prompt_id").is_in(group[unit])), unit.round)
+            for unit in missing
+        ]
+
+    return round_.log.once_each(list(group), "scores", made)
+
+
+def filter_pool(
+    round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
+) -> pl.DataFrame:
+    """Decisions on the round's answers, on those earlier rounds kept, and on the references."""
+    recipe = round_.recipe
+    asked = prompts.select("prompt_id", prompt="text")
+    found = scores.select("candidate_id", "outcome", "steps", "path")
+    own = candidates.join(found, on="candidate_id").join(asked, on="prompt_id").select(COLUMNS)
+    first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
+    earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), VERIFIER)
+    pool = pl.concat([own, earlier.cast(own.schema)])
+    with round_.step("filter", pool.height, "answers") as advance:
+        decided = [_decisions(round_, pool)]
+        if recipe.reference_share > 0:
+            decided.append(_reference_decisions(round_))
+        advance(pool.height)
+    return pl.concat(decided)
+
+
+def chain(round_: Round) -> list[Filter]:
+    """The recipe's filters, in order (Yuan et al. 2023)."""
+    recipe = round_.recipe
+    filters: list[Filter] = [correct, equations_hold, length_filter(round_), distinct]
+    if recipe.cap is not None:
+        most = recipe.cap
+        filters.append(lambda frame: cap(frame, most, recipe.seed))
+    return filters
+
+
+def length_filter(round_: Round) -> Filter:
+    """Keeps what fits the model and the recipe's longest example."""
+    tokenizer = load_tokenizer(round_.base.folder)
+    context = context_length(round_.base.folder)
+    limit = min(round_.recipe.training.max_tokens, context or round_.recipe.training.max_tokens)
+    return lambda frame: fits(frame, partial(example_lengths, tokenizer), limit)
+
+
+@step_task
+def _decisions(round_: Round, pool: pl.DataFrame) -> pl.DataFrame:
+    """Every filter's decisions on the pool, in units that hold all answers to their prompts."""
+    parts = shards(pool["prompt_id"].unique().to_list(), round_.recipe.shard_size * GROUP)
+    group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
+
+    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        return [_decided(round_, pool.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
+
+    return round_.log.once_each(list(group), "decisions", made)
+
+
+def _decided(round_: Round, pool: pl.DataFrame) -> pl.DataFrame:
+    decisions, _ = run_chain(pool, chain(round_))
+    return _with_ids(round_, decisions)
+
+
+@step_task
+def _reference_decisions(round_: Round) -> pl.DataFrame:
+    """Which reference solutions are trained on too."""
+
+    def made() -> pl.DataFrame:
+        found = references(round_.lake, round_.loop, VERIFIER)
+        share, seed = round_.recipe.reference_share, round_.recipe.seed
+        filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
+        return _with_ids(round_, run_chain(found, filters)[0])
+
+    return round_.log.once(round_.unit("filter-references"), "decisions", made)
+
+
+def _with_ids(round_: Round, decisions: pl.DataFrame) -> pl.DataFrame:
+    ids = [
+        make_id("dec", round_.number, round_.loop, position, name, candidate)
+        for position, name, candidate in decisions.select("position", "filter", "candidate_id").iter_rows()
+    ]
+    return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
+
+
+def freeze_examples(round_: Round, decisions: pl.DataFrame) -> str:
+    """The snapshot the round trains from: what the last filter kept, frozen by content."""
+    kept = decisions["unit"].unique().sort().to_list()
+    with round_.step("freeze", None, "examples") as advance:
+        snapshot_id = _frozen(round_, kept)
+        where: Where = {"loop": round_.loop, "round": round_.number}
+        advance(int(read(round_.lake, "snapshots", where)["rows"].sum()))
+    return snapshot_id
+
+
+@step_task
+def _frozen(round_: Round, units: list[str]) -> str:
+    parameters = {"loop": round_.loop, "round": round_.number, "units": units}
+    return freeze(round_.log, round_.unit("freeze"), "sft", units, parameters)
+
+
+def train(round_: Round, snapshot_id: str) -> Checkpoint:
+    """The challenger: fine-tuned from the base or the champion on the snapshot."""
+    recipe = round_.recipe
+    start = round_.base if recipe.start_from == "base" else round_.champion
+    training_id = make_id(
+        "train",
+        round_.number,
+        round_.loop,
+        snapshot_id,
+        start.id,
+        recipe.training.model_dump_json(),
+        recipe.seed,
+    )
+    job = TrainingJob(
+        training_id=training_id,
+        snapshot_id=snapshot_id,
+        snapshot=str(round_.lake.root / "snapshots" / snapshot_id),
+        base_checkpoint=start.id,
+        base=str(start.folder),
+        output=str(round_.lake.folder("trainings", training_id)),
+        seed=recipe.seed,
+        hyperparameters=recipe.training,
+    )
+    with round_.step("train", None, "steps") as advance:
+        return _trained(round_, job, advance)
+
+
+@step_task
+def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) -> Checkpoint:
+    """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
+    log, number = round_.log, round_.number
+    log.once(round_.unit("train-start"), "trainings", lambda: training_row(job, number, "started"))
+    done = 0
+
+    def progress(step: int, total: int, loss: float) -> None:
+        nonlocal done
+        advance(step + 1 - done)
+        done = step + 1
+        reached("train: step taken")
+
+    def made() -> pl.DataFrame:
+        with round_.model_at_work():
+            result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
+        reached("train: job finished")
+        log.once(round_.unit("steps"), "steps", lambda: ledger_rows(job, result, number))
+        log.once(
+            round_.unit("train-finish"), "trainings", lambda: training_row(job, number, "finished", result)
+        )
+        reached("train: recorded")
+        return pl.DataFrame(
+            {
+                "checkpoint_id": make_id("ckpt", number, job.training_id),
+                "content_hash": result.weights_hash,
+                "parent_id": job.base_checkpoint,
+                "training_id": job.training_id,
+                "role": "policy",
+                "path": lake_path(Path(result.checkpoint), round_.lake),
+            }
+        )
+
+    try:
+        rows = log.once(round_.unit("train"), "checkpoints", made)
+    except TrainingFailed as error:
+        _record_failure(round_, job, error)
+        raise
+    return checkpoint(round_.lake, rows.row(0, named=True))
+
+
+def _record_failure(round_: Round, job: TrainingJob, error: TrainingFailed) -> None:
+    """A failed training stays in the log, one row for each time it failed."""
+    attempt = 0
+    while round_.log.holds(unit := round_.unit("train-failed", attempt), "trainings"):
+        attempt += 1
+    row = training_row(job, round_.number, "failed", error=str(error), attempt=attempt)
+    round_.log.once(unit, "trainings", lambda: row)
+
+
+def audit(round_: Round) -> list[Reading]:
+    """Every monitor's readings of this round, held against round 0 and the last round."""
+    with round_.step("audit", None, "readings") as advance:
+        readings = _readings(round_)
+        advance(len(readings))
+    return readings
+
+
+@step_task
+def _readings(round_: Round) -> list[Reading]:
+    number = round_.number
+    baselines = [
+        round_answers(round_.lake, round_.loop, then, VERIFIER)
+        for then in sorted({0, number - 1} - {-1, number})
+    ]
+    now = round_answers(round_.lake, round_.loop, number, VERIFIER)
+    found = [r for monitor in (narrowing, drift, coverage) for r in monitor.readings(now, baselines)]
+    round_.log.once(round_.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
+    return found

@@ -1,0 +1,66 @@
+"""Candidates: an engine's samples as rows of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from schemas.ids import digest, make_id
+from schemas.recipe import Sampling
+from schemas.tables import CANDIDATES
+from tasks.generate.engine import Engine
+
+SEED_SPACING = 2**16  # a prompt's samples take seed, seed + 1 ...: more than any k apart
+
+
+def candidate_rows(
+    engine: Engine,
+    prompts: pl.DataFrame,
+    sampling: Sampling,
+    *,
+    checkpoint_id: str,
+    round_number: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> pl.DataFrame:
+    """`sampling.samples` answers to each prompt (columns prompt_id, split, text) by one checkpoint.
+
+    Returns rows of table `candidates`. `seed` is the recipe's; each prompt gets its own from it, the
+    round and the prompt's text, so that the same draw in another loop writes the same answers.
+    """
+    seeds = [prompt_seed(seed, round_number, text) for text in prompts["text"]]
+    answers = engine.generate(prompts["text"].to_list(), sampling, seeds, progress)
+    settings = (sampling.temperature, sampling.top_p, sampling.max_tokens)
+    rows = [
+        {
+            "candidate_id": make_id(
+                "cand", round_number, prompt_id, checkpoint_id, sample.index, sample.seed, *settings
+            ),
+            "prompt_id": prompt_id,
+            "split": split,
+            "sample_index": sample.index,
+            "text": sample.text,
+            "finish_reason": sample.finish_reason,
+            "token_count": sample.token_count,
+            "logprob_sum": sample.logprob_sum,
+            "seed": sample.seed,
+        }
+        for (prompt_id, split), samples in zip(
+            prompts.select("prompt_id", "split").iter_rows(), answers, strict=True
+        )
+        for sample in samples
+    ]
+    schema = {name: kind for name, kind in CANDIDATES.own_polars.items() if not rows or name in rows[0]}
+    return pl.DataFrame(rows, schema=schema).with_columns(
+        pl.lit(checkpoint_id).alias("checkpoint_id"),
+        pl.lit("answer").alias("kind"),
+        pl.lit(sampling.temperature).alias("temperature"),
+        pl.lit(sampling.top_p).alias("top_p"),
+        pl.lit(sampling.max_tokens).alias("max_tokens"),
+    )
+
+
+def prompt_seed(seed: int, round_number: int, text: str) -> int:
+    """The seed of a prompt's first sample: 40 bits of hash, spaced so that no two prompts' overlap."""
+    return int(digest(("sample", seed, round_number, text))[:10], 16) * SEED_SPACING

@@ -1,0 +1,66 @@
+"""What an engine is: prompts in, samples out, by one method. The embedded one: embedded.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from schemas.errors import BadInput
+from schemas.recipe import Sampling
+
+FinishReason = Literal["stop", "length"]
+Progress = Callable[[int], None]
+"""Called with the number of samples newly finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One text a checkpoint wrote.
+
+    `token_ids` and `token_logprobs` have `token_count` entries each, as plain tuples (immutable, ready for an
+    Arrow list column). They include the end token where it was sampled (`finish_reason` "stop"); `text`
+    leaves it and every other special token out. Log-probabilities (nats) are the model's own, at
+    temperature 1 and before any top-p cut; `logprob_sum` is their sum.
+    """
+
+    index: int
+    seed: int
+    text: str
+    finish_reason: FinishReason
+    token_count: int
+    logprob_sum: float
+    token_ids: tuple[int, ...]
+    token_logprobs: tuple[float, ...]
+
+
+class PromptRefused(BadInput):
+    """Prompts that cannot be put to the model: too long for its context, or not encodable.
+
+    `indices` are the positions of all such prompts in the call, ascending, so that a caller can name or drop
+    them; nothing was generated.
+    """
+
+    def __init__(self, message: str, indices: Sequence[int]) -> None:
+        super().__init__(message)
+        self.indices = tuple(indices)
+
+
+class Engine(Protocol):
+    """Anything that writes texts: in process, behind an endpoint, or a server a round starts."""
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        progress: Progress | None = None,
+    ) -> list[list[Sample]]:
+        """`sampling.samples` samples for each prompt, in the order of the prompts.
+
+        `seeds` has one seed a prompt; sample i of prompt p has the seed `seeds[p] + i` and,
+        up to float noise, the same text whatever else is in the call. Raises PromptRefused, before
+        anything is generated, where a prompt and `sampling.max_tokens` do not fit the model's context:
+        nothing is ever truncated.
+        """
+        ...

@@ -1,0 +1,98 @@
+"""One Prefect server for all tests of flows, and a night small enough to run many times."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.recipe import Rft, load_recipe, parse_recipe
+from tests.conftest import REPOSITORY
+
+SMALL = (
+    "prompts.per_round=24",
+    "prompts.eval_count=16",
+    "sampling.samples=4",
+    "evaluation.sampled_count=4",
+    "evaluation.samples=2",
+    "training.batch_size=4",
+    "training.save_every=2",
+    "gate.alpha=1.0",
+    "shard_size=8",
+)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a running Prefect server on this machine, used by everything below."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = (tmp_path_factory.getbasetemp() / "prefect-server.log").open("wb")
+    server = subprocess.Popen(
+        command, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}/api/health", server)
+        yield environment
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+        log.close()
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"the Prefect server did not answer at {url}")
+
+
+def ratchet(
+    *arguments: str, environment: dict[str, str], fault: str | None = None, cwd: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, as a user runs it."""
+    given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
+    given["PYTHONPATH"] = str(REPOSITORY)
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    return subprocess.run(
+        command, env=given, capture_output=True, text=True, timeout=300, check=False, cwd=cwd
+    )
+
+
+def small_night(lake: Path, rounds: int = 2) -> list[str]:
+    """Arguments of a whole night on the tutor that takes seconds."""
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    return ["run", "rft", "--lake", str(lake), "--rounds", str(rounds), *settings]
+
+
+@pytest.fixture
+def small_recipe() -> Rft:
+    """The same recipe as a value."""
+    from schemas.recipe import with_value
+
+    values = load_recipe(REPOSITORY / "tutor" / "rft.yaml")
+    for setting in SMALL:
+        key, _, text = setting.partition("=")
+        values = with_value(values, key, text)
+    return parse_recipe(values)

@@ -1,0 +1,94 @@
+"""Promises of admission: real files as they are, held-out prompts kept apart, every reject kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+import tutor
+from flows.opening import check_opening, open_loop
+from schemas.recipe import parse_recipe
+from tasks.admit import draw, prompt_rows, read_prompts, split_off, without
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.query import query, read
+
+
+def test_all_of_gsm8k_is_admitted_and_every_reference_passes(shared_data: Path, tmp_path: Path) -> None:
+    train, test = shared_data / "gsm8k" / "train.jsonl", shared_data / "gsm8k" / "test.jsonl"
+    recipe = parse_recipe(
+        {
+            "prompts": {"path": str(train), "eval_path": str(test), "eval_count": 1319},
+            "sampling": {"max_tokens": 16},
+            "evaluation": {"max_tokens": 16},
+        }
+    )
+    lake = Lake.create(tmp_path / "lake")
+    open_loop(Log(lake), "gsm8k", check_opening(tutor.BASE, recipe))
+    by_split = dict(query(lake, "SELECT split, count(*) FROM prompts GROUP BY 1").iter_rows())
+    assert by_split["train"] + by_split["eval"] + by_split.get("refused", 0) == 7473 + 1319
+    # What is too long for the tutor's context is kept as a reject; all others are asked.
+    references = query(
+        lake,
+        "SELECT s.outcome, list_contains(s.steps, 0.0) AS broken FROM scores AS s"
+        " JOIN candidates AS c USING (candidate_id) WHERE c.kind = 'reference'",
+    )
+    assert references.height == by_split["train"]
+    assert set(references["outcome"]) == {"pass"}
+    assert not references["broken"].any()
+
+
+def test_a_file_without_held_out_prompts_gives_some_and_trains_on_none_of_them(shared_data: Path) -> None:
+    prompts = read_prompts(shared_data / "gsm8k" / "test.jsonl")
+    training, held_out = split_off(prompts, 200, seed=1)
+    assert held_out.height == 200
+    assert training.height + held_out.height == prompts.height
+    assert set(training["text"]).isdisjoint(held_out["text"])
+    again, _ = split_off(prompts, 200, seed=1)
+    assert again.equals(training)
+    other, _ = split_off(prompts, 200, seed=2)
+    assert not other.equals(training)
+
+
+def test_a_held_out_prompt_in_other_case_and_spacing_is_kept_from_training() -> None:
+    def texts(*some: str) -> pl.DataFrame:
+        return pl.DataFrame({"text": some})
+
+    kept = without(texts("How  many\nDucks?", "another"), texts(" how many ducks? "))
+    assert kept["text"].to_list() == ["another"]
+
+
+def test_a_text_is_admitted_once_and_ids_do_not_move(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text(
+        '{"question": "a", "answer": "1"}\n\n{"question": "a", "answer": "1"}\n{"question": "b", "answer": "2"}'
+    )
+    rows = prompt_rows(read_prompts(file), "train", "loop", 0)
+    assert rows["line"].to_list() == [1, 4]
+    assert (
+        rows["prompt_id"].to_list()
+        == prompt_rows(read_prompts(file), "train", "loop", 0)["prompt_id"].to_list()
+    )
+    assert set(rows["prompt_id"]).isdisjoint(
+        prompt_rows(read_prompts(file), "train", "other", 0)["prompt_id"]
+    )
+
+
+def test_each_round_draws_anew_and_the_same_when_asked_again() -> None:
+    prompts = pl.DataFrame(
+        {"prompt_id": [f"p{i:03}" for i in range(100)], "text": [f"t{i}" for i in range(100)]}
+    )
+    first, second = draw(prompts, 20, seed=0, round_number=0), draw(prompts, 20, seed=0, round_number=1)
+    assert first.height == second.height == 20
+    assert not first.equals(second)
+    assert draw(prompts.reverse(), 20, seed=0, round_number=0).equals(first)
+    assert draw(prompts, None, seed=0, round_number=0).height == 100
+
+
+def test_the_tutors_references_are_bare_answers(tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    recipe = parse_recipe({"prompts": {"eval_count": 20}, "sampling": {"max_tokens": 96}})
+    open_loop(Log(lake), "loop", check_opening(tutor.BASE, recipe))
+    assert read(lake, "prompts")["reference"].str.contains(r"^\d+$").all()
+    assert read(lake, "candidates").is_empty()
