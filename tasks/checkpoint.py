@@ -25,8 +25,9 @@ from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError
 
-transformers_logging.set_verbosity_error()  # what it warns of (length, template) is checked here
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # steps have their own
+# What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 PLAIN_PROMPT = "Question: {prompt}\nAnswer:"
 

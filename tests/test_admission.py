@@ -61,9 +61,8 @@ def test_a_held_out_prompt_in_other_case_and_spacing_is_kept_from_training() -> 
 
 def test_a_text_is_admitted_once_and_ids_do_not_move(tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl"
-    file.write_text(
-        '{"question": "a", "answer": "1"}\n\n{"question": "a", "answer": "1"}\n{"question": "b", "answer": "2"}'
-    )
+    one, two = '{"question": "a", "answer": "1"}', '{"question": "b", "answer": "2"}'
+    file.write_text("\n".join((one, "", one, two)))
     rows = prompt_rows(read_prompts(file), "train", "loop", 0)
     assert rows["line"].to_list() == [1, 4]
     assert (

@@ -1,4 +1,4 @@
-"""Promises of the monitors: each fires on sabotage and stays quiet while answers stay as varied as they were."""
+"""Promises of the monitors: each fires on sabotage, and stays quiet while answers stay varied."""
 
 from __future__ import annotations
 

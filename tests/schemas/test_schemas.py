@@ -1,4 +1,4 @@
-"""Promises of the schemas: one source for Arrow, Polars and SQL; ids that do not move; recipes that say what is wrong."""
+"""Promises of the schemas: one source for Arrow, Polars and SQL; ids that do not move; clear recipes."""
 
 from __future__ import annotations
 

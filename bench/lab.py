@@ -1,0 +1,152 @@
+"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling`.
+
+    nights    the night of `make night` for several seeds: held-out accuracy of base and last champion
+    samples   one round at k = 1, 2, 4, 8, 16 samples a prompt: accuracy and distinct paths
+    pooling   one checkpoint writing against several, the same number of answers a prompt
+
+Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
+--json FILE, and `nights` draws its curve with --plot FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flows.environment import prepare
+
+prepare()
+
+from rich.console import Console  # noqa: E402
+
+import tutor  # noqa: E402
+from flows.nightly import night  # noqa: E402
+from flows.show import rows_table  # noqa: E402
+from flows.status import interval  # noqa: E402
+from schemas.recipe import Rft, load_recipe, parse_recipe, with_value  # noqa: E402
+
+# Yuan et al. 2023, table of LLaMA-7B on GSM8K: k, accuracy in %, distinct paths a question (with D).
+PAPER = {1: (37.6, 1.17), 3: (39.0, 1.44), 6: (39.5, 1.74), 12: (41.6, 2.20), 25: (40.9, 2.93)}
+
+
+def recipe(**settings: object) -> Rft:
+    """The tutor's recipe with some values changed; `a__b` names the key a.b."""
+    values = load_recipe(tutor.RECIPES / "rft.yaml")
+    for key, value in settings.items():
+        values = with_value(values, key.replace("__", "."), json.dumps(value))
+    return parse_recipe(values)
+
+
+def nights(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
+    """Base and champion after each round, by seed."""
+    rows = []
+    for seed in seeds:
+        done = night(recipe(seed=seed), f"night-{seed}", rounds, lake)
+        first = done[0]["champion"]
+        rows.append(_row(seed, "base", first, done[0], first))
+        for one in done:
+            champion = one["challenger"] if one["verdict"] == "promoted" else one["champion"]
+            rows.append(_row(seed, f"round {one['round']}", champion, one, first))
+    return rows
+
+
+def samples(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
+    """One round from the base at each k."""
+    rows = []
+    for seed in seeds:
+        for k in (1, 2, 4, 8, 16):
+            chosen = recipe(seed=seed, sampling__samples=k, cap=None, evaluation__sampled_count=0)
+            (one,) = night(chosen, f"k{k}-{seed}", 1, lake)
+            rows.append(_row(seed, f"k = {k}", one["challenger"], one, one["champion"]))
+    return rows
+
+
+def pooling(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
+    """The same number of answers a prompt, written by one, two or four checkpoints."""
+    rows = []
+    for seed in seeds:
+        for writers in (1, 2, 4):
+            settings = {"pool_checkpoints": writers, "sampling__samples": 8 // writers}
+            chosen = recipe(seed=seed, cap=None, evaluation__sampled_count=0, **settings)
+            done = night(chosen, f"pool{writers}-{seed}", rounds, lake)
+            last = done[-1]
+            rows.append(_row(seed, f"{writers} writing", last["challenger"], last, done[0]["champion"]))
+    return rows
+
+
+def _row(
+    seed: int, name: str, measured: dict[str, Any], one: dict[str, Any], base: dict[str, Any]
+) -> dict[str, Any]:
+    """One line of a table: accuracy in % with its interval, the factor over the base, the round's paths."""
+    is_base = name == "base"
+    return {
+        "seed": seed,
+        "what": name,
+        "greedy": interval(measured),
+        "times the base": measured["accuracy"] / base["accuracy"] if base["accuracy"] else None,
+        "pass@1": measured["metrics"].get("pass@1"),
+        "paths a question": None if is_base else one["distinct_paths"],
+        "accepted": None if is_base else one["accepted"],
+        "trained on": None if is_base else one["trained_on"],
+        "verdict": "" if is_base else one["verdict"],
+        "seconds": None if is_base else one["seconds"].get("total"),
+        "accuracy": measured["accuracy"],
+        "low": measured["low"],
+        "high": measured["high"],
+    }
+
+
+def plot(rows: list[dict[str, Any]], file: Path) -> None:
+    """Held-out accuracy by round, a line a seed, with 95% intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.6), dpi=150)
+    for seed in dict.fromkeys(row["seed"] for row in rows):
+        own = [row for row in rows if row["seed"] == seed]
+        values = [100 * row["accuracy"] for row in own]
+        below = [100 * (row["accuracy"] - row["low"]) for row in own]
+        above = [100 * (row["high"] - row["accuracy"]) for row in own]
+        axes.errorbar(range(len(own)), values, [below, above], marker="o", capsize=3, label=f"seed {seed}")
+        axes.set_xticks(range(len(own)), [row["what"] for row in own])
+    axes.set_ylabel("held-out accuracy, greedy, %")
+    axes.set_ylim(0, 100)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False)
+    axes.set_title("Nights of rejection-sampling fine-tuning on the tutor", loc="left", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(file)
+
+
+def main() -> None:
+    """Run one experiment and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("experiment", choices=["nights", "samples", "pooling"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lake", help="keep the lake here")
+    parser.add_argument("--json", type=Path, help="write the rows there")
+    parser.add_argument("--plot", type=Path, help="draw the nights there (PNG)")
+    given = parser.parse_args()
+    run = {"nights": nights, "samples": samples, "pooling": pooling}[given.experiment]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = run(given.lake or str(Path(folder) / "lake"), given.seeds, given.rounds)
+    shown = [{k: v for k, v in row.items() if k not in ("accuracy", "low", "high")} for row in rows]
+    console = Console(width=130)
+    console.print(rows_table(shown, given.experiment))
+    if given.experiment == "samples":
+        paper = ", ".join(f"k={k}: {score} ({paths} paths)" for k, (score, paths) in PAPER.items())
+        console.print(f"the paper, LLaMA-7B on GSM8K, SFT 35.9, paths with the reference counted: {paper}")
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if given.plot:
+        plot(rows, given.plot)
+
+
+if __name__ == "__main__":
+    main()
