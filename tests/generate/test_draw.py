@@ -1,0 +1,101 @@
+"""Promises of the draw: the model's distribution, its nucleus, a number from seed and step alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from schemas.recipe import Sampling
+from tasks.checkpoint import load_model, prompt_ids
+from tasks.generate.draw import draw, uniforms
+from tasks.generate.embedded import EmbeddedEngine
+from tutor import BASE
+
+CHI_SQUARE_999 = {7: 24.32, 9: 27.88}
+"""The 99.9% quantile of the chi-square distribution, by degrees of freedom (any statistics table)."""
+
+
+def test_numbers_are_splitmix64() -> None:
+    """The first three outputs of the published generator from state 0."""
+    wanted = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert uniforms([0], 3)[:, 0].tolist() == [(value >> 41) / 2**23 for value in wanted]
+
+
+def test_a_number_depends_on_its_seed_and_step_alone() -> None:
+    many = uniforms(range(100), 50)
+    assert np.array_equal(uniforms([42], 50)[:, 0], many[:, 42])
+    assert np.array_equal(uniforms(range(100), 10), many[:10])
+    assert np.array_equal(uniforms([-1, 2**64 + 3], 5), uniforms([2**64 - 1, 3], 5))
+
+
+@pytest.mark.parametrize("axis", ["seeds", "steps"])
+def test_numbers_are_uniform_and_independent_of_their_neighbours(axis: str) -> None:
+    numbers = uniforms(range(400), 400) if axis == "seeds" else uniforms(range(400), 400).T
+    assert 0.0 <= numbers.min() <= numbers.max() < 1.0
+    counts = np.bincount((numbers * 10).astype(int).ravel(), minlength=10)
+    assert ((counts - 16_000) ** 2 / 16_000).sum() < CHI_SQUARE_999[9]
+    assert abs(np.corrcoef(numbers[:, :-1].ravel(), numbers[:, 1:].ravel())[0, 1]) < 0.01
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.5, 1.0), (2.0, 1.0), (1.0, 0.75)])
+def test_frequencies_are_the_tempered_softmax(temperature: float, top_p: float) -> None:
+    logits = torch.tensor([1.0, 0.2, -0.5, 2.0, 0.9, -1.0, 0.0, 1.5])
+    expected = torch.softmax(logits / temperature, -1)
+    ordered, places = expected.sort(descending=True)
+    kept = places[(ordered.cumsum(-1) - ordered) < top_p]
+    inside = torch.zeros(8, dtype=torch.bool)
+    inside[kept] = True
+    expected = torch.where(inside, expected, 0) / expected[inside].sum()
+    count = 40_000
+    chance = torch.from_numpy(uniforms(range(count), 1)[0])
+    tokens, logprobs = draw(logits.expand(count, -1), chance, temperature, top_p)
+    seen = torch.bincount(tokens, minlength=8).double()
+    assert seen[~inside].sum() == 0
+    wanted = expected[inside].double() * count
+    assert ((seen[inside] - wanted) ** 2 / wanted).sum() < CHI_SQUARE_999[7]
+    assert torch.allclose(logprobs, torch.log_softmax(logits, -1)[tokens])
+
+
+def test_a_token_of_no_probability_is_never_drawn() -> None:
+    logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf])
+    edges = torch.tensor([0.0, 1 - 2**-23, 0.5, 0.5 - 2**-23])
+    tokens, _ = draw(logits.expand(4, -1), edges, 1.0, 1.0)
+    assert set(tokens.tolist()) <= {1, 3}
+
+
+def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
+    """Over 1,000 tokens of about one chance, half of the mass is half of the tokens."""
+    logits = torch.linspace(0, 0.5, 1000).expand(3000, -1)
+    tokens, _ = draw(logits, torch.from_numpy(uniforms(range(3000), 1)[0]), 1.0, 0.5)
+    probabilities = torch.softmax(logits[0], -1).flip(0)
+    size = int((probabilities.cumsum(-1) - probabilities < 0.5).sum())
+    assert tokens.min() >= 1000 - size
+    assert len(tokens.unique()) > 0.9 * size
+
+
+def test_temperature_zero_takes_the_likeliest() -> None:
+    tokens, logprobs = draw(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
+    assert tokens.tolist() == [1]
+    assert logprobs.item() == pytest.approx(torch.log_softmax(torch.tensor([0.0, 3.0, 1.0]), -1)[1].item())
+
+
+def test_first_tokens_follow_the_models_own_softmax(tutor: EmbeddedEngine, questions: list[str]) -> None:
+    count, prompt = 4000, questions[0]
+    one = Sampling(samples=count, temperature=1.0, max_tokens=1)
+    drawn = torch.tensor([sample.token_ids[0] for sample in tutor.generate([prompt], one, [0])[0]])
+    model: Any = load_model(BASE)
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt_ids(tutor.tokenizer, prompt)])).logits[0, -1]
+    expected = torch.softmax(logits, -1).double() * count
+    seen = torch.bincount(drawn, minlength=len(expected)).double()
+    common = expected >= 5
+    assert common.sum() > 3
+    spread = ((seen - expected)[common] / expected[common].sqrt()).abs()
+    assert float(spread.max()) < 5  # in standard deviations
+    assert (
+        abs(float(seen[~common].sum() - expected[~common].sum()))
+        < 5 * float(expected[~common].sum()) ** 0.5 + 5
+    )
