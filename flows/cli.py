@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -38,17 +39,26 @@ def json_option(function: Callable[P, None]) -> Callable[P, None]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(function)
 
 
+class Terminated(BaseException):
+    """SIGTERM: like Ctrl-C, it ends the run and nothing swallows it."""
+
+
+def _terminated(*_: object) -> None:
+    raise Terminated
+
+
 def one_line_errors(function: Callable[P, None]) -> Callable[P, None]:
     """Refusals become one line on standard error and an exit code; Ctrl-C says how to go on."""
 
     @wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, _terminated)
         try:
             function(*args, **kwargs)
         except RatchetError as error:
             click.echo(f"ratchet: {' '.join(str(error).split())}", err=True)
             sys.exit(error.exit_code)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated):
             click.echo("ratchet: stopped; the same command goes on where it was", err=True)
             sys.exit(130)
         except BrokenPipeError:
@@ -127,11 +137,14 @@ def run(
     prepare()
     from flows.choice import chosen_recipe
     from flows.nightly import check, night
+    from flows.server import prefect_server
 
     chosen = chosen_recipe(recipe, lake, loop, model, prompts, eval_prompts, settings)
-    check(chosen, loop, str(lake), str(model) if model else None)  # before Prefect takes its seconds
     console = Console(stderr=True)
     with ExitStack() as stack:
+        ready = stack.enter_context(prefect_server())
+        check(chosen, loop, str(lake), str(model) if model else None)  # before anything is written
+        ready()
         stack.enter_context(_progress(console))
         rounds_done = night(chosen, loop, rounds, str(lake), str(model) if model else None)
     if as_json:

@@ -11,7 +11,6 @@ import os
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the API, and so the UI, still gets all
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads make a shared machine ten times slower

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -25,11 +26,20 @@ VIEWS = Path(__file__).parent / "views"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC."""
-    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
+@contextmanager
+def connect() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC.
+
+    DuckDB turns Ctrl-C into an error of its own, which a retry would swallow: it becomes Ctrl-C again.
+    """
+    try:
+        with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+    except RuntimeError as error:
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from None
+        raise
 
 
 def read(lake: Lake, table: str, where: Where | None = None, *, version: int | None = None) -> pl.DataFrame:

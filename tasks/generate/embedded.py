@@ -1,10 +1,14 @@
-"""The embedded engine: transformers in process, batches sorted by length and bounded in memory."""
+"""The embedded engine: transformers in process, batches sorted by length and bounded in memory.
+
+On a CPU a small model's batches run side by side, one thread each (tasks/generate/workers.py).
+"""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +21,24 @@ from schemas.recipe import Sampling
 from tasks.checkpoint import check_folder, load_model, load_tokenizer, prompt_text
 from tasks.generate.decoding import Decoded, Forward, decode
 from tasks.generate.engine import Progress, PromptRefused, Sample
+from tasks.generate.workers import Workers
 
 CPU_MEMORY = 2 * 2**30
+SMALL_MODEL = 64 * 2**20
+"""Bytes of weights up to which a batch has one thread: larger ones give all threads enough to do at once."""
+MOST_WORKERS = 4
+"""Python itself runs one thread at a time, which more workers than these would wait for."""
 LOGIT_COPIES = 4
 """Float32 tensors as large as the logits that one draw holds at a time."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Prompts (by position in the call), which samples of each, and the seed of every slot."""
+
+    prompts: list[int]
+    indices: range
+    seeds: list[int]
 
 
 class EmbeddedEngine:
@@ -43,10 +61,12 @@ class EmbeddedEngine:
         self.folder, self.device = folder, torch.device(device or _best_device())
         self.tokenizer: Any = load_tokenizer(folder)
         model: Any = load_model(folder, dtype=dtype)
-        self._forward: Forward | None = Forward(model.to(self.device))
         self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self._is_end = _end_table(model, self.tokenizer).to(self.device)
-        self._rows, self._memory = rows, memory or _free_memory(self.device)
+        forward = Forward(model.to(self.device))
+        self._workers: Workers[_Batch, Decoded] = Workers(forward, _worker_count(model, self.device))
+        self._shape = (forward.token_bytes, forward.vocabulary)
+        self._rows, self._memory = rows, (memory or _free_memory(self.device)) // self._workers.count
         self._lock = threading.Lock()
 
     def generate(
@@ -56,29 +76,31 @@ class EmbeddedEngine:
         seeds: Sequence[int],
         progress: Progress | None = None,
     ) -> list[list[Sample]]:
-        """See Engine.generate."""
+        """See Engine.generate. `progress` is called in the caller's thread."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
         with self._lock:
-            forward = self._forward
-            if forward is None:
-                raise RuntimeError("the engine is closed")
             ids = self._encode(prompts, sampling.max_tokens)
+            batches = [
+                _Batch(some, indices, [seeds[prompt] + index for prompt in some for index in indices])
+                for some, indices in self._batches(ids, sampling)
+            ]
+
+            def write(forward: Forward, batch: _Batch, heard: Progress) -> Decoded:
+                asked = [ids[prompt] for prompt in batch.prompts]
+                return decode(forward, asked, batch.seeds, sampling, self._is_end, heard)
+
             answers: list[list[Sample]] = [[] for _ in prompts]
-            for some, indices in self._batches(ids, sampling, forward):
-                of_slots = [seeds[prompt] + index for prompt in some for index in indices]
-                decoded = decode(
-                    forward, [ids[prompt] for prompt in some], of_slots, sampling, self._is_end, progress
-                )
-                drawn = self._samples(decoded, list(indices) * len(some), of_slots)
-                for place, prompt in enumerate(some):
-                    answers[prompt] += drawn[place * len(indices) : (place + 1) * len(indices)]
-            return answers
+            for batch, decoded in self._workers.each(write, batches, progress):
+                drawn, count = self._samples(decoded, batch), len(batch.indices)
+                for place, prompt in enumerate(batch.prompts):
+                    answers[prompt] += drawn[place * count : (place + 1) * count]
+            return [sorted(drawn, key=lambda sample: sample.index) for drawn in answers]
 
     def close(self) -> None:
         """Frees the model; the engine cannot be used afterwards."""
         with self._lock:
-            self._forward = None
+            self._workers.close()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -109,23 +131,22 @@ class EmbeddedEngine:
             raise _refused(prompts, long, f"{why} the model's context of {self._context}")
         return ids
 
-    def _batches(
-        self, ids: list[list[int]], sampling: Sampling, forward: Forward
-    ) -> Iterator[tuple[list[int], range]]:
+    def _batches(self, ids: list[list[int]], sampling: Sampling) -> Iterator[tuple[list[int], range]]:
         """Prompts alike in length with the samples to draw, longest first: what is too large fails early."""
         order = sorted(range(len(ids)), key=lambda prompt: (-len(ids[prompt]), prompt))
         start, count = 0, sampling.samples
+        token_bytes, vocabulary = self._shape
+        share = -(-len(order) // self._workers.count) * count
         while start < len(order):
             longest = len(ids[order[start]])
-            logits = LOGIT_COPIES * 4 * forward.vocabulary
-            one = (longest + sampling.max_tokens) * forward.token_bytes + logits
-            slots = max(1, min(self._rows, self._memory // one))
+            one = (longest + sampling.max_tokens) * token_bytes + LOGIT_COPIES * 4 * vocabulary
+            slots = max(1, min(self._rows, share, self._memory // one))
             some = order[start : start + max(1, slots // count)]
             for first in range(0, count, slots):
                 yield some, range(first, min(first + slots, count))
             start += len(some)
 
-    def _samples(self, decoded: Decoded, indices: list[int], seeds: list[int]) -> list[Sample]:
+    def _samples(self, decoded: Decoded, batch: _Batch) -> list[Sample]:
         lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
         tokens = [row[:n] for row, n in zip(decoded.tokens.T.tolist(), lengths, strict=True)]
         logprobs = [row[:n] for row, n in zip(decoded.logprobs.T.tolist(), lengths, strict=True)]
@@ -136,7 +157,8 @@ class EmbeddedEngine:
         texts = self.tokenizer.batch_decode(
             bare, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        columns = zip(indices, seeds, texts, stopped, lengths, sums, tokens, logprobs, strict=True)
+        indices = list(batch.indices) * len(batch.prompts)
+        columns = zip(indices, batch.seeds, texts, stopped, lengths, sums, tokens, logprobs, strict=True)
         return [
             Sample(i, seed, text, "stop" if end else "length", n, total, tuple(row), tuple(values))
             for i, seed, text, end, n, total, row, values in columns
@@ -155,6 +177,11 @@ def embedded_engine(folder: Path) -> EmbeddedEngine:
 @lru_cache(maxsize=2)
 def _kept_engine(folder: Path, written: int) -> EmbeddedEngine:
     return EmbeddedEngine(folder)
+
+
+def _worker_count(model: Any, device: torch.device) -> int:
+    small = sum(one.numel() * one.element_size() for one in model.parameters()) <= SMALL_MODEL
+    return min(torch.get_num_threads(), MOST_WORKERS) if small and device.type == "cpu" else 1
 
 
 def _best_device() -> str:

@@ -49,7 +49,8 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
     inner.add_special_tokens(["<end>"])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>")
+    fast: Any = PreTrainedTokenizerFast
+    return fast(tokenizer_object=inner, eos_token="<end>")  # type: ignore[no-any-return]
 
 
 def _family(name: str) -> Any:

@@ -73,7 +73,7 @@ def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
     probabilities = torch.softmax(logits[0], -1).flip(0)
     size = int((probabilities.cumsum(-1) - probabilities < 0.5).sum())
     assert tokens.min() >= 1000 - size
-    assert len(tokens.unique()) > 0.9 * size
+    assert len(set(tokens.tolist())) > 0.9 * size
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:

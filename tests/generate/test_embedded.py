@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from schemas.errors import BadInput, ModelError
 from schemas.recipe import Sampling
 from tasks.checkpoint import load_model, prompt_ids
+from tasks.generate.decoding import Forward
+from tasks.generate.draw import draw, uniforms
 from tasks.generate.embedded import EmbeddedEngine, embedded_engine
 from tasks.generate.engine import PromptRefused, Sample
 from tests.generate.conftest import CONTEXT, save_model
@@ -46,8 +49,7 @@ def test_samples_share_rows_where_every_head_has_its_own_keys(
     tiny: EmbeddedEngine, tutor: EmbeddedEngine
 ) -> None:
     """So that both ways of decoding are behind the promises below."""
-    forward = tiny._forward
-    assert forward is not None
+    forward = Forward(load_model(tiny.folder))
     assert forward.shares_rows == (tiny.folder.name.rstrip("0123456789") in {"llama", "tied", "gpt"})
     assert forward.plain == ("sliding" not in tiny.folder.name)
 
@@ -69,6 +71,21 @@ def test_the_tutors_log_probabilities_are_those_of_a_plain_forward_pass(
     for prompt, drawn in zip(some, tutor.generate(some, FOUR, spaced(some)), strict=True):
         for sample in drawn:
             assert sample.token_logprobs == pytest.approx(teacher_forced(tutor, prompt, sample), abs=1e-4)
+
+
+def test_every_token_is_the_draw_of_its_own_seed_and_step(tiny: EmbeddedEngine) -> None:
+    """Replayed one sample at a time, from a plain forward pass and the numbers of its seed."""
+    sampling = Sampling(samples=4, temperature=1.3, top_p=0.95, max_tokens=16)
+    model: Any = load_model(tiny.folder)
+    for prompt, drawn in zip(PROMPTS, tiny.generate(PROMPTS, sampling, spaced(PROMPTS)), strict=True):
+        before = prompt_ids(tiny.tokenizer, prompt)
+        for sample in drawn:
+            with torch.no_grad():
+                logits = model(torch.tensor([before + list(sample.token_ids)])).logits[
+                    0, len(before) - 1 : -1
+                ]
+            chance = torch.from_numpy(uniforms([sample.seed], sample.token_count)[:, 0])
+            assert list(sample.token_ids) == draw(logits, chance, 1.3, 0.95)[0].tolist()
 
 
 def greedy_by_transformers(engine: EmbeddedEngine, prompt: str, max_tokens: int) -> list[int]:
@@ -219,6 +236,40 @@ def test_broken_weights_are_said_to_be_broken(tmp_path: Path) -> None:
     for sampling in (GREEDY, FOUR):
         with pytest.raises(ModelError, match="not finite"):
             EmbeddedEngine(folder, device="cpu").generate(["a", "b"], sampling, [0, 9])
+
+
+def test_threads_side_by_side_write_the_same_and_leave_torchs_threads_alone(
+    tutor: EmbeddedEngine, questions: list[str]
+) -> None:
+    torch.set_num_threads(3)
+    try:
+        engine = EmbeddedEngine(BASE, rows=12, device="cpu")
+        heard: list[int] = []
+        found = texts(engine.generate(questions, FOUR, spaced(questions), heard.append))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+    assert engine._workers.count == 3
+    assert sum(heard) == 4 * len(questions)
+    wanted = texts(tutor.generate(questions, FOUR, spaced(questions)))
+    assert sum(a != b for a, b in zip(wanted, found, strict=True)) <= 1
+    assert texts(engine.generate(questions, FOUR, spaced(questions))) == found
+
+
+def test_a_broken_job_stops_the_call_and_not_the_engine(tutor: EmbeddedEngine) -> None:
+    def fails(count: int) -> None:
+        raise InterruptedError
+
+    torch.set_num_threads(2)
+    try:
+        engine = EmbeddedEngine(BASE, rows=4, device="cpu")
+    finally:
+        torch.set_num_threads(1)
+    with pytest.raises(InterruptedError):
+        engine.generate(["a", "b", "c", "d"], FOUR, [0, 9, 18, 27], fails)
+    assert texts(engine.generate(["a"], FOUR, [0])) == texts(tutor.generate(["a"], FOUR, [0]))
 
 
 def test_an_engine_is_loaded_once_for_a_folder_until_its_weights_change(tmp_path: Path) -> None:

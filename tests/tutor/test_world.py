@@ -1,0 +1,142 @@
+"""Promises of the practice world: same seed, same stories; two families that never meet; right answers."""
+
+from __future__ import annotations
+
+import re
+from string import Formatter
+
+import pytest
+
+from tutor.phrases import HELD_OUT, PRACTICE
+from tutor.world import LARGEST, SMALLEST, TOPICS, Story, family_of, stories
+
+SEEDS = (0, 1, 7, 2024, 99_991)
+EACH = 4_000
+EQUATION = re.compile(r"<<(\d+)([-+*/])(\d+)=(\d+)>>(\d+)")
+
+
+@pytest.fixture(scope="module")
+def practice() -> list[Story]:
+    """20,000 practice stories across several seeds, with harder ones among them."""
+    return [s for seed in SEEDS for s in stories(seed, EACH, difficulties=(1, 2, 3, 4))]
+
+
+@pytest.fixture(scope="module")
+def held_out() -> list[Story]:
+    return [s for seed in SEEDS for s in stories(seed, 600, "held-out", (1, 2, 3, 4))]
+
+
+def words_of(template: str) -> set[str]:
+    """The lower-case words of a template outside its slots."""
+    text = " ".join(literal for literal, *_ in Formatter().parse(template))
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+SLOTS = {"n": r"\d+", "x": r"\d+", "e": r"<<[\d=*/+-]+>>\d+"}
+
+
+def as_pattern(template: str) -> str:
+    """A template as a pattern of the texts it makes, its other slots being a word each."""
+    return "".join(
+        re.escape(literal) + ("" if slot is None else SLOTS.get(slot, r"\w+"))
+        for literal, slot, *_ in Formatter().parse(template)
+    )
+
+
+def test_the_same_seed_tells_the_same_stories() -> None:
+    assert stories(3, 500) == stories(3, 500)
+    assert stories(3, 500)[:100] == stories(3, 100)
+
+
+def test_another_seed_tells_other_stories() -> None:
+    first, second = ({s.question for s in stories(seed, 1000)} for seed in (3, 4))
+    assert len(first & second) < 50
+
+
+def test_no_question_comes_twice_in_a_call() -> None:
+    found = stories(5, 5000, difficulties=(1,))
+    assert len({s.question for s in found}) == 5000
+
+
+def test_every_topic_and_difficulty_is_told_in_both_families() -> None:
+    for family in ("practice", "held-out"):
+        found = stories(0, 600, family, (1, 2, 3, 4, 5))
+        assert {s.topic for s in found} == set(TOPICS)
+        assert {s.difficulty for s in found} == {1, 2, 3, 4, 5}
+        assert all(len(s.steps) == s.difficulty and s.family == family for s in found)
+
+
+def test_every_reference_equation_holds_and_the_answer_is_the_last_result(
+    practice: list[Story], held_out: list[Story]
+) -> None:
+    compute = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
+    for story in practice[::7] + held_out[::7]:
+        *lines, last = story.solution.split("\n")
+        assert last == f"#### {story.answer}"
+        assert len(lines) == story.difficulty
+        for line in lines:
+            (a, sign, b, claimed, said), *others = EQUATION.findall(line)
+            assert not others
+            assert compute[sign](int(a), int(b)) == int(claimed) == int(said)
+            assert sign != "/" or int(a) % int(b) == 0
+            assert SMALLEST <= int(claimed) <= LARGEST
+        assert int(said) == story.answer
+
+
+def test_a_question_says_every_number_it_needs(practice: list[Story]) -> None:
+    for story in practice[::7]:
+        said = [int(number) for number in re.findall(r"\d+", story.question)]
+        implied = [s.move.number for s in story.steps if s.topic in ("doubling", "half")]
+        assert sorted(said + implied) == sorted(story.numbers)
+
+
+def test_no_held_out_question_or_solution_is_ever_practised(
+    practice: list[Story], held_out: list[Story]
+) -> None:
+    assert not {s.question for s in practice} & {s.question for s in held_out}
+    assert not {s.solution for s in practice} & {s.solution for s in held_out}
+
+
+def test_no_held_out_topic_with_its_numbers_is_ever_practised(
+    practice: list[Story], held_out: list[Story]
+) -> None:
+    combinations = {(s.topic, s.numbers) for s in held_out}
+    assert len(combinations) > 1000
+    assert not {(s.topic, s.numbers) for s in practice} & combinations
+    assert all(family_of(topic, numbers) == "held-out" for topic, numbers in combinations)
+
+
+def test_no_held_out_phrasing_occurs_in_practice(practice: list[Story]) -> None:
+    assert not set(PRACTICE.templates()) & set(HELD_OUT.templates())
+    sentences = {
+        sentence for s in practice for sentence in re.split(r"(?<=[.?])[ \n]", f"{s.question}\n{s.solution}")
+    }
+    # A template of two sentences counts as used where both are: its first one is looked for.
+    held = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.templates()]
+    used = re.compile("|".join(f"(?:{as_pattern(template)})" for template in held))
+    assert [sentence for sentence in sentences if used.fullmatch(sentence)] == []
+
+
+def test_the_search_for_phrasings_finds_them_where_they_are(held_out: list[Story]) -> None:
+    held = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.questions]
+    asked = re.compile("|".join(f"(?:{as_pattern(template)})" for template in held))
+    for story in held_out[:100]:
+        assert asked.fullmatch(re.split(r"(?<=[.?])[ \n]", story.question)[-1])
+
+
+def test_no_name_or_thing_is_in_both_families(practice: list[Story]) -> None:
+    mine, theirs = ({*p.names, *p.things, *p.containers, *p.goods} for p in (PRACTICE, HELD_OUT))
+    assert not mine & theirs
+    said = set(re.findall(r"\w+", " ".join(s.question + " " + s.solution for s in practice)))
+    assert not said & theirs
+
+
+def test_every_held_out_word_can_be_learned_in_practice() -> None:
+    known = set().union(*map(words_of, PRACTICE.templates()))
+    assert set().union(*map(words_of, HELD_OUT.templates())) <= known
+
+
+@pytest.mark.parametrize("difficulties", [(), (0,), (1, -2), (7,)])
+def test_a_story_without_steps_or_with_too_many_is_refused(difficulties: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="1 to 6"):
+        stories(0, 5, difficulties=difficulties)

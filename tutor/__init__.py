@@ -1,0 +1,11 @@
+"""The tutor: a practice world of arithmetic stories and a tiny language model that has them to learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BASE = Path(__file__).resolve().parent / "base"
+"""The folder of the shipped base model: a Hugging Face checkpoint, built by `python -m tutor.build`."""
+
+RECIPES = Path(__file__).resolve().parent
+"""The folder of the tutor's own recipes, such as `rft.yaml`."""

@@ -1,0 +1,36 @@
+"""The world's stories as prompts to admit. Their references are bare answers: no worked solution leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import polars as pl
+
+from schemas.ids import digest
+from tasks.admit import SOURCED
+from tutor.world import stories
+
+
+def draw(
+    seed: int,
+    round_number: int | None,
+    count: int,
+    difficulties: Sequence[int],
+    family: Literal["practice", "held-out"],
+) -> pl.DataFrame:
+    """`count` stories, fresh for each round (None: the held-out set); columns as `SOURCED`."""
+    own_seed = int(digest(("stories", seed, round_number, family))[:8], 16)
+    told = stories(own_seed, count, family=family, difficulties=tuple(difficulties))
+    rows = [
+        {
+            "source": f"tutor:{family}:{own_seed}",
+            "line": number,
+            "text": story.question,
+            "reference": str(story.answer),
+            "topic": story.topic,
+            "difficulty": story.difficulty,
+        }
+        for number, story in enumerate(told, start=1)
+    ]
+    return pl.DataFrame(rows, schema=SOURCED)
