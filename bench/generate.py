@@ -1,4 +1,4 @@
-"""Samples per second of the embedded engine against a plain `generate` loop: `python -m bench.generate`.
+"""Samples a second of the embedded engine against a plain `generate` loop: `python -m bench.generate`.
 
 Both write the same number of samples to the same tutor stories with the same settings, in turns, so that a
 busy machine slows both. The plain loop is what a first script does: one prompt at a time, in the order given,

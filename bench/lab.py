@@ -24,6 +24,8 @@ from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
 from flows.nightly import night  # noqa: E402
+from flows.progress import Lines, reporting  # noqa: E402
+from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
 from schemas.recipe import Rft, load_recipe, parse_recipe, with_value  # noqa: E402
@@ -134,7 +136,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="draw the nights there (PNG)")
     given = parser.parse_args()
     run = {"nights": nights, "samples": samples, "pooling": pooling}[given.experiment]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
+        ready()
         rows = run(given.lake or str(Path(folder) / "lake"), given.seeds, given.rounds)
     shown = [{k: v for k, v in row.items() if k not in ("accuracy", "low", "high")} for row in rows]
     console = Console(width=130)

@@ -19,6 +19,8 @@ from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
 from flows.nightly import night  # noqa: E402
+from flows.progress import Lines, reporting  # noqa: E402
+from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from schemas.recipe import load_recipe, parse_recipe, with_value  # noqa: E402
 
@@ -35,7 +37,8 @@ def main() -> int:
     values = load_recipe(tutor.RECIPES / "rft.yaml")
     values = with_value(values, "prompts.per_round", str(given.prompts))
     values = with_value(values, "sampling.samples", str(given.samples))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
+        ready()
         rounds = night(parse_recipe(values), "bench", given.rounds, str(Path(folder) / "lake"))
     last = rounds[-1]
     seconds = dict(last["seconds"])

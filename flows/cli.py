@@ -153,6 +153,8 @@ def run(
         from flows.show import night_table
 
         night_table(_wide(), rounds_done, str(lake))
+    if rounds_done[-1]["verdict"] == "stopped":
+        raise RatchetError(f"round {rounds_done[-1]['round']} stopped the night: {rounds_done[-1]['reason']}")
 
 
 @main.command()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 
 from flows.evaluation import evaluate
-from flows.round import Closed, Round, begin, close
+from flows.round import Closed, Round, begin, close, judge
 from flows.steps import admit, audit, filter_pool, freeze_examples, generate, train, verify
+from schemas.errors import TrainingFailed
 from tasks.evaluate.gate import decide
+
+NOTHING_KEPT = "no answer passed every filter: nothing to train on"
 
 
 def rft_round(round_: Round, night_ends: int) -> Closed:
@@ -20,7 +23,13 @@ def rft_round(round_: Round, night_ends: int) -> Closed:
     scores = verify(round_, prompts, candidates)
     decisions = filter_pool(round_, prompts, candidates, scores)
     snapshot = freeze_examples(round_, decisions)
-    challenger = train(round_, snapshot)
+    if snapshot is None:
+        audit(round_)
+        return close(round_, "held", NOTHING_KEPT, None, time.monotonic() - start)
+    try:
+        challenger = train(round_, snapshot)
+    except TrainingFailed as error:  # the record is kept, the champion is untouched, the night ends
+        return close(round_, "stopped", f"training failed: {error}", None, time.monotonic() - start)
 
     champion_marks = evaluate(round_, round_.champion, "champion")
     challenger_marks = evaluate(round_, challenger, "challenger")
@@ -32,4 +41,4 @@ def rft_round(round_: Round, night_ends: int) -> Closed:
         round_.recipe.gate.alpha,
         stops,
     )
-    return close(round_, challenger, gate, stops, time.monotonic() - start)
+    return close(round_, judge(gate, stops), gate.reason, challenger, time.monotonic() - start)

@@ -107,13 +107,22 @@ def begin(round_: Round, night_ends: int) -> None:
     round_.log.once(unit, "rounds", row)
 
 
+def judge(gate: GateDecision, stops: list[str]) -> Verdict:
+    """The verdict of a round that has trained and measured a challenger."""
+    if gate.promote:
+        return "promoted"
+    return "stopped" if stops else "held"
+
+
 def close(
-    round_: Round, challenger: Checkpoint, gate: GateDecision, stops: list[str], total: float
+    round_: Round, verdict: Verdict, reason: str, challenger: Checkpoint | None, total: float
 ) -> Closed:
-    """Promote the challenger or keep the champion, and record which and why."""
-    verdict: Verdict = "promoted" if gate.promote else "stopped" if stops else "held"
+    """Record how the round ended: a promoted challenger is the next champion, else the champion stays.
+
+    `challenger` is None where nothing was trained; `total` is the round's wall time in seconds.
+    """
     started = round_.log.rows([Unit(round_.loop, round_.number, "start")], "rounds")
-    winner = challenger if gate.promote else round_.champion
+    winner = challenger if challenger is not None and verdict == "promoted" else round_.champion
     seconds = {name: round(taken, 3) for name, taken in round_.seconds.items()} | {"total": round(total, 3)}
 
     def row() -> pl.DataFrame:
@@ -125,14 +134,14 @@ def close(
             "recipe_values",
             "night_ends",
             "champion_in",
-            pl.lit(challenger.id).alias("challenger"),
+            pl.lit(challenger.id if challenger else None).alias("challenger"),
             pl.lit(winner.id).alias("champion_out"),
-            pl.lit(gate.reason).alias("reason"),
+            pl.lit(reason).alias("reason"),
             pl.lit(json.dumps(seconds)).alias("seconds"),
         )
 
     round_.log.once(Unit(round_.loop, round_.number, "close"), "rounds", row)
-    return Closed(round_.number, verdict, gate.reason, winner.id)
+    return Closed(round_.number, verdict, reason, winner.id)
 
 
 def lake_path(path: Path, lake: Lake) -> str:

@@ -261,8 +261,11 @@ def _with_ids(round_: Round, decisions: pl.DataFrame) -> pl.DataFrame:
     return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
 
 
-def freeze_examples(round_: Round, decisions: pl.DataFrame) -> str:
-    """The snapshot the round trains from: what the last filter kept, frozen by content."""
+def freeze_examples(round_: Round, decisions: pl.DataFrame) -> str | None:
+    """The snapshot the round trains from: what the last filter kept, frozen by content; None for nothing."""
+    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
+    if not last["kept"].any():
+        return None
     kept = decisions["unit"].unique().sort().to_list()
     with round_.step("freeze", None, "examples") as advance:
         snapshot_id = _frozen(round_, kept)

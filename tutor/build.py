@@ -55,7 +55,7 @@ class Recipe:
     layers: int = 4
     heads: int = 4
     inner: int = 344
-    positions: int = 512
+    positions: int = 1024
 
 
 @dataclass(frozen=True)

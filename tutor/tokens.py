@@ -12,7 +12,7 @@ PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assi
 SPECIAL = (PAD, END, SYSTEM, USER, ASSISTANT)
 
 VOCABULARY = 1024
-LONGEST_CHAT = 512
+LONGEST_CHAT = 1024
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}

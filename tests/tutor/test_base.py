@@ -120,7 +120,7 @@ def test_the_same_seed_builds_the_same_weights(tmp_path: Any) -> None:
 def test_the_base_is_often_wrong_where_it_could_be_right(tokenizer: Any, model: PreTrainedModel) -> None:
     asked = stories(77, 200, "held-out")
     greedy = _answered(tokenizer, model, asked, do_sample=False)
-    assert 0.20 < sum(greedy) / len(asked) < 0.46
+    assert 0.12 < sum(greedy) / len(asked) < 0.46
     torch.manual_seed(0)
     tried = [_answered(tokenizer, model, asked, do_sample=True, top_k=0) for _ in range(4)]
     reached = [any(of_story) for of_story in zip(*tried, strict=True)]

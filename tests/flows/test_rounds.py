@@ -1,0 +1,127 @@
+"""Promises of a round: the launcher does not matter, a failed training harms nothing, several can write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import ratchet, small_night
+from warehouse.lake import Lake
+from warehouse.query import query, read
+
+
+def run(
+    root: Path, environment: dict[str, str], *more: str, rounds: int = 1
+) -> tuple[int, list[dict[str, object]], str]:
+    """A small night with more settings: exit code, status, standard error."""
+    settings = [word for setting in more for word in ("--set", setting)]
+    done = ratchet(*small_night(root, rounds), *settings, "--json", environment=environment)
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else [], done.stderr
+
+
+def test_accelerate_launch_trains_the_same_weights_as_this_process(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    weights = set()
+    for launcher in ("in-process", "accelerate"):
+        code, _, said = run(tmp_path / launcher, prefect_server, f"launcher={launcher}")
+        assert code == 0, said
+        trained = "SELECT checkpoint_id, content_hash FROM checkpoints WHERE training_id IS NOT NULL"
+        weights.add(query(Lake(tmp_path / launcher), trained).row(0))
+    assert len(weights) == 1
+
+
+def test_a_round_that_keeps_nothing_is_held_and_the_loop_goes_on(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    code, rounds, said = run(tmp_path / "lake", prefect_server, "sampling.max_tokens=1", rounds=2)
+    assert code == 0, said
+    assert [(r["verdict"], r["challenger"]) for r in rounds] == [("held", None)] * 2
+    assert "nothing to train on" in str(rounds[0]["reason"])
+
+
+def test_a_training_that_diverges_is_recorded_and_the_champion_stays(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    code, rounds, said = run(
+        tmp_path / "lake", prefect_server, "training.learning_rate=1e30", "training.max_grad_norm=1e30"
+    )
+    assert code == 1
+    assert "ratchet: round 0 stopped the night: training failed" in said
+    lake = Lake(tmp_path / "lake")
+    states = read(lake, "trainings")
+    assert sorted(states["state"]) == ["failed", "started"]
+    assert read(lake, "checkpoints").height == 1
+    code, rounds, said = run(tmp_path / "lake", prefect_server)
+    assert code == 0, said
+    assert rounds[0]["verdict"] == "stopped"
+    assert rounds[1]["champion"] == rounds[0]["champion"]
+
+
+@pytest.mark.parametrize("start", ["base", "champion"])
+def test_several_checkpoints_write_and_kept_answers_are_pooled(
+    tmp_path: Path, prefect_server: dict[str, str], start: str
+) -> None:
+    code, rounds, said = run(
+        tmp_path / "lake",
+        prefect_server,
+        "pool_checkpoints=2",
+        f"start_from={start}",
+        "gate.alpha=1.0",
+        rounds=3,
+    )
+    assert code == 0, said
+    lake = Lake(tmp_path / "lake")
+    writers = query(
+        lake,
+        "SELECT round, count(DISTINCT checkpoint_id) AS n FROM candidates"
+        " WHERE split = 'train' GROUP BY 1 ORDER BY 1",
+    )
+    champions = {str(r["champion"]["checkpoint"]) for r in rounds[:2]}  # type: ignore[index]
+    assert writers["n"].to_list()[0] == 1
+    assert writers["n"].to_list()[1] == len(champions)
+    pooled = query(
+        lake,
+        "SELECT count(*) AS n FROM examples AS e JOIN snapshots AS s USING (snapshot_id)"
+        " JOIN candidates AS c USING (candidate_id) WHERE s.round = 1 AND c.round = 0",
+    )
+    assert pooled["n"][0] > 0
+    parents = query(
+        lake,
+        "SELECT c.parent_id, r.champion_in FROM checkpoints AS c JOIN round_states AS r USING (loop, round)"
+        " WHERE c.training_id IS NOT NULL ORDER BY c.round",
+    )
+    base = rounds[0]["champion"]["checkpoint"]  # type: ignore[index]
+    wanted = [base] * parents.height if start == "base" else parents["champion_in"].to_list()
+    assert parents["parent_id"].to_list() == wanted
+
+
+def test_gsm8k_runs_as_it_is_with_its_references_as_training_data(
+    tmp_path: Path, prefect_server: dict[str, str], shared_data: Path
+) -> None:
+    lines = (shared_data / "gsm8k" / "train.jsonl").read_text("utf-8").splitlines()[:60]
+    file = tmp_path / "train.jsonl"
+    file.write_text("\n".join(lines))
+    arguments = small_night(tmp_path / "lake", 1)
+    done = ratchet(
+        *arguments,
+        "--prompts",
+        str(file),
+        "--set",
+        "training.max_tokens=1024",
+        "--set",
+        "training.epochs=1",
+        environment=prefect_server,
+    )
+    assert done.returncode == 0, done.stderr
+    lake = Lake(tmp_path / "lake")
+    splits = dict(query(lake, "SELECT split, count(*) FROM prompts GROUP BY 1").iter_rows())
+    assert splits == {"train": 48, "eval": 12}
+    trained = query(
+        lake,
+        "SELECT c.kind, count(*) AS n FROM examples AS e JOIN candidates AS c USING (candidate_id) GROUP BY 1",
+    )
+    assert dict(trained.iter_rows())["reference"] == 48
