@@ -26,15 +26,24 @@ VIEWS = Path(__file__).parent / "views"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
 
 
+def database() -> duckdb.DuckDBPyConnection:
+    """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC."""
+    connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
+
+
+_own = cache(database)  # the program's own reads share one, which takes longer to open than to ask
+
+
 @contextmanager
-def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC.
+def connect(of: duckdb.DuckDBPyConnection | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a database (None: the program's own) whose views are its own and go with it.
 
     DuckDB turns Ctrl-C into an error of its own, which a retry would swallow: it becomes Ctrl-C again.
     """
     try:
-        with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with (_own() if of is None else of).cursor() as connection:
             yield connection
     except RuntimeError as error:
         if "interrupted" in str(error).lower():
@@ -72,7 +81,7 @@ class Session:
 
     def run(self, sql: str) -> pl.DataFrame:
         """The rows of one SELECT (or its EXPLAIN); anything else is a QueryError of one line."""
-        with connect() as connection:
+        with database() as locked, connect(locked) as connection:
             select = _only_select(connection, sql)
             try:
                 files = _create_views(connection, self.lake, select)
@@ -123,7 +132,7 @@ def _create_views(
             body = _examples(found)
         else:
             body = views()[name]
-        connection.execute(f'CREATE VIEW "{name}" AS {body}')
+        connection.execute(f'CREATE TEMP VIEW "{name}" AS {body}')
     return files
 
 
