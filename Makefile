@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 LOOP ?= night
 ROUNDS ?= 3
-LAKE ?= lake
+LAKE ?= $(or $(RATCHET_LAKE),lake)
 
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1

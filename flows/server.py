@@ -28,7 +28,12 @@ SILENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_
 @contextmanager
 def prefect_server() -> Iterator[Callable[[], None]]:
     """Start a server unless the user has one; call the result to wait until it answers, before a flow."""
-    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        get_current_settings,
+        temporary_settings,
+    )
 
     if get_current_settings().api.url:
         yield lambda: None
@@ -47,7 +52,8 @@ def prefect_server() -> Iterator[Callable[[], None]]:
             start_new_session=True,  # Ctrl-C is the run's to handle, not the server's
         )
         try:
-            with temporary_settings({PREFECT_API_URL: address}):
+            # Nobody will read its logs, and they would still be on their way when it ends.
+            with temporary_settings({PREFECT_API_URL: address, PREFECT_LOGGING_TO_API_ENABLED: False}):
                 yield lambda: _wait(f"{address}/health", server, log)
         finally:
             server.kill()  # its database is a log of runs: nothing in it is worth a slow goodbye

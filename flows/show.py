@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.status import narrowing_rows, table_rows
 
+COLUMNS = 6  # rounds that the table of readings shows
 LONGEST = 400  # characters of one text in a story
 
 
@@ -26,7 +27,8 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
             )
     readings = narrowing_rows(rounds)
     if readings:
-        console.print(rows_table(readings, title="narrowing and drift of the sampled answers"))
+        title = "narrowing and drift of the sampled answers (JS: Jensen-Shannon divergence, bits)"
+        console.print(rows_table(_turned(readings), title=title))
     last = rounds[-1]
     console.print("\nnext, try:", highlight=False)
     place = "" if lake == "lake" else f" --lake {lake}"
@@ -37,6 +39,13 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
         f"ratchet status{place} --loop {loop} --json",
     ):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _turned(readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a metric and a column a round: the first and the latest ones, as many as a terminal takes."""
+    shown = readings if len(readings) <= COLUMNS else [readings[0], *readings[1 - COLUMNS :]]
+    metrics = [name for name in shown[0] if name != "round"]
+    return [{"reading": name} | {f"round {one['round']}": one[name] for one in shown} for name in metrics]
 
 
 def rows_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Table:

@@ -81,9 +81,9 @@ def narrowing_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"round": r["round"]}
         | {label: _reading(r["audits"], metric) for label, metric in _WHOLE_ROUND.items()}
         | {
-            f"{label} JS / {short}": _reading(r["audits"], metric, against)
+            f"{label} JS to {short}": _reading(r["audits"], metric, against)
             for label, metric in (("length", "length_js"), ("format", "format_js"))
-            for short, against in (("0", "round 0"), ("last", f"round {r['round'] - 1}"))
+            for short, against in (("round 0", "round 0"), ("the last", f"round {r['round'] - 1}"))
         }
         | {"monitors say": _worst(r["audits"])}
         for r in rounds

@@ -5,6 +5,7 @@ No result is cached or persisted by Prefect: the log alone says what was done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -303,7 +304,10 @@ def train(round_: Round, snapshot_id: str) -> Checkpoint:
         seed=recipe.seed,
         hyperparameters=recipe.training,
     )
-    with round_.step("train", None, "steps") as advance:
+    where: Where = {"loop": round_.loop, "round": round_.number}
+    examples = int(read(round_.lake, "snapshots", where)["rows"].sum())
+    total = recipe.training.epochs * math.ceil(examples / recipe.training.batch_size)
+    with round_.step("train", total, "steps") as advance:
         return _trained(round_, job, advance)
 
 

@@ -6,6 +6,7 @@ that a query names, in which only SELECT runs and nothing outside those files ca
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,13 @@ def database() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-_own = cache(database)  # the program's own reads share one, which takes longer to open than to ask
+@cache
+def _own() -> duckdb.DuckDBPyConnection:
+    """The program's own reads share one database, which takes longer to open than to ask."""
+    shared = database()
+    atexit.register(_own.cache_clear)
+    atexit.register(shared.close)
+    return shared
 
 
 @contextmanager
