@@ -10,8 +10,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from prefect import flow
+from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
@@ -64,6 +65,7 @@ def night(
     `rounds` None finishes an interrupted night, or runs one round. `model` None is the loop's own base,
     or the tutor for a new loop.
     """
+    _tag(loop, recipe)
     opening = check(recipe, loop, lake, model)
     opened = Lake.create(Path(lake))
     with locked(opened, loop):
@@ -84,6 +86,7 @@ def night(
 @flow(name="round", flow_run_name="{loop}-round-{number}", log_prints=False, persist_result=False)
 def run_round(lake: str, loop: str, number: int, night_ends: int, recipe: Rft) -> Closed:
     """One round of a loop, from its place in the log to its verdict; an open round keeps its recipe."""
+    _tag(loop, recipe)
     log = Log(Lake(Path(lake)))
     state = fold(log.lake, loop)
     if state is None or state.next_round != number:
@@ -131,6 +134,14 @@ def _recipe_of(state: LoopState, recipe: Rft) -> Rft:
             f"  round {state.next_round} goes on under the recipe it began with ({began_with.hash})"
         )
     return began_with
+
+
+def _tag(loop: str, recipe: Rft) -> None:
+    """Tag the flow run with its loop and recipe, so that a person finds it in Prefect's UI."""
+    run_id = flow_run.get_id()
+    if run_id is not None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(run_id), tags=["ratchet", f"loop:{loop}", f"recipe:{recipe.recipe}"])
 
 
 def _artifacts(lake: Lake, loop: str, closed: Closed) -> None:

@@ -55,7 +55,11 @@ R = TypeVar("R")
 
 
 def step_task(function: Callable[P, R]) -> Callable[P, R]:
-    """A Prefect task named after the function, tried three times unless the fault is ours or the user's."""
+    """A Prefect task named after the function, tried three times unless the fault is ours or the user's.
+
+    Tasks carry no tags: Prefect asks its server for a slot of every tag of every task, half a second each.
+    Their flow runs do.
+    """
 
     def worth_another_try(_: Any, __: Any, state: Any) -> bool:
         failure = state.result(raise_on_failure=False)
@@ -63,7 +67,6 @@ def step_task(function: Callable[P, R]) -> Callable[P, R]:
 
     as_task: Callable[[Callable[P, R]], Callable[P, R]] = task(
         name=function.__name__.strip("_").replace("_", "-"),
-        tags=["ratchet"],
         retries=2,
         retry_delay_seconds=1,
         retry_condition_fn=worth_another_try,
