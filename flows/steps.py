@@ -321,10 +321,10 @@ def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) ->
     log.once(round_.unit("train-start"), "trainings", lambda: training_row(job, number, "started"))
     done = 0
 
-    def progress(step: int, total: int, loss: float) -> None:
+    def progress(taken: int, total: int, loss: float) -> None:
         nonlocal done
-        advance(step + 1 - done)
-        done = step + 1
+        advance(taken - done)
+        done = taken
         reached("train: step taken")
 
     def made() -> pl.DataFrame:
