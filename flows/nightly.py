@@ -16,7 +16,7 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop
+from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
 from flows.rft import rft_round
 from flows.round import Closed, Round
@@ -93,6 +93,8 @@ def run_round(lake: str, loop: str, number: int, night_ends: int, recipe: Rft) -
         raise BadInput(f"loop {loop} is not at round {number}: run `ratchet run` to go on where it is")
     used = _recipe_of(state, recipe)
     check_weights(state.champion)
+    if used.start_from == "base":
+        check_weights(state.base)
     round_ = Round(log, loop, number, used, state.base, state.champion)
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
@@ -109,7 +111,10 @@ def check(recipe: Rft, loop: str, lake: str, model: str | None) -> Opening | Non
     root, folder = Path(lake), Path(model) if model else None
     state = fold(Lake(root), loop) if Lake.check(root) else None
     if state is None:
-        return check_opening(base_folder(folder), recipe)
+        opening = check_opening(base_folder(folder), recipe)
+        if Lake.check(root):
+            refuse_other_opening(Lake(root), loop, opening)
+        return opening
     if folder is not None and weights_hash(folder) != state.base.content_hash:
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     before = state.last_recipe

@@ -22,8 +22,10 @@ from tasks.admit import prompt_rows, read_prompts, reference_rows, split_off, wi
 from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
+from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import Checkpoint
+from warehouse.query import read
 
 VERIFIER = "maths"
 SHARD = 2000  # prompts in one unit of admission
@@ -60,6 +62,20 @@ def check_opening(model: Path, recipe: Rft) -> Opening:
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
         )
     return Opening(model, content_hash, training, held_out, refused)
+
+
+def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
+    """Refuse to go on opening a loop, where that was cut short, with other prompts than it began with."""
+    admitted = read(lake, "prompts", {"loop": loop, "round": 0})
+    parts = {"eval": opening.held_out, "train": opening.training, "refused": opening.refused}
+    expected = {
+        row_id
+        for split, prompts in parts.items()
+        if prompts is not None
+        for row_id in prompt_rows(prompts, split, loop, 0)["prompt_id"]
+    }
+    if not expected.issuperset(admitted["prompt_id"]):
+        raise BadInput(f"loop {loop} was begun with other prompts: give the same ones, or use another --loop")
 
 
 def open_loop(log: Log, loop: str, opening: Opening) -> None:

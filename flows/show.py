@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,10 +36,11 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
     console.print("\nnext, try:", highlight=False)
     place = "" if lake == "lake" else f" --lake {lake}"
     topic = "SELECT topic, difficulty, acceptance, coverage FROM acceptance WHERE round = "
+    ratchet = "ratchet" if shutil.which("ratchet") else os.path.relpath(sys.argv[0])
     for command in (
-        f"ratchet trace{place} {last['champion_out'] or last['champion']['checkpoint']}",
-        f'ratchet sql{place} "{topic}{last["round"]}"',
-        f"ratchet status{place} --loop {loop} --json",
+        f"{ratchet} trace{place} {last['champion_out'] or last['champion']['checkpoint']}",
+        f'{ratchet} sql{place} "{topic}{last["round"]}"',
+        f"{ratchet} status{place} --loop {loop} --json",
     ):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 import tutor
-from flows.opening import check_opening, open_loop
-from schemas.recipe import parse_recipe
+from flows.opening import admit, check_opening, open_loop, refuse_other_opening
+from schemas.errors import BadInput
+from schemas.recipe import Rft, parse_recipe
 from tasks.admit import draw, prompt_rows, read_prompts, split_off, without
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -83,6 +85,21 @@ def test_each_round_draws_anew_and_the_same_when_asked_again() -> None:
     assert not first.equals(second)
     assert draw(prompts.reverse(), 20, seed=0, round_number=0).equals(first)
     assert draw(prompts, None, seed=0, round_number=0).height == 100
+
+
+def test_an_opening_that_was_cut_short_goes_on_only_with_its_own_prompts(tmp_path: Path) -> None:
+    def recipe(name: str) -> Rft:
+        file = tmp_path / name
+        file.write_text("".join(f'{{"question": "{name} {i}", "answer": "{i}"}}\n' for i in range(20)))
+        return parse_recipe({"prompts": {"path": str(file)}, "sampling": {"max_tokens": 16}})
+
+    lake = Lake.create(tmp_path / "lake")
+    first = check_opening(tutor.BASE, recipe("first"))
+    admit(Log(lake), "loop", "admit-eval", "eval", first.held_out)  # and then the power went
+    refuse_other_opening(lake, "loop", first)
+    with pytest.raises(BadInput, match="begun with other prompts"):
+        refuse_other_opening(lake, "loop", check_opening(tutor.BASE, recipe("second")))
+    refuse_other_opening(lake, "other-loop", check_opening(tutor.BASE, recipe("second")))
 
 
 def test_the_tutors_references_are_bare_answers(tmp_path: Path) -> None:
