@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date, datetime
+from decimal import Decimal
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -16,6 +17,7 @@ from typing import ParamSpec
 import click
 from rich.console import Console
 
+from flows.progress import printable
 from schemas.errors import RatchetError
 from warehouse.lake import Lake
 
@@ -56,7 +58,7 @@ def one_line_errors(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **kwargs)
         except RatchetError as error:
-            click.echo(f"ratchet: {' '.join(str(error).split())}", err=True)
+            click.echo(f"ratchet: {printable(' '.join(str(error).split()))}", err=True)
             sys.exit(error.exit_code)
         except (KeyboardInterrupt, Terminated):
             click.echo("ratchet: stopped; the same command goes on where it was", err=True)
@@ -140,7 +142,7 @@ def run(
     from flows.server import prefect_server
 
     chosen = chosen_recipe(recipe, lake, loop, model, prompts, eval_prompts, settings)
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:
         ready = stack.enter_context(prefect_server())
         check(chosen, loop, str(lake), str(model) if model else None)  # before anything is written
@@ -197,7 +199,7 @@ def sql(query: str | None, lake: Path, as_json: bool) -> None:
         rows = offered
     else:
         text = sys.stdin.read() if query == "-" else query
-        rows = Session(opened).run(text).to_dicts()
+        rows = Session(opened).rows(text)
     if as_json:
         _print_json(rows)
     elif rows:
@@ -234,7 +236,7 @@ def _progress(console: Console) -> ExitStack:
 
 def _wide() -> Console:
     """A console as wide as the terminal, or as wide as tables need where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return Console(emoji=False) if sys.stdout.isatty() else Console(width=160, emoji=False)
 
 
 def _print_json(value: object) -> None:
@@ -249,6 +251,8 @@ def _plain(value: object) -> object:
         return [_plain(one) for one in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return value.isoformat() if isinstance(value, date | datetime) else str(value)

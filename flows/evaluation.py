@@ -26,6 +26,7 @@ _MARKS = """
     FROM candidates AS c JOIN scores AS s USING (loop, round, candidate_id)
     WHERE c.loop = $loop AND c.round = $round AND c.checkpoint_id = $checkpoint AND c.split = 'eval'
       AND c.temperature = 0 AND c.max_tokens = $max_tokens AND s.verifier = $verifier
+      AND ends_with(c.unit, $suite) AND ends_with(s.unit, $suite)
     ORDER BY c.prompt_id"""
 
 
@@ -50,6 +51,7 @@ def evaluate(round_: Round, checkpoint: Checkpoint, name: str) -> pl.DataFrame:
             "checkpoint": checkpoint.id,
             "max_tokens": settings.max_tokens,
             "verifier": VERIFIER,
+            "suite": f"/{suite}",
         },
         scope={"loop": round_.loop},
     )

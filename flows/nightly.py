@@ -34,8 +34,9 @@ ROUND_OF = {"rft": rft_round}
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rounds a run will do: from `first` up to, not including, `end`."""
+    """Which rounds a run will do: from `first` up to, not including, `end`, of the night from `begin`."""
 
+    begin: int
     first: int
     end: int
     resumed: bool
@@ -47,9 +48,9 @@ def plan(state: LoopState, rounds: int | None) -> Plan:
     `rounds` None means 1 for a new night.
     """
     first = state.next_round
-    if state.unfinished and (rounds is None or rounds == state.night_rounds):
-        return Plan(first, max(state.night_ends, first + 1), True)
-    return Plan(first, first + (rounds or 1), state.unfinished)
+    if state.unfinished and (rounds is None or rounds == state.night_ends - state.night_begins):
+        return Plan(state.night_begins, first, max(state.night_ends, first + 1), True)
+    return Plan(first, first, first + (rounds or 1), state.unfinished)
 
 
 @flow(name="night", flow_run_name="{loop}", log_prints=False, persist_result=False)
@@ -77,14 +78,14 @@ def night(
         if todo.resumed:
             reporter().say(f"loop {loop}: going on with the night that was cut short at round {todo.first}")
         for number in range(todo.first, todo.end):
-            closed = run_round(opened.root.as_posix(), loop, number, todo.end, recipe)
+            closed = run_round(opened.root.as_posix(), loop, number, todo.begin, todo.end, recipe)
             if closed.verdict == "stopped":
                 break
     return status(opened, loop)
 
 
 @flow(name="round", flow_run_name="{loop}-round-{number}", log_prints=False, persist_result=False)
-def run_round(lake: str, loop: str, number: int, night_ends: int, recipe: Rft) -> Closed:
+def run_round(lake: str, loop: str, number: int, night_begins: int, night_ends: int, recipe: Rft) -> Closed:
     """One round of a loop, from its place in the log to its verdict; an open round keeps its recipe."""
     _tag(loop, recipe)
     log = Log(Lake(Path(lake)))
@@ -99,7 +100,7 @@ def run_round(lake: str, loop: str, number: int, night_ends: int, recipe: Rft) -
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
-    closed = ROUND_OF[used.recipe](round_, night_ends)
+    closed = ROUND_OF[used.recipe](round_, night_begins, night_ends)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
     return closed
@@ -118,7 +119,9 @@ def check(recipe: Rft, loop: str, lake: str, model: str | None) -> Opening | Non
     if folder is not None and weights_hash(folder) != state.base.content_hash:
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     before = state.last_recipe
-    if before is not None and _sources(before) != _sources(recipe.model_dump(mode="json")):
+    if before is None:  # opened, and killed before its first round
+        refuse_other_opening(Lake(root), loop, check_opening(folder or state.base.folder, recipe))
+    elif _sources(before) != _sources(recipe.model_dump(mode="json")):
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
     return None
 

@@ -57,7 +57,7 @@ class Lines:
 
     def say(self, line: str) -> None:
         """The line, on standard error."""
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Counts, and says so from time to time, with the time left."""
@@ -106,7 +106,7 @@ class Live:
 
     def say(self, line: str) -> None:
         """The line, above the bar."""
-        self._console.print(line, highlight=False, markup=False)
+        self._console.print(printable(line), highlight=False, markup=False)
 
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """A bar for the step."""
@@ -120,6 +120,11 @@ class Live:
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self.say(f"  {label:<26} {done} in {seconds:.1f} s")
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: control characters are shown, not sent; newlines are kept."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 _SILENT: Reporter = Silent()

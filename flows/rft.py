@@ -5,19 +5,30 @@ from __future__ import annotations
 import time
 
 from flows.evaluation import evaluate
-from flows.round import Closed, Round, begin, close, judge
+from flows.round import Closed, Round, Verdict, begin, close, judge
 from flows.steps import admit, audit, filter_pool, freeze_examples, generate, train, verify
-from schemas.errors import TrainingFailed
+from schemas.errors import BadInput, TrainingFailed
 from tasks.evaluate.gate import decide
+from warehouse.loops import Checkpoint
 
 NOTHING_KEPT = "no answer passed every filter: nothing to train on"
 
 
-def rft_round(round_: Round, night_ends: int) -> Closed:
-    """Sample, verify, filter, fine-tune, measure, and promote what is better."""
+def rft_round(round_: Round, night_begins: int, night_ends: int) -> Closed:
+    """One round, from its start to its verdict. What cannot work stops it, in the log: it is not open for
+    ever; the champion is untouched, and the night ends.
+    """
     start = time.monotonic()
-    begin(round_, night_ends)
+    begin(round_, night_begins, night_ends)
+    try:
+        verdict, reason, challenger = improve(round_)
+    except (BadInput, TrainingFailed) as error:
+        verdict, reason, challenger = "stopped", f"{type(error).__name__}: {error}", None
+    return close(round_, verdict, reason, challenger, time.monotonic() - start)
 
+
+def improve(round_: Round) -> tuple[Verdict, str, Checkpoint | None]:
+    """Sample, verify, filter, fine-tune, measure, and promote what is better."""
     prompts = admit(round_)
     candidates = generate(round_, prompts)
     scores = verify(round_, prompts, candidates)
@@ -25,11 +36,8 @@ def rft_round(round_: Round, night_ends: int) -> Closed:
     snapshot = freeze_examples(round_, decisions)
     if snapshot is None:
         audit(round_)
-        return close(round_, "held", NOTHING_KEPT, None, time.monotonic() - start)
-    try:
-        challenger = train(round_, snapshot)
-    except TrainingFailed as error:  # the record is kept, the champion is untouched, the night ends
-        return close(round_, "stopped", f"training failed: {error}", None, time.monotonic() - start)
+        return "held", NOTHING_KEPT, None
+    challenger = train(round_, snapshot)
 
     champion_marks = evaluate(round_, round_.champion, "champion")
     challenger_marks = evaluate(round_, challenger, "challenger")
@@ -41,4 +49,4 @@ def rft_round(round_: Round, night_ends: int) -> Closed:
         round_.recipe.gate.alpha,
         stops,
     )
-    return close(round_, judge(gate, stops), gate.reason, challenger, time.monotonic() - start)
+    return judge(gate, stops), gate.reason, challenger

@@ -86,7 +86,7 @@ class Closed:
     champion: str
 
 
-def begin(round_: Round, night_ends: int) -> None:
+def begin(round_: Round, night_begins: int, night_ends: int) -> None:
     """Record that the round has started, under which recipe, and as part of which night."""
     unit = Unit(round_.loop, round_.number, "start")
     recipe = round_.recipe
@@ -99,6 +99,7 @@ def begin(round_: Round, night_ends: int) -> None:
                 "recipe": recipe.recipe,
                 "recipe_hash": recipe.hash,
                 "recipe_values": recipe.model_dump_json(),
+                "night_begins": night_begins,
                 "night_ends": night_ends,
                 "champion_in": round_.champion.id,
             }
@@ -132,6 +133,7 @@ def close(
             "recipe",
             "recipe_hash",
             "recipe_values",
+            "night_begins",
             "night_ends",
             "champion_in",
             pl.lit(challenger.id if challenger else None).alias("challenger"),

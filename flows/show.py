@@ -12,7 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from flows.progress import printable
 from flows.status import narrowing_rows, table_rows
 
 COLUMNS = 6  # rounds that the table of readings shows
@@ -25,9 +27,7 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
     console.print(rows_table(table_rows(rounds), title=f"loop {loop}: held-out accuracy in %, 95% intervals"))
     for r in rounds:
         if r["reason"]:
-            console.print(
-                f"  round {r['round']} {r['verdict']}: {r['reason']}", markup=False, highlight=False
-            )
+            _say(console, f"round {r['round']} {r['verdict']}: {r['reason']}", 1)
     readings = narrowing_rows(rounds)
     if readings:
         title = "narrowing and drift of the sampled answers (JS: Jensen-Shannon divergence, bits)"
@@ -59,7 +59,7 @@ def rows_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Tabl
         numeric = all(isinstance(row[name], int | float) or row[name] is None for row in rows)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row.values()))
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
     return table
 
 
@@ -134,11 +134,6 @@ def _candidate_story(console: Console, told: dict[str, Any]) -> None:
 
 def _say(console: Console, line: str, depth: int) -> None:
     console.print("  " * depth + printable(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control characters are shown, not sent; newlines are kept."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _short(text: str) -> str:

@@ -31,10 +31,8 @@ _ROUNDS = """
     ORDER BY r.loop, r.round"""
 
 _ACCURACY = """
-    SELECT loop, round, place, metric, arg_max(value, n) AS value,
-           arg_max(low, n) AS low, arg_max(high, n) AS high
-    FROM accuracy WHERE $loop IS NULL OR loop = $loop
-    GROUP BY ALL"""
+    SELECT loop, round, place, metric, value, low, high
+    FROM accuracy WHERE $loop IS NULL OR loop = $loop"""
 
 _AUDITS = """
     SELECT loop, round, monitor, metric, subject, value, against, baseline, verdict

@@ -345,6 +345,7 @@ ROUNDS = Table(
         _ref("recipe", "name of the recipe"),
         _ref("recipe_hash", "hash of its values"),
         _ref("recipe_values", "JSON"),
+        Column("night_begins", INT, "the first round of the night that this one belongs to"),
         Column("night_ends", INT, "the round after the last one of the night that this one belongs to"),
         _ref("champion_in", "checkpoint the round began with"),
         _ref("challenger", "checkpoint the round trained", True),

@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.errors import BadInput, LakeError, LogDamaged, SchemaMismatch
 from schemas.tables import FORMAT, TABLES, Table
-from warehouse.durable import make_folder, replace
+from warehouse.durable import make_folder, replace, sync
 from warehouse.health import check_entries
 
 CONFIGURATION: Mapping[str, str | None] = {
@@ -45,6 +45,7 @@ class Lake:
         if not cls.check(root):
             try:
                 root.mkdir(parents=True, exist_ok=True)
+                sync(root.parent)
                 replace(root / "lake.json", json.dumps({"format": FORMAT}).encode() + b"\n")
             except OSError as error:
                 raise BadInput(f"no lake can be made at {root}: {error.strerror}") from None
@@ -140,6 +141,8 @@ def _check_format(root: Path) -> None:
 
 
 def _refuse_foreign(root: Path) -> None:
+    if "%" in str(root):
+        raise BadInput(f"a lake's path cannot hold '%', which Delta reads as an escape: {root}")
     if root.exists() and not root.is_dir():
         raise BadInput(f"{root} is a file, not a folder for a lake")
     if root.is_dir() and any(not entry.name.startswith(".lake.json.") for entry in root.iterdir()):

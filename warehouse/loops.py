@@ -35,8 +35,8 @@ class LoopState:
     base: Checkpoint
     champion: Checkpoint
     next_round: int
+    night_begins: int
     night_ends: int
-    night_rounds: int
     open_recipe: dict[str, Any] | None
     last_recipe: dict[str, Any] | None
 
@@ -56,8 +56,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
     base = checkpoint(lake, bases.row(0, named=True))
     states = query(
         lake,
-        "SELECT *, (SELECT max(night_ends) FROM rounds AS r WHERE r.loop = $loop"
-        " AND r.round = s.round) AS night_ends FROM round_states AS s WHERE loop = $loop ORDER BY round",
+        "SELECT * FROM round_states WHERE loop = $loop ORDER BY round",
         {"loop": loop},
         scope={"loop": loop},
     ).to_dicts()
@@ -73,8 +72,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
         champion=base if champion == base.id else find_checkpoint(lake, loop, champion),
         next_round=last["round"] + (0 if is_open else 1),
         night_ends=0 if stopped else last["night_ends"],
-        night_rounds=sum(row["night_ends"] == last["night_ends"] for row in states)
-        + max(0, last["night_ends"] - last["round"] - 1),
+        night_begins=last["night_begins"],
         open_recipe=recipe if is_open else None,
         last_recipe=recipe,
     )

@@ -24,7 +24,7 @@ from warehouse.lake import Lake, Where
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
 VIEWS = Path(__file__).parent / "views"
-_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
+_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(?=select\b|from\b|with\b|values\b|\()", re.IGNORECASE)
 
 
 def database() -> duckdb.DuckDBPyConnection:
@@ -88,14 +88,27 @@ class Session:
 
     def run(self, sql: str) -> pl.DataFrame:
         """The rows of one SELECT (or its EXPLAIN); anything else is a QueryError of one line."""
+        with self._answer(sql) as answer:
+            return _polars(answer)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """As `run`, one value a row; a name that stands twice is numbered (`loop`, `loop_1`)."""
+        with self._answer(sql) as answer:
+            table = answer.to_arrow_table()
+            return list(table.rename_columns(_numbered(table.column_names)).to_pylist())
+
+    @contextmanager
+    def _answer(self, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
+        """The locked answer to a checked text. What runs is what was checked, and nothing around it."""
         with database() as locked, connect(locked) as connection:
-            select = _only_select(connection, sql)
             try:
-                files = _create_views(connection, self.lake, select)
-                _lock(connection, files)
-                return _polars(connection.sql(sql))
-            except (duckdb.Error, pl.exceptions.PolarsError) as error:
+                lead, select = _only_select(connection, sql)
+                _lock(connection, _create_views(connection, self.lake, select))
+                yield connection.sql(lead + select)
+            except (duckdb.Error, pl.exceptions.PolarsError, ValueError, OverflowError) as error:
                 raise QueryError(_line(error)) from None
+            except RecursionError:
+                raise QueryError("the query is nested too deeply") from None
 
 
 def describe_views() -> dict[str, str]:
@@ -199,20 +212,26 @@ def _examples(files: list[str]) -> str:
     )
 
 
-def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The SELECT that a user's text is, or that its EXPLAIN holds."""
-    try:
-        statements = connection.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(_line(error)) from None
+def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, str]:
+    """A user's text as a lead ("", "EXPLAIN " or "EXPLAIN ANALYZE ") and the one SELECT behind it."""
+    explain = _EXPLAIN.match(sql)
+    lead = "" if explain is None else "EXPLAIN ANALYZE " if explain[1] else "EXPLAIN "
+    statements = connection.extract_statements(sql if explain is None else sql[explain.end() :])
     if len(statements) != 1:
         raise QueryError(f"one SELECT at a time, not {len(statements)} statements")
     kind = statements[0].type
-    if kind == duckdb.StatementType.EXPLAIN:
-        return _only_select(connection, _EXPLAIN.sub("", statements[0].query, count=1))
     if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"only SELECT runs here, not {kind.name}: the lake's facts never change")
-    return str(statements[0].query)
+    return lead, str(statements[0].query)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    numbered = []
+    for name in names:
+        count = seen[name] = seen.get(name, -1) + 1
+        numbered.append(f"{name}_{count}" if count else name)
+    return numbered
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:

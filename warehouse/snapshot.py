@@ -127,6 +127,7 @@ def _write(
     folder = lake.folder("snapshots", snapshot_id)
     if (folder / "manifest.json").exists():  # an earlier try got this far
         read_snapshot(folder, snapshot_id)
+        sync(folder.parent)
         return manifest
     temporary = folder.with_name(f".{snapshot_id}.{uuid4().hex}")
     temporary.mkdir()

@@ -50,7 +50,7 @@ def test_a_training_that_diverges_is_recorded_and_the_champion_stays(
         tmp_path / "lake", prefect_server, "training.learning_rate=1e30", "training.max_grad_norm=1e30"
     )
     assert code == 1
-    assert "ratchet: round 0 stopped the night: training failed" in said
+    assert "ratchet: round 0 stopped the night: TrainingFailed" in said
     lake = Lake(tmp_path / "lake")
     states = read(lake, "trainings")
     assert sorted(states["state"]) == ["failed", "started"]

@@ -60,6 +60,10 @@ def test_every_view_says_what_it_shows() -> None:
         "COPY prompts TO '{0}/stolen.csv'",
         "EXPLAIN ANALYZE COPY prompts TO '{0}/stolen.csv'",
         "EXPLAIN (ANALYZE, FORMAT json) COPY prompts TO '{0}/stolen.csv'",
+        "EXPLAIN (ANALYZE /* ) SELECT * FROM prompts -- */ ) COPY (SELECT 1 AS x) TO '{0}/stolen.csv'",
+        "EXPLAIN /* SELECT */ COPY prompts TO '{0}/stolen.csv'",
+        "EXPLAIN/**/SELECT 1; COPY prompts TO '{0}/stolen.csv'",
+        "SELECT " + "abs(" * 400 + "1" + ")" * 400,
         "SELECT * FROM read_text('/etc/hostname')",
         "SELECT * FROM glob('/*')",
         "SELECT * FROM read_parquet('{0}/lake/tables/prompts/**/*.parquet')",
@@ -96,6 +100,18 @@ def test_python_variables_are_no_tables(filled: Lake) -> None:
 )
 def test_select_in_all_its_forms_runs(filled: Lake, sql: str) -> None:
     assert Session(filled).run(sql).height > 0
+
+
+def test_columns_that_share_a_name_are_numbered_and_sums_are_numbers(filled: Lake) -> None:
+    joined = Session(filled).rows("SELECT * FROM prompts AS a JOIN prompts AS b USING (prompt_id) LIMIT 1")
+    assert {"loop", "loop_1", "unit_1"} <= set(joined[0])
+    assert Session(filled).rows("SELECT sum(line) AS n FROM prompts") == [{"n": 40}]
+
+
+def test_a_lake_path_that_delta_would_decode_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="%"):
+        Lake.create(tmp_path / "g%41")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_quote_in_the_lakes_path_is_only_a_quote(tmp_path: Path) -> None:
