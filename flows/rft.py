@@ -6,7 +6,8 @@ import time
 
 from flows.evaluation import evaluate
 from flows.round import Closed, Round, Verdict, begin, close, judge
-from flows.steps import admit, audit, filter_pool, freeze_examples, generate, train, verify
+from flows.steps import admit, audit, filter_pool, freeze_examples, generate, verify
+from flows.training import train
 from schemas.errors import BadInput, TrainingFailed
 from tasks.evaluate.gate import decide
 from warehouse.loops import Checkpoint
