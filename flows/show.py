@@ -30,7 +30,7 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
             _say(console, f"round {r['round']} {r['verdict']}: {r['reason']}", 1)
     readings = narrowing_rows(rounds)
     if readings:
-        title = "narrowing and drift of the sampled answers (JS: Jensen-Shannon divergence, bits)"
+        title = "narrowing and drift (JS in bits)"
         console.print(rows_table(_turned(readings), title=title))
     last = rounds[-1]
     console.print("\nnext, try:", highlight=False)
