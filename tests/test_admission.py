@@ -30,7 +30,7 @@ def test_all_of_gsm8k_is_admitted_and_every_reference_passes(shared_data: Path, 
     open_loop(Log(lake), "gsm8k", check_opening(tutor.BASE, recipe))
     by_split = dict(query(lake, "SELECT split, count(*) FROM prompts GROUP BY 1").iter_rows())
     assert by_split["train"] + by_split["eval"] + by_split.get("refused", 0) == 7473 + 1319
-    # What is too long for the tutor's context is kept as a reject; all others are asked.
+    assert "refused" not in by_split, "every question fits the tutor's context"
     references = query(
         lake,
         "SELECT s.outcome, list_contains(s.steps, 0.0) AS broken FROM scores AS s"
