@@ -1,0 +1,93 @@
+"""What every command shares: `--lake` and `--json`, refusals in one line, JSON that any reader takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+from rich.console import Console
+
+from flows.progress import printable
+from schemas.errors import RatchetError
+
+P = ParamSpec("P")
+
+
+def lake_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--lake PATH`, as every command has it."""
+    return click.option(
+        "--lake",
+        envvar="RATCHET_LAKE",
+        default="lake",
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="Folder of the lake; also from RATCHET_LAKE.",
+    )(function)
+
+
+def json_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--json`, as every command has it."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(function)
+
+
+class Terminated(BaseException):
+    """SIGTERM: like Ctrl-C, it ends the run and nothing swallows it."""
+
+
+def _terminated(*_: object) -> None:
+    raise Terminated
+
+
+def one_line_errors(function: Callable[P, None]) -> Callable[P, None]:
+    """Refusals become one line on standard error and an exit code; Ctrl-C says how to go on."""
+
+    @wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, _terminated)
+        try:
+            function(*args, **kwargs)
+        except RatchetError as error:
+            click.echo(f"ratchet: {printable(' '.join(str(error).split()))}", err=True)
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, Terminated):
+            click.echo("ratchet: stopped; the same command goes on where it was", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    return command
+
+
+def wide() -> Console:
+    """A console as wide as the terminal, or as wide as tables need where there is none."""
+    return Console(emoji=False) if sys.stdout.isatty() else Console(width=160, emoji=False)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output."""
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=True))
+
+
+def _plain(value: object) -> object:
+    """JSON has no NaN and no dates: they become null and ISO text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)

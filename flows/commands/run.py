@@ -1,0 +1,97 @@
+"""`ratchet run`: improvement rounds."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from flows.commands.options import json_option, lake_option, one_line_errors, print_json, wide
+from schemas.errors import RatchetError
+
+
+@click.command()
+@click.argument("recipe")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    help="Rounds of this night.  [default: what an interrupted night lacks, else 1]",
+)
+@click.option(
+    "--loop", default="night", show_default=True, help="Name of the loop; a new name begins a new one."
+)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Hugging Face folder of a causal LM to begin from.  [default: the tutor]",
+)
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    help="JSONL file with question and answer, such as GSM8K's own.  [default: the tutor's stories]",
+)
+@click.option(
+    "--eval-prompts",
+    type=click.Path(path_type=Path),
+    help="JSONL file of held-out prompts.  [default: a share of --prompts]",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One recipe value, such as sampling.samples=8; may be repeated.",
+)
+@lake_option
+@json_option
+@one_line_errors
+def run(
+    recipe: str,
+    rounds: int | None,
+    loop: str,
+    model: Path | None,
+    prompts: Path | None,
+    eval_prompts: Path | None,
+    settings: tuple[str, ...],
+    lake: Path,
+    as_json: bool,
+) -> None:
+    """Run improvement rounds by RECIPE: a recipe's name (rft) or a YAML file of its values.
+
+    A night that was interrupted goes on where it was. A loop keeps the recipe of its last round unless
+    RECIPE is a file or --set changes it.
+    """
+    from flows.environment import prepare
+
+    prepare()
+    from flows.choice import chosen_recipe
+    from flows.nightly import check, night
+    from flows.server import prefect_server
+
+    chosen = chosen_recipe(recipe, lake, loop, model, prompts, eval_prompts, settings)
+    console = Console(stderr=True, emoji=False)
+    with ExitStack() as stack:
+        ready = stack.enter_context(prefect_server())
+        check(chosen, loop, str(lake), str(model) if model else None)  # before anything is written
+        ready()
+        stack.enter_context(_progress(console))
+        rounds_done = night(chosen, loop, rounds, str(lake), str(model) if model else None)
+    if as_json:
+        print_json(rounds_done)
+    else:
+        from flows.show import night_table
+
+        night_table(wide(), rounds_done, str(lake))
+    if rounds_done[-1]["verdict"] == "stopped":
+        raise RatchetError(f"round {rounds_done[-1]['round']} stopped the night: {rounds_done[-1]['reason']}")
+
+
+def _progress(console: Console) -> ExitStack:
+    from flows.progress import Lines, Live, reporting
+
+    stack = ExitStack()
+    to = stack.enter_context(Live(console)) if console.is_terminal else Lines()
+    stack.enter_context(reporting(to))
+    return stack

@@ -1,0 +1,28 @@
+"""`ratchet status`: where loops stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flows.commands.options import json_option, lake_option, one_line_errors, print_json, wide
+from warehouse.lake import Lake
+
+
+@click.command()
+@click.option("--loop", help="Only this loop.  [default: all]")
+@lake_option
+@json_option
+@one_line_errors
+def status(loop: str | None, lake: Path, as_json: bool) -> None:
+    """What every round did: funnel, distinct paths, accuracy, verdict and why, and the monitors."""
+    from flows.show import night_table
+    from flows.status import status as rounds_of
+
+    rounds = rounds_of(Lake(lake), loop)
+    if as_json:
+        print_json(rounds)
+        return
+    for name in dict.fromkeys(r["loop"] for r in rounds):
+        night_table(wide(), [r for r in rounds if r["loop"] == name], str(lake))

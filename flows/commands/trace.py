@@ -1,0 +1,27 @@
+"""`ratchet trace`: the story of a checkpoint or of a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flows.commands.options import json_option, lake_option, one_line_errors, print_json, wide
+from warehouse.lake import Lake
+
+
+@click.command()
+@click.argument("row_id", metavar="ID")
+@lake_option
+@json_option
+@one_line_errors
+def trace(row_id: str, lake: Path, as_json: bool) -> None:
+    """The story of a checkpoint (ckpt-...) back to its base, or the whole life of a candidate (cand-...)."""
+    from flows.show import story
+    from warehouse.lineage import trace as told
+
+    found = told(Lake(lake), row_id)
+    if as_json:
+        print_json(found)
+    else:
+        story(wide(), found)
