@@ -10,11 +10,12 @@ from schemas.errors import RecipeError
 from schemas.recipe import RECIPES, Rft, load_recipe, parse_recipe, with_value
 from warehouse.lake import Lake
 from warehouse.loops import fold
+from warehouse.store import open_store
 
 
 def chosen_recipe(
     recipe: str,
-    lake: Path,
+    lake: str,
     loop: str,
     model: Path | None,
     prompts: Path | None,
@@ -35,14 +36,14 @@ def chosen_recipe(
     return parse_recipe(values, origin=origin)
 
 
-def _values(recipe: str, lake: Path, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:
+def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:
     """The plain values a run starts from, and where they come from."""
     if recipe not in RECIPES:
         path = Path(recipe)
         if path.suffix not in (".yaml", ".yml", ".json") and not path.is_file():
             raise RecipeError(f"no recipe named {recipe!r}; there is: {', '.join(RECIPES)}, or a YAML file")
         return load_recipe(path), str(path)
-    if (lake / "lake.json").is_file():
+    if open_store(lake).entry("lake.json") is not None:
         state = fold(Lake(lake), loop)
         if state is not None and state.last_recipe is not None:
             return state.last_recipe, f"the last recipe of loop {loop}"

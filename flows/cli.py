@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from flows.commands.maintain import maintain
 from flows.commands.run import run
 from flows.commands.sql import sql
 from flows.commands.status import status
 from flows.commands.trace import trace
+from flows.commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,10 +22,12 @@ def main() -> None:
     ratchet status                  what each round did
     ratchet sql "FROM funnel"       ask the lake
     ratchet trace ID                the story of a checkpoint or of a candidate
+    ratchet verify                  is the lake what was written?
+    ratchet maintain                seal closed rounds, free what nothing needs
     """
 
 
-for command in (run, status, sql, trace):
+for command in (run, status, sql, trace, verify, maintain):
     main.add_command(command)
 
 

@@ -7,6 +7,7 @@ the rounds that the night still lacks. The log alone says what that is.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tasks.checkpoint import weights_hash
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import LoopState, fold, locked
+from warehouse.seal import seal_rounds, unsealed
 
 ROUND_OF = {"rft": rft_round}
 
@@ -68,7 +70,7 @@ def night(
     """
     _tag(loop, recipe)
     opening = check(recipe, loop, lake, model)
-    opened = Lake.create(Path(lake))
+    opened = Lake.create(lake)
     with locked(opened, loop):
         if opening is not None:
             open_loop(Log(opened), loop, opening)
@@ -77,8 +79,9 @@ def night(
         todo = plan(state, rounds)
         if todo.resumed:
             reporter().say(f"loop {loop}: going on with the night that was cut short at round {todo.first}")
+        seal(Log(opened), loop)  # what a run that was killed, or an older Ratchet, left open
         for number in range(todo.first, todo.end):
-            closed = run_round(opened.root.as_posix(), loop, number, todo.begin, todo.end, recipe)
+            closed = run_round(opened.where, loop, number, todo.begin, todo.end, recipe)
             if closed.verdict == "stopped":
                 break
     return status(opened, loop)
@@ -88,7 +91,7 @@ def night(
 def run_round(lake: str, loop: str, number: int, night_begins: int, night_ends: int, recipe: Rft) -> Closed:
     """One round of a loop, from its place in the log to its verdict; an open round keeps its recipe."""
     _tag(loop, recipe)
-    log = Log(Lake(Path(lake)))
+    log = Log(Lake(lake))
     state = fold(log.lake, loop)
     if state is None or state.next_round != number:
         raise BadInput(f"loop {loop} is not at round {number}: run `ratchet run` to go on where it is")
@@ -101,26 +104,38 @@ def run_round(lake: str, loop: str, number: int, night_begins: int, night_ends: 
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
     closed = ROUND_OF[used.recipe](round_, night_begins, night_ends)
+    seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
     return closed
 
 
+def seal(log: Log, loop: str) -> None:
+    """Seal the loop's closed rounds: compacted, hashed, and closed to appends for ever."""
+    if not unsealed(log.lake, loop):
+        return
+    start = time.monotonic()
+    show = reporter().begin("seal", None, "tables")
+    seals = seal_rounds(log, loop, show)
+    files = sum(len(table.files) for one in seals for table in one.tables.values())
+    reporter().end("seal", f"{files:,} files", time.monotonic() - start)
+
+
 def check(recipe: Rft, loop: str, lake: str, model: str | None) -> Opening | None:
     """Refuse what cannot run before anything is written; returns what a new loop opens with."""
     check_loop(loop)
-    root, folder = Path(lake), Path(model) if model else None
-    state = fold(Lake(root), loop) if Lake.check(root) else None
+    folder = Path(model) if model else None
+    state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
         opening = check_opening(base_folder(folder), recipe)
-        if Lake.check(root):
-            refuse_other_opening(Lake(root), loop, opening)
+        if Lake.check(lake):
+            refuse_other_opening(Lake(lake), loop, opening)
         return opening
     if folder is not None and weights_hash(folder) != state.base.content_hash:
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     before = state.last_recipe
     if before is None:  # opened, and killed before its first round
-        refuse_other_opening(Lake(root), loop, check_opening(folder or state.base.folder, recipe))
+        refuse_other_opening(Lake(lake), loop, check_opening(folder or state.base.folder, recipe))
     elif _sources(before) != _sources(recipe.model_dump(mode="json")):
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
     return None

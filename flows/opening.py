@@ -15,7 +15,7 @@ import tutor.prompts
 from flows.progress import reporter
 from flows.round import lake_path
 from schemas.errors import BadInput, ModelError, PromptFileError
-from schemas.ids import make_id
+from schemas.identity import base_id
 from schemas.recipe import Rft
 from schemas.units import Unit
 from tasks.admit import prompt_rows, read_prompts, reference_rows, split_off, without
@@ -164,7 +164,7 @@ def _register(log: Log, loop: str, opening: Opening) -> None:
     def row() -> pl.DataFrame:
         return pl.DataFrame(
             {
-                "checkpoint_id": make_id("ckpt", 0, loop, "base", opening.content_hash),
+                "checkpoint_id": base_id(loop, opening.content_hash),
                 "content_hash": opening.content_hash,
                 "role": "policy",
                 "path": lake_path(opening.model, log.lake),

@@ -17,7 +17,7 @@ from typing import Literal
 import polars as pl
 
 from flows.progress import Advance, reporter
-from schemas.ids import make_id
+from schemas.identity import round_event_id
 from schemas.recipe import Rft
 from schemas.units import Unit
 from tasks.evaluate.gate import GateDecision
@@ -94,7 +94,7 @@ def begin(round_: Round, night_begins: int, night_ends: int) -> None:
     def row() -> pl.DataFrame:
         return pl.DataFrame(
             {
-                "event_id": make_id("event", round_.number, round_.loop, "started"),
+                "event_id": round_event_id(round_.number, round_.loop, "started"),
                 "state": "started",
                 "recipe": recipe.recipe,
                 "recipe_hash": recipe.hash,
@@ -128,7 +128,7 @@ def close(
 
     def row() -> pl.DataFrame:
         return started.select(
-            pl.lit(make_id("event", round_.number, round_.loop, "closed")).alias("event_id"),
+            pl.lit(round_event_id(round_.number, round_.loop, "closed")).alias("event_id"),
             pl.lit(STATE_OF[verdict]).alias("state"),
             "recipe",
             "recipe_hash",

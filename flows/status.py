@@ -46,7 +46,7 @@ def status(lake: Lake, loop: str | None = None) -> list[dict[str, Any]]:
     rounds = query(lake, _ROUNDS, {"loop": loop}, scope=scope).to_dicts()
     if not rounds:
         what = f"loop {loop} has no round" if loop else "no loop has a round"
-        raise NotFound(f"{what} in the lake at {lake.root}: `ratchet run rft` begins one")
+        raise NotFound(f"{what} in the lake at {lake.where}: `ratchet run rft` begins one")
     measured: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in query(lake, _ACCURACY, {"loop": loop}, scope=scope).to_dicts():
         measured.setdefault((row["loop"], row["round"], row["place"]), {})[row["metric"]] = row

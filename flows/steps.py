@@ -17,7 +17,7 @@ import tutor.prompts
 from flows.opening import VERIFIER, shards
 from flows.round import Round
 from schemas.errors import RatchetError
-from schemas.ids import make_id
+from schemas.identity import decision_id
 from schemas.recipe import Sampling
 from schemas.units import Unit
 from tasks.admit import draw, prompt_rows, without
@@ -253,7 +253,7 @@ def _reference_decisions(round_: Round) -> pl.DataFrame:
 
 def _with_ids(round_: Round, decisions: pl.DataFrame) -> pl.DataFrame:
     ids = [
-        make_id("dec", round_.number, round_.loop, position, name, candidate)
+        decision_id(round_.number, round_.loop, position, name, candidate)
         for position, name, candidate in decisions.select("position", "filter", "candidate_id").iter_rows()
     ]
     return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))

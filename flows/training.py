@@ -11,10 +11,12 @@ import polars as pl
 from flows.round import Round, lake_path
 from flows.steps import step_task
 from schemas.errors import TrainingFailed
+from schemas.identity import checkpoint_id
 from schemas.ids import make_id
 from schemas.job import TrainingJob
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
+from warehouse.artifacts import listing
 from warehouse.fault import reached
 from warehouse.lake import Where
 from warehouse.loops import Checkpoint, checkpoint
@@ -37,10 +39,10 @@ def train(round_: Round, snapshot_id: str) -> Checkpoint:
     job = TrainingJob(
         training_id=training_id,
         snapshot_id=snapshot_id,
-        snapshot=str(round_.lake.root / "snapshots" / snapshot_id),
+        snapshot=str(round_.lake.place(f"snapshots/{snapshot_id}")),
         base_checkpoint=start.id,
         base=str(start.folder),
-        output=str(round_.lake.folder("trainings", training_id)),
+        output=str(round_.lake.root / "trainings" / training_id),
         seed=recipe.seed,
         hyperparameters=recipe.training,
     )
@@ -56,26 +58,28 @@ def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) ->
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
     log.once(round_.unit("train-start"), "trainings", lambda: training_row(job, number, "started"))
-    done = 0
+    shown = 0
 
     def progress(taken: int, total: int, loss: float) -> None:
-        nonlocal done
-        advance(taken - done)
-        done = taken
+        nonlocal shown
+        advance(taken - shown)
+        shown = taken
         reached("train: step taken")
 
     def made() -> pl.DataFrame:
         with round_.model_at_work():
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
         reached("train: job finished")
+        place = f"trainings/{job.training_id}"
+        round_.lake.publish(place)
+        files = listing(round_.lake, place)
         log.once(round_.unit("steps"), "steps", lambda: ledger_rows(job, result, number))
-        log.once(
-            round_.unit("train-finish"), "trainings", lambda: training_row(job, number, "finished", result)
-        )
+        done = training_row(job, number, "finished", result, files=files)
+        log.once(round_.unit("train-finish"), "trainings", lambda: done)
         reached("train: recorded")
         return pl.DataFrame(
             {
-                "checkpoint_id": make_id("ckpt", number, job.training_id),
+                "checkpoint_id": checkpoint_id(number, job.training_id),
                 "content_hash": result.weights_hash,
                 "parent_id": job.base_checkpoint,
                 "training_id": job.training_id,
@@ -95,6 +99,7 @@ def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) ->
 def _record_failure(round_: Round, job: TrainingJob, error: TrainingFailed) -> None:
     """A failed training stays in the log, one row for each time it failed."""
     attempt = 0
+    round_.lake.publish(f"trainings/{job.training_id}")
     while round_.log.holds(unit := round_.unit("train-failed", attempt), "trainings"):
         attempt += 1
     row = training_row(job, round_.number, "failed", error=str(error), attempt=attempt)

@@ -11,6 +11,7 @@ RatchetError                     exit 1; everything below is one
 │   ├── LogDamaged               a log entry is empty or does not parse
 │   ├── UnitConflict             rows that do not fit the unit that writes them
 │   ├── RoundSealed              an append to a round that is closed for ever
+│   ├── LakeBusy                 another process holds what only one may hold
 │   └── NotFound                 no such loop, checkpoint, candidate or snapshot
 ├── CommitOutcomeUnknown         a commit may or may not have landed: look again, never append blindly
 ├── SnapshotMismatch             a snapshot's content is not what its id says
@@ -66,6 +67,10 @@ class UnitConflict(LakeError):
 
 class RoundSealed(LakeError):
     """An append to a round that has been sealed."""
+
+
+class LakeBusy(LakeError):
+    """Another process holds a lock of the lake; the message names it."""
 
 
 class NotFound(LakeError):

@@ -53,17 +53,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One kind of fact. `id` is the column whose values are unique in the table."""
+    """One kind of fact. `id` is the column whose values are unique in the table.
+
+    `sorted_by` are the columns by which a closed round's rows lie, none for the id: what look-ups ask by.
+    """
 
     name: str
     doc: str
     id: str
     own: tuple[Column, ...]
+    sorted_by: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns: the shared ones, then the table's own."""
         return SHARED + self.own
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Columns that put the table's rows in one order: those it is sorted by, then the id."""
+        return tuple(dict.fromkeys((*self.sorted_by, self.id)))
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -182,6 +191,7 @@ SCORES = Table(
         _ref("rationale", "why, in one line", True),
         _ref("judge_checkpoint_id", "the judge's checkpoint", True),
     ),
+    sorted_by=("candidate_id",),
 )
 
 CRITIQUES = Table(
@@ -195,6 +205,7 @@ CRITIQUES = Table(
         _ref("text", "the critique"),
         _ref("checkpoint_id", "the critic's checkpoint"),
     ),
+    sorted_by=("candidate_id",),
 )
 
 PREFERENCES = Table(
@@ -211,6 +222,7 @@ PREFERENCES = Table(
         Column("chosen_first", BOOL, "whether the judge was shown chosen first", True),
         _ref("judge_checkpoint_id", "the judge's checkpoint", True),
     ),
+    sorted_by=("prompt_id",),
 )
 
 DECISIONS = Table(
@@ -229,6 +241,7 @@ DECISIONS = Table(
         Column("rank", INT, "rank among its prompt's candidates, from 0", True),
         _ref("duplicate_of", "the candidate kept in its place", True),
     ),
+    sorted_by=("candidate_id", "position"),
 )
 
 SNAPSHOTS = Table(
@@ -243,6 +256,7 @@ SNAPSHOTS = Table(
         Column("units", TEXTS, "units of work its rows were drawn from"),
         _ref("selection", "the SQL that selected the rows"),
         _ref("path", "its folder, relative to the lake"),
+        _ref("files", "the folder's files: JSON of name to [size, SHA-256]", True),
     ),
 )
 
@@ -267,6 +281,7 @@ TRAININGS = Table(
         Column("loss", FLOAT, "loss of the last step, nats a token", True),
         Column("seconds", FLOAT, "wall time of the job", True),
         _ref("error", "why it failed", True),
+        _ref("files", "what a finished job left in the lake: JSON of name to [size, SHA-256]", True),
     ),
 )
 
@@ -285,6 +300,7 @@ STEPS = Table(
         Column("grad_norm", FLOAT, "before clipping"),
         Column("tokens", INT, "tokens that the loss covers"),
     ),
+    sorted_by=("training_id", "step"),
 )
 
 CHECKPOINTS = Table(

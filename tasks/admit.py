@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from schemas.errors import PromptFileError
-from schemas.ids import digest, make_id
+from schemas.identity import prompt_id, reference_id
+from schemas.ids import digest
 
 SPLITS = ("train", "eval")
 MARK = "####"
@@ -69,7 +70,7 @@ def prompt_rows(prompts: pl.DataFrame, split: str, loop: str, round_number: int)
     """Rows of table `prompts`. Ids cover loop, source, line and text; a text is admitted once."""
     once = prompts.unique("text", keep="first", maintain_order=True)
     ids = [
-        make_id("prompt", round_number, loop, split, source, line, text)
+        prompt_id(round_number, loop, split, source, line, text)
         for source, line, text in once.select("source", "line", "text").iter_rows()
     ]
     return once.with_columns(pl.Series("prompt_id", ids, dtype=pl.String), pl.lit(split).alias("split"))
@@ -81,7 +82,7 @@ def reference_rows(prompts: pl.DataFrame, loop: str, round_number: int) -> pl.Da
         pl.col("reference").str.split(MARK).list.first().str.strip_chars().str.len_chars() > 0,
         pl.col("reference").str.contains(MARK, literal=True),
     )
-    ids = [make_id("cand", round_number, loop, prompt, "reference") for prompt in worked["prompt_id"]]
+    ids = [reference_id(round_number, loop, prompt) for prompt in worked["prompt_id"]]
     return worked.select(
         pl.Series("candidate_id", ids, dtype=pl.String),
         "prompt_id",

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+_settled: set[Path] = set()  # folders whose entry in their parent this process has synced
+
 
 def sync(path: Path) -> None:
     """Flush a file's or a folder's content to the disk."""
@@ -21,34 +23,44 @@ def sync(path: Path) -> None:
 
 
 def make_folder(folder: Path, above: Path) -> None:
-    """Create a folder below `above` and sync every parent that gained an entry."""
-    missing = []
-    while folder != above and not folder.is_dir():
-        missing.append(folder)
+    """Create a folder below `above`, each of its parents synced.
+
+    A folder that is already there may be one that a killed process made and never synced: this process
+    syncs it too, once.
+    """
+    new = []
+    while folder != above and not (folder in _settled and folder.is_dir()):
+        new.append(folder)
         folder = folder.parent
-    for path in reversed(missing):
+    for path in reversed(new):
         path.mkdir(exist_ok=True)
         sync(path.parent)
+        _settled.add(path)
 
 
-def write_new(path: Path, data: bytes | memoryview) -> None:
+def write_new(path: Path, data: bytes | memoryview, *, synced: bool = True) -> None:
     """Write a file that nobody reads yet, and sync it; nothing is left of it if that fails."""
-    try:
-        with path.open("xb") as file:
+    with path.open("xb") as file:
+        try:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+            if synced:
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes | memoryview, *, synced: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    write_new(temporary, data)
-    os.replace(temporary, path)
-    sync(path.parent)
+    try:
+        write_new(temporary, data, synced=synced)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if synced:
+        sync(path.parent)
 
 
 def sha256(path: Path) -> str:

@@ -1,9 +1,13 @@
-"""The lake on disk: where tables, snapshots and checkpoints lie, and which files hold a table's rows.
+"""The lake: where tables, snapshots, trainings and seals lie, and which files hold a table's rows.
 
 lake.json             the format the lake was written in
 tables/<name>/        one Delta table per kind of fact, partitioned by loop and round
 snapshots/<id>/       frozen training sets
 trainings/<id>/       what a fine-tuning job leaves: checkpoint, step ledger, result
+heads/                the hash of each log's newest entry; a note, no fact rests on it
+seals/<loop>/         one seal a closed round, each naming the one before
+locks/                who is at work; no fact rests on it
+spare/                files being written; nothing in it matters
 """
 
 from __future__ import annotations
@@ -14,110 +18,155 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.errors import BadInput, LakeError, LogDamaged, SchemaMismatch
 from schemas.tables import FORMAT, TABLES, Table
-from warehouse.durable import make_folder, replace, sync
+from warehouse.evolve import fitted
 from warehouse.health import check_entries
+from warehouse.journal import describe
+from warehouse.store import Store, open_store
 
+EXPIRY = {
+    "delta.setTransactionRetentionDuration": "interval 10000 days"
+}  # see seal.py: keys of sealed rounds
 CONFIGURATION: Mapping[str, str | None] = {
     "delta.appendOnly": "true",
     "delta.enableExpiredLogCleanup": "false",
     "delta.checkpointInterval": "10",
+    **EXPIRY,
 }
 
 Where = Mapping[str, str | int | Sequence[str] | Sequence[int]]
 
 
 class Lake:
-    """A lake that exists and has this version's format. Cheap to make; it holds no handle."""
+    """A lake that exists and has this version's format, in a folder or a bucket. It holds no handle."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        _check_format(self.root)
+    def __init__(self, where: Path | str) -> None:
+        self.store = open_store(where)
+        _check_format(self.store)
+
+    @property
+    def where(self) -> str:
+        """The lake's address, as a person gives it."""
+        return self.store.where
+
+    @property
+    def root(self) -> Path:
+        """The lake's folder; for a bucket, the folder on this machine that holds what was fetched."""
+        return self.store.home
 
     @classmethod
-    def create(cls, root: Path) -> Lake:
-        """Open the lake at `root`, making an empty one where nothing is."""
-        root = root.resolve()
-        if not cls.check(root):
+    def create(cls, where: Path | str) -> Lake:
+        """Open the lake, making an empty one where nothing is."""
+        if not cls.check(where):
+            store = open_store(where)
             try:
-                root.mkdir(parents=True, exist_ok=True)
-                sync(root.parent)
-                replace(root / "lake.json", json.dumps({"format": FORMAT}).encode() + b"\n")
+                store.home.mkdir(parents=True, exist_ok=True)
+                store.replace("lake.json", json.dumps({"format": FORMAT}).encode() + b"\n")
             except OSError as error:
-                raise BadInput(f"no lake can be made at {root}: {error.strerror}") from None
-        return cls(root)
+                raise BadInput(f"no lake can be made at {store.where}: {error.strerror}") from None
+        return cls(where)
 
     @classmethod
-    def check(cls, root: Path) -> bool:
+    def check(cls, where: Path | str) -> bool:
         """Whether a lake is there; BadInput where none is and none can be made there."""
-        if (root / "lake.json").exists():
+        store = open_store(where)
+        if store.entry("lake.json") is not None:
             return True
-        _refuse_foreign(root)
+        _refuse_foreign(store)
         return False
 
     def table_path(self, name: str) -> Path:
-        """The folder of a Delta table, whether or not it has rows yet."""
+        """The folder of a Delta table on this machine, whether or not it has rows yet."""
         return self.root / "tables" / name
 
-    def folder(self, kind: str, name: str) -> Path:
-        """A folder of the lake's own, such as ("snapshots", id); parents exist afterwards."""
-        make_folder(self.root / kind, self.root)
-        return self.root / kind / name
+    def log(self, name: str) -> str:
+        """The name of a table's Delta log in the lake."""
+        return f"tables/{name}/_delta_log"
+
+    def place(self, name: str) -> Path:
+        """A local folder with the files that lie below a name: the lake's own, or fetched copies."""
+        self.store.local([entry.name for entry in self.store.entries(name)])
+        return self.root / name
+
+    def publish(self, name: str) -> None:
+        """Bring a local folder of the lake, complete now, to where the lake lies, durably."""
+        files = [path for path in sorted((self.root / name).rglob("*")) if path.is_file()]
+        self.store.publish([path.relative_to(self.root).as_posix() for path in files])
 
     def open(self, name: str, version: int | None = None) -> DeltaTable | None:
         """The Delta table at a version (None: the newest), its log checked; None before its first row."""
-        path = self.table_path(name)
-        if not (path / "_delta_log").is_dir():
+        if not check_entries(self.store, self.log(name)):
             return None
-        check_entries(path / "_delta_log")
+        place = self.store.delta(f"tables/{name}")
         try:
-            return DeltaTable(path, version=version)
+            return DeltaTable(place, version=version, storage_options=self._options())
         except TableNotFoundError:
             return None
         except DeltaError as error:
-            raise LogDamaged(f"table {name} at {path} does not open: {_line(error)}") from None
+            raise LogDamaged(f"table {name} at {place} does not open: {_line(error)}") from None
 
     def open_or_create(self, table: Table) -> DeltaTable:
-        """The Delta table, created empty where it does not exist; two creators end with one table."""
+        """The Delta table, with every column of ours: created empty where it does not exist, widened where
+        it is older. Two creators end with one table.
+        """
         found = self.open(table.name)
-        if found is not None:
-            return found
-        path = self.table_path(table.name)
-        make_folder(path, self.root)
+        if found is None:
+            self._create(table)
+            found = self.open(table.name)
+        if found is None:
+            raise LakeError(f"table {table.name} could not be created in {self.where}")
+        return found if fitted(found, table) else self.open_or_create(table)
+
+    def _create(self, table: Table) -> None:
+        self.store.make(f"tables/{table.name}")
         with suppress(DeltaError):  # another creator may come first
             DeltaTable.create(
-                path,
+                self.store.delta(f"tables/{table.name}"),
                 table.arrow,
                 mode="ignore",
                 partition_by=["loop", "round"],
                 configuration=CONFIGURATION,
+                storage_options=self._options(),
+                commit_properties=CommitProperties(
+                    custom_metadata={"ratchet": describe({"made": table.name})}
+                ),
             )
-        made = self.open(table.name)
-        if made is None:
-            raise LakeError(f"table {table.name} could not be created at {path}")
-        return made
 
     def files(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
-        """Absolute paths of the data files that may hold rows with these values, by statistics.
+        """Local paths of the data files that may hold rows with these values, by statistics.
 
         `where` maps a column to a value or to a list of values; files are pruned, rows are not.
         """
+        return [str(path) for path in self.store.local(self.file_names(name, where, version))]
+
+    def file_names(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
+        """As `files`: names in the lake, nothing fetched."""
         delta = self.open(name, version)
         if delta is None:
             return []
         if any(isinstance(v, Sequence) and not isinstance(v, str) and not v for v in (where or {}).values()):
             return []
-        predicate = [_filter(column, value) for column, value in (where or {}).items()]
-        return sorted(unquote(uri) for uri in delta.file_uris(file_pruning_predicate=predicate or None))
+        return names_of(delta, name, where)
 
     def versions(self) -> dict[str, int]:
         """The newest version of every table that exists."""
         opened = {name: self.open(name) for name in TABLES}
         return {name: delta.version() for name, delta in opened.items() if delta is not None}
+
+    def _options(self) -> dict[str, str] | None:
+        return dict(self.store.options) if self.store.options is not None else None
+
+
+def names_of(delta: DeltaTable, table: str, where: Where | None = None) -> list[str]:
+    """Names in the lake of an open table's files, pruned by `where`."""
+    predicate = [_filter(column, value) for column, value in (where or {}).items()]
+    uris = delta.file_uris(file_pruning_predicate=predicate or None)
+    marker = f"/tables/{table}/"
+    return sorted(f"tables/{table}/" + unquote(uri).rpartition(marker)[2] for uri in uris)
 
 
 def _filter(column: str, value: object) -> tuple[str, str, object]:
@@ -126,27 +175,28 @@ def _filter(column: str, value: object) -> tuple[str, str, object]:
     return (column, "in", value)
 
 
-def _check_format(root: Path) -> None:
-    marker = root / "lake.json"
-    if not marker.is_file():
-        raise LakeError(f"no lake at {root}: `ratchet run rft --lake {root}` makes one")
+def _check_format(store: Store) -> None:
     try:
-        found = json.loads(marker.read_text("utf-8"))["format"]
+        marker = store.get("lake.json")
+    except (FileNotFoundError, NotADirectoryError):
+        raise LakeError(
+            f"no lake at {store.where}: `ratchet run rft --lake {store.where}` makes one"
+        ) from None
+    try:
+        found = json.loads(marker)["format"]
     except (ValueError, KeyError, TypeError):
-        raise SchemaMismatch(f"{marker} does not say which format the lake has") from None
+        raise SchemaMismatch(f"{store.where}/lake.json does not say which format the lake has") from None
     if found != FORMAT:
         raise SchemaMismatch(
-            f"the lake at {root} has schema version {found}; this Ratchet reads and writes {FORMAT}"
+            f"the lake at {store.where} has schema version {found}; this Ratchet reads and writes {FORMAT}"
         )
 
 
-def _refuse_foreign(root: Path) -> None:
-    if "%" in str(root):
-        raise BadInput(f"a lake's path cannot hold '%', which Delta reads as an escape: {root}")
-    if root.exists() and not root.is_dir():
-        raise BadInput(f"{root} is a file, not a folder for a lake")
-    if root.is_dir() and any(not entry.name.startswith(".lake.json.") for entry in root.iterdir()):
-        raise BadInput(f"{root} holds other files and no lake.json: choose an empty folder for a lake")
+def _refuse_foreign(store: Store) -> None:
+    if "%" in store.where:
+        raise BadInput(f"a lake's path cannot hold '%', which Delta reads as an escape: {store.where}")
+    if store.taken():
+        raise BadInput(f"{store.where} holds other files and no lake.json: choose an empty folder for a lake")
 
 
 def _line(error: BaseException) -> str:

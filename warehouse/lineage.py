@@ -134,5 +134,5 @@ def _one(lake: Lake, table: str, column: str, row_id: str) -> Fact:
         where["round"] = born
     rows = read(lake, table, where)
     if rows.is_empty():
-        raise NotFound(f"the lake at {lake.root} holds no {row_id}")
+        raise NotFound(f"the lake at {lake.where} holds no {row_id}")
     return rows.to_dicts()[0]

@@ -1,39 +1,37 @@
 """The log: facts are appended once by unit of work, durable and hashed at birth, and never change.
 
-Covered: a unit lands exactly once among any number of writers on one local disk, whatever is killed;
-an acknowledged append is on the disk; every data file's SHA-256 stands in its commit. Not covered
-here: compaction, seals and damage to files that a checkpoint has absorbed.
+Covered: a unit lands exactly once among any number of writers, on one disk or in one bucket, whatever is
+killed; an acknowledged append is durable; every data file's SHA-256 stands in its name and in its commit;
+a round that is sealed takes no more. Not covered: a writer that sleeps for a day between writing its file
+and committing it, whose file `maintain` has by then cleared away.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.errors import CommitOutcomeUnknown, UnitConflict
-from schemas.tables import FORMAT, TABLES, Table
+from schemas.errors import CommitOutcomeUnknown, LakeError, RoundSealed, UnitConflict
+from schemas.tables import TABLES, Table
 from schemas.units import Unit
-from warehouse.durable import make_folder, sync, write_new
+from warehouse.datafile import PARTITION, DataFile, write_rows
 from warehouse.fault import reached
+from warehouse.heads import note_head
 from warehouse.health import last_checkpoint
-from warehouse.lake import Lake
+from warehouse.journal import Actions, describe, entry_name, milliseconds, vouch
+from warehouse.lake import Lake, names_of
 from warehouse.query import read
+from warehouse.seals import closed_before, find_seal
 
 ATTEMPTS = 10
-PARTITION = ["loop", "round"]
+PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
+LONGEST_PAUSE = 2.0
 
 Compute = Callable[[], pl.DataFrame]
 ComputeEach = Callable[[Sequence[Unit]], Sequence[pl.DataFrame]]
@@ -44,13 +42,15 @@ class Log:
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self._synced: dict[str, int] = {}  # table -> newest version known to be on the disk
+        self._synced: dict[str, int] = {}  # table -> newest version known to be durable
+        self._vouched: dict[str, int] = {}  # table -> newest checkpoint this process has put on record
 
     def once(self, unit: Unit, table: str, compute: Compute) -> pl.DataFrame:
         """The unit's rows of a table: read if the log holds them, else computed and appended once.
 
         `compute` gives the table's own columns; the shared ones are added. If another writer wins
         the race for the unit, its rows are returned and ours are dropped. Rows come in order of id.
+        RoundSealed where the unit's round is sealed and does not hold it.
         """
         return self.once_each([unit], table, lambda _: [compute()])
 
@@ -58,6 +58,8 @@ class Log:
         """As `once` for several units of one loop and round: those not held are computed together
         and appended by one commit. Returns the rows of all units, in order of id.
         """
+        if len({(unit.loop, unit.round) for unit in units}) > 1:
+            raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
         missing = self._missing(units, table)
         made: Sequence[pl.DataFrame] = compute(missing) if missing else []
@@ -68,7 +70,7 @@ class Log:
         return self.rows(units, table)
 
     def holds(self, unit: Unit, table: str) -> bool:
-        """Whether the log holds the unit; what it holds is on the disk before this says so."""
+        """Whether the log holds the unit; what it holds is durable before this says so."""
         return not self._missing([unit], table)
 
     def rows(self, units: Sequence[Unit], table: str) -> pl.DataFrame:
@@ -80,6 +82,58 @@ class Log:
         }
         return read(self.lake, table, where).sort(TABLES[table].id)
 
+    def commit(
+        self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
+    ) -> None:
+        """Commit on top of an open table, vouching for the entries before; durable when it returns.
+
+        DeltaError where it did not land, or may not have.
+        """
+        properties = self.properties(delta, kind, actions, said)
+        delta.create_write_transaction(
+            actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
+        )
+        reached(f"append {kind.name}: committed")
+        self.settle(kind.name, delta.version())
+
+    def properties(
+        self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
+    ) -> CommitProperties:
+        """What any commit of ours carries: its keys, and its description of itself."""
+        told = self._vouched_for(delta, kind.name) | dict(said or {})
+        told |= {"files": {file.path: file.told for file in actions.added}, "actions": actions.digest}
+        return CommitProperties(
+            custom_metadata={"ratchet": describe(told)},
+            app_transactions=[Transaction(*key) for key in actions.keys],
+        )
+
+    def settle(self, table: str, version: int) -> None:
+        """Make log entries up to `version`, and checkpoints, durable, which delta-rs does not; note the hash
+        of the newest, which no later entry vouches for yet.
+        """
+        log = self.lake.log(table)
+        newest = self._synced.get(table)
+        if newest is not None and newest >= version:
+            return
+        first = last_checkpoint(self.lake.store, log) if newest is None else newest + 1
+        names = [f"{log}/_last_checkpoint"]
+        for number in range(max(first, 0), version + 1):
+            names += [entry_name(log, number), f"{log}/{number:020d}.checkpoint.parquet"]
+        self.lake.store.settle(names)
+        note_head(self.lake.store, log, version)
+        self._synced[table] = version
+
+    def _vouched_for(self, delta: DeltaTable, table: str) -> dict[str, object]:
+        """What a commit says of those before it, and of a checkpoint that this process has not told of."""
+        store, log = self.lake.store, self.lake.log(table)
+        said: dict[str, object] = dict(vouch(store, log, delta.version()))
+        newest = last_checkpoint(store, log)
+        if newest > self._vouched.get(table, -1):
+            name = f"{newest:020d}.checkpoint.parquet"
+            said["checkpoints"] = {name: store.digest(f"{log}/{name}")}
+            self._vouched[table] = newest
+        return said
+
     def _missing(self, units: Sequence[Unit], table: str) -> list[Unit]:
         delta = self.lake.open(table)
         return list(units) if delta is None else self._missing_from(delta, units, table)
@@ -87,70 +141,87 @@ class Log:
     def _missing_from(self, delta: DeltaTable, units: Sequence[Unit], table: str) -> list[Unit]:
         missing = [unit for unit in units if delta.transaction_version(unit.key) is None]
         if len(missing) < len(units):
-            self._sync_log(table, delta.version())
-        return missing
+            self.settle(table, delta.version())
+        return [unit for unit in missing if not self._sealed(delta, unit, table)]
+
+    def _sealed(self, delta: DeltaTable, unit: Unit, table: str) -> bool:
+        """Whether a sealed round holds the unit, whose key is gone; RoundSealed where it does not."""
+        if unit.round >= closed_before(delta, unit.loop):
+            return False
+        seal = find_seal(self.lake.store, unit.loop, unit.round)
+        if seal is not None and unit.key in seal.units(table):
+            return True
+        raise RoundSealed(f"round {unit.round} of loop {unit.loop} is sealed: {table} takes no {unit.key}")
 
     def _append(self, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> list[Unit]:
         """Append what the log does not hold; returns the units whose rows are ours."""
-        if not frames:
-            return []
-        folder = self.lake.table_path(kind.name)
         left = dict(frames)
-        for _ in range(ATTEMPTS):
+        file: DataFile | None = None
+        written: list[Unit] = []
+        for attempt in range(ATTEMPTS if left else 0):
             # The look and the commit share one handle: a commit conflicts with what came after its
             # handle was opened, and with nothing that its handle had seen.
             delta = self.lake.open_or_create(kind)
-            left = {unit: left[unit] for unit in self._missing_from(delta, list(left), kind.name)}
+            try:
+                left = {unit: left[unit] for unit in self._missing_from(delta, list(left), kind.name)}
+            except RoundSealed:
+                self._drop(file)
+                raise
+            if written != list(left):
+                self._drop(file)
+                file, written = self._write(kind, left), list(left)
             if not left:
                 return []
-            file = _write_file(folder, kind, left)
             try:
-                _commit(delta, folder, kind, file, list(left))
-                reached(f"append {kind.name}: committed")
-                self._sync_log(kind.name, delta.version())
-                return list(left)
+                self._commit(delta, kind, file, written)
+                return written
             except DeltaError as error:
-                if not self._settle(kind, file, error):
-                    continue
-                return list(left)
-        raise CommitOutcomeUnknown(f"table {kind.name}: no commit in {ATTEMPTS} tries; run again to go on")
+                if self._landed(kind, file):
+                    return written
+                if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
+                    raise CommitOutcomeUnknown(
+                        f"table {kind.name}: {_line(error)}; run again to go on"
+                    ) from None
+                time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2**attempt)))  # noqa: S311
+        self._drop(file)
+        if left:
+            raise CommitOutcomeUnknown(
+                f"table {kind.name}: no commit in {ATTEMPTS} tries; run again to go on"
+            )
+        return []
 
-    def _settle(self, kind: Table, file: DataFile | None, error: DeltaError) -> bool:
-        """After a failed commit: did it land all the same? If not, our file goes and we look again."""
-        landed = file is not None and str(file.path) in self.lake.files(kind.name)
-        if not landed and file is not None:
-            file.path.unlink(missing_ok=True)
-        if not landed and not isinstance(error, CommitFailedError):
-            raise CommitOutcomeUnknown(f"table {kind.name}: {_line(error)}; run again to go on") from None
-        return landed
+    def _write(self, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> DataFile | None:
+        if not frames:
+            return None
+        try:
+            file = write_rows(self.lake.store, kind, pl.concat(frames.values()))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise LakeError(
+                f"{kind.name} cannot be written in {self.lake.where}: {why}; nothing was recorded"
+            ) from None
+        reached(f"append {kind.name}: file written")
+        return file
 
-    def _sync_log(self, table: str, version: int) -> None:
-        """Bring log entries up to `version`, and checkpoints, to the disk; delta-rs does not."""
-        log = self.lake.table_path(table) / "_delta_log"
-        newest = self._synced.get(table)
-        first = last_checkpoint(log) if newest is None else newest + 1
-        if newest is not None and newest >= version:
-            return
-        for number in range(max(first, 0), version + 1):
-            for name in (f"{number:020d}.json", f"{number:020d}.checkpoint.parquet"):
-                if (log / name).exists():
-                    sync(log / name)
-        if (log / "_last_checkpoint").exists():
-            sync(log / "_last_checkpoint")
-        sync(log)
-        self._synced[table] = version
+    def _commit(self, delta: DeltaTable, kind: Table, file: DataFile | None, units: Sequence[Unit]) -> None:
+        at = milliseconds()
+        actions = Actions(at, added=(file,) if file else (), keys=tuple((unit.key, 1, at) for unit in units))
+        self.commit(delta, kind, actions, {"units": [unit.key for unit in units]})
 
+    def _landed(self, kind: Table, file: DataFile | None) -> bool:
+        """After a failed commit: did it land all the same?"""
+        if file is None:
+            return False  # the next look finds the units done, by us or by another: it is the same
+        delta = self.lake.open(kind.name)
+        if delta is None or file.name not in names_of(delta, kind.name, {"loop": file.partition["loop"]}):
+            return False
+        self.settle(kind.name, delta.version())
+        return True
 
-@dataclass(frozen=True)
-class DataFile:
-    """One Parquet file on the disk that no commit names yet."""
-
-    path: Path
-    partition: Mapping[str, str]
-    rows: int
-    size: int
-    sha256: str
-    statistics: str
+    def _drop(self, file: DataFile | None) -> None:
+        """Clear away a file of ours whose commit was refused: no commit names it, none will."""
+        if file is not None:
+            self.lake.store.delete(file.name)
 
 
 def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
@@ -177,59 +248,6 @@ def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
         twice = frame[kind.id].filter(frame[kind.id].is_duplicated())[0]
         raise UnitConflict(f"unit {unit.key}: {kind.id} {twice} stands twice")
     return frame
-
-
-def _write_file(folder: Path, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> DataFile | None:
-    """Write the units' rows as one synced Parquet file; None where they have no row."""
-    unit = next(iter(frames))
-    rows = pl.concat(frames.values())
-    if rows.is_empty():
-        return None
-    schema = pa.schema([field for field in kind.arrow if field.name not in PARTITION])
-    table = rows.drop(PARTITION).to_arrow().cast(schema)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    data = sink.getvalue()
-    place = folder / f"loop={unit.loop}" / f"round={unit.round}"
-    make_folder(place, folder)
-    path = place / f"part-{uuid4().hex}.parquet"
-    write_new(path, memoryview(data))
-    reached(f"append {kind.name}: file written")
-    sync(place)
-    return DataFile(
-        path=path,
-        partition={"loop": unit.loop, "round": str(unit.round)},
-        rows=rows.height,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        statistics=_statistics(rows, kind),
-    )
-
-
-def _statistics(rows: pl.DataFrame, kind: Table) -> str:
-    low = {c: v for c in kind.statistics if (v := rows[c].min()) is not None}
-    high = {c: v for c in kind.statistics if (v := rows[c].max()) is not None}
-    nulls = {c: rows[c].null_count() for c in kind.statistics}
-    return json.dumps({"numRecords": rows.height, "minValues": low, "maxValues": high, "nullCount": nulls})
-
-
-def _commit(
-    delta: DeltaTable, folder: Path, kind: Table, file: DataFile | None, units: Sequence[Unit]
-) -> None:
-    now = int(time.time() * 1000)
-    actions: list[AddAction | RemoveAction] = []
-    described: dict[str, object] = {"format": FORMAT, "units": [unit.key for unit in units]}
-    if file is not None:
-        name = file.path.relative_to(folder).as_posix()
-        actions = [AddAction(name, file.size, file.partition, now, True, file.statistics)]
-        described["files"] = {name: {"sha256": file.sha256, "size": file.size, "rows": file.rows}}
-    properties = CommitProperties(
-        custom_metadata={"ratchet": described},
-        app_transactions=[Transaction(unit.key, 1, now) for unit in units],
-    )
-    delta.create_write_transaction(
-        actions, "append", kind.arrow, ["loop", "round"], commit_properties=properties
-    )
 
 
 def _line(error: BaseException) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from schemas.errors import BadInput, LakeError
-from warehouse.durable import make_folder
+from schemas.errors import BadInput, LakeBusy, LakeError
 from warehouse.lake import Lake
 from warehouse.query import query, read
 
@@ -88,7 +85,10 @@ def find_checkpoint(lake: Lake, loop: str, checkpoint_id: str) -> Checkpoint:
 
 def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
     """A row of table `checkpoints` as a value; a relative path lies in the lake."""
-    return Checkpoint(row["checkpoint_id"], lake.root / row["path"], row["content_hash"])
+    folder = Path(row["path"])
+    if not folder.is_absolute():
+        folder = lake.place(row["path"])
+    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"])
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:
@@ -100,20 +100,14 @@ def past_champions(lake: Lake, loop: str) -> list[str]:
 
 @contextmanager
 def locked(lake: Lake, loop: str) -> Iterator[None]:
-    """Hold a loop for this process; BadInput where another one on this host has it.
+    """Hold a loop for this process; BadInput where another one has it.
 
     The lock dies with its process. Exactly-once does not rest on it: it keeps two runs from doing the
     same work side by side.
     """
-    make_folder(lake.root / "locks", lake.root)
-    with (lake.root / "locks" / f"{loop}.lock").open("a+") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise BadInput(f"loop {loop} is being run by {holder}; wait for it, or use --loop") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+            held.enter_context(lake.store.exclusive(loop, wait=False))
+        except LakeBusy as error:
+            raise BadInput(f"loop {loop} is being run by {error}; wait for it, or use --loop") from None
         yield

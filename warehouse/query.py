@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -17,12 +18,14 @@ from typing import Any, cast
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from schemas.errors import LakeError, QueryError
 from schemas.tables import TABLES, Table
 from warehouse.lake import Lake, Where
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
+BATCH = 65_536  # rows
 VIEWS = Path(__file__).parent / "views"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(?=select\b|from\b|with\b|values\b|\()", re.IGNORECASE)
 
@@ -31,6 +34,7 @@ def database() -> duckdb.DuckDBPyConnection:
     """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC."""
     connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute(f"SET GLOBAL temp_directory = {_quoted(tempfile.gettempdir() + '/ratchet-duckdb')}")
     return connection
 
 
@@ -78,6 +82,15 @@ def query(
     with connect() as connection:
         _create_views(connection, lake, sql, scope)
         return _polars(connection.sql(sql, params=values or {}))
+
+
+def stream(lake: Lake, sql: str) -> Iterator[pa.RecordBatch]:
+    """As `query`, without values: rows in batches, never all of them held."""
+    with connect() as connection:
+        _create_views(connection, lake, sql)
+        batches = connection.sql(sql).to_arrow_reader(BATCH)
+        assert batches is not None
+        yield from batches
 
 
 class Session:
@@ -193,7 +206,8 @@ def _tables_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
 
 def _snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
     rows = read(lake, "snapshots", scope)
-    return [str(lake.root / path / "examples.parquet") for path in rows["path"].sort()]
+    names = [f"{path}/examples.parquet" for path in rows["path"].sort()]
+    return [str(path) for path in lake.store.local(names)]
 
 
 def _examples(files: list[str]) -> str:

@@ -1,7 +1,8 @@
 """Snapshots: training sets frozen by content, owned row by row, written once.
 
-A snapshot is a folder with `examples.parquet` and `manifest.json`. Its id carries the SHA-256 of its
-canonical rows, so it does not depend on how Parquet stored them, and one changed character changes it.
+A snapshot is a folder with `examples.parquet` and `manifest.json`, which comes last. Its id carries the
+SHA-256 of its canonical rows, so it does not depend on how Parquet stored them, and one changed character
+changes it.
 Its rows are its own: it records the units it was drawn from, and outlives them.
 """
 
@@ -9,25 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from schemas.errors import RatchetError, SnapshotMismatch
-from schemas.ids import HEX_DIGITS, make_id, round_of
+from schemas.identity import example_id
+from schemas.ids import HEX_DIGITS
 from schemas.units import Unit
-from warehouse.durable import sync, write_new
+from warehouse.artifacts import listing
 from warehouse.fault import reached
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query
 
+ROW_GROUP = 32_768  # rows
 SELECTIONS = Path(__file__).parent / "selections"
 
 
@@ -61,7 +63,7 @@ def freeze(
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
         manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
-        reached("freeze: folder renamed")
+        reached("freeze: manifest written")
         return pl.DataFrame(
             {
                 "snapshot_id": manifest.snapshot_id,
@@ -71,6 +73,7 @@ def freeze(
                 "units": [list(keys)],
                 "selection": sql,
                 "path": f"snapshots/{manifest.snapshot_id}",
+                "files": listing(log.lake, f"snapshots/{manifest.snapshot_id}"),
             }
         )
 
@@ -105,7 +108,7 @@ def content_hash(examples: pl.DataFrame) -> str:
 
 
 def _examples(selected: pl.DataFrame) -> pl.DataFrame:
-    ids = [make_id("ex", round_of(candidate) or 0, candidate) for candidate in selected["candidate_id"]]
+    ids = [example_id(candidate) for candidate in selected["candidate_id"]]
     return selected.insert_column(0, pl.Series("example_id", ids, dtype=pl.String)).sort("example_id")
 
 
@@ -124,21 +127,14 @@ def _write(
     manifest = Manifest(
         snapshot_id, content, purpose, examples.height, columns, units, selection, dict(parameters)
     )
-    folder = lake.folder("snapshots", snapshot_id)
-    if (folder / "manifest.json").exists():  # an earlier try got this far
-        read_snapshot(folder, snapshot_id)
-        sync(folder.parent)
+    place = f"snapshots/{snapshot_id}"
+    if lake.store.entry(f"{place}/manifest.json") is not None:  # an earlier try got this far
+        read_snapshot(lake.place(place), snapshot_id)
+        lake.store.settle([f"{place}/examples.parquet", f"{place}/manifest.json"])
         return manifest
-    temporary = folder.with_name(f".{snapshot_id}.{uuid4().hex}")
-    temporary.mkdir()
-    try:
-        examples.write_parquet(temporary / "examples.parquet", compression="zstd")
-        sync(temporary / "examples.parquet")
-        write_new(temporary / "manifest.json", json.dumps(asdict(manifest), indent=1).encode())
-        sync(temporary)
-        reached("freeze: folder written")
-        os.replace(temporary, folder)
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(examples.to_arrow(), sink, compression="zstd", row_group_size=ROW_GROUP)
+    lake.store.replace(f"{place}/examples.parquet", memoryview(sink.getvalue()))
+    reached("freeze: examples written")
+    lake.store.replace(f"{place}/manifest.json", json.dumps(asdict(manifest), indent=1).encode())
     return manifest

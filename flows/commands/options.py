@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date, datetime
 from decimal import Decimal
 from functools import wraps
-from pathlib import Path
 from typing import ParamSpec
 
 import click
@@ -29,8 +29,8 @@ def lake_option(function: Callable[P, None]) -> Callable[P, None]:
         envvar="RATCHET_LAKE",
         default="lake",
         show_default=True,
-        type=click.Path(path_type=Path),
-        help="Folder of the lake; also from RATCHET_LAKE.",
+        metavar="PATH",
+        help="Folder of the lake, or s3://bucket/prefix; also from RATCHET_LAKE.",
     )(function)
 
 
@@ -91,3 +91,13 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+def progress_on(console: Console) -> ExitStack:
+    """Progress for the time of a block: a bar on a terminal, lines elsewhere."""
+    from flows.progress import Lines, Live, reporting
+
+    stack = ExitStack()
+    to = stack.enter_context(Live(console)) if console.is_terminal else Lines()
+    stack.enter_context(reporting(to))
+    return stack

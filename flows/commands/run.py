@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from flows.commands.options import json_option, lake_option, one_line_errors, print_json, wide
+from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on, wide
 from schemas.errors import RatchetError
 
 
@@ -55,7 +55,7 @@ def run(
     prompts: Path | None,
     eval_prompts: Path | None,
     settings: tuple[str, ...],
-    lake: Path,
+    lake: str,
     as_json: bool,
 ) -> None:
     """Run improvement rounds by RECIPE: a recipe's name (rft) or a YAML file of its values.
@@ -74,24 +74,15 @@ def run(
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:
         ready = stack.enter_context(prefect_server())
-        check(chosen, loop, str(lake), str(model) if model else None)  # before anything is written
+        check(chosen, loop, lake, str(model) if model else None)  # before anything is written
         ready()
-        stack.enter_context(_progress(console))
-        rounds_done = night(chosen, loop, rounds, str(lake), str(model) if model else None)
+        stack.enter_context(progress_on(console))
+        rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
     if as_json:
         print_json(rounds_done)
     else:
         from flows.show import night_table
 
-        night_table(wide(), rounds_done, str(lake))
+        night_table(wide(), rounds_done, lake)
     if rounds_done[-1]["verdict"] == "stopped":
         raise RatchetError(f"round {rounds_done[-1]['round']} stopped the night: {rounds_done[-1]['reason']}")
-
-
-def _progress(console: Console) -> ExitStack:
-    from flows.progress import Lines, Live, reporting
-
-    stack = ExitStack()
-    to = stack.enter_context(Live(console)) if console.is_terminal else Lines()
-    stack.enter_context(reporting(to))
-    return stack

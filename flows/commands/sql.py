@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -16,7 +15,7 @@ from warehouse.lake import Lake
 @lake_option
 @json_option
 @one_line_errors
-def sql(query: str | None, lake: Path, as_json: bool) -> None:
+def sql(query: str | None, lake: str, as_json: bool) -> None:
     """Ask the lake: one SELECT over its tables and views. Without QUERY: what there is to ask.
 
     QUERY "-" is read from standard input. Nothing but SELECT runs, and nothing outside the lake is read.

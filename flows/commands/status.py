@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, wide
@@ -15,7 +13,7 @@ from warehouse.lake import Lake
 @lake_option
 @json_option
 @one_line_errors
-def status(loop: str | None, lake: Path, as_json: bool) -> None:
+def status(loop: str | None, lake: str, as_json: bool) -> None:
     """What every round did: funnel, distinct paths, accuracy, verdict and why, and the monitors."""
     from flows.show import night_table
     from flows.status import status as rounds_of
@@ -25,4 +23,4 @@ def status(loop: str | None, lake: Path, as_json: bool) -> None:
         print_json(rounds)
         return
     for name in dict.fromkeys(r["loop"] for r in rounds):
-        night_table(wide(), [r for r in rounds if r["loop"] == name], str(lake))
+        night_table(wide(), [r for r in rounds if r["loop"] == name], lake)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, wide
@@ -15,7 +13,7 @@ from warehouse.lake import Lake
 @lake_option
 @json_option
 @one_line_errors
-def trace(row_id: str, lake: Path, as_json: bool) -> None:
+def trace(row_id: str, lake: str, as_json: bool) -> None:
     """The story of a checkpoint (ckpt-...) back to its base, or the whole life of a candidate (cand-...)."""
     from flows.show import story
     from warehouse.lineage import trace as told

@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from schemas.ids import make_id
+from schemas.identity import audit_id
 from schemas.tables import AUDITS
 
 Verdict = Literal["pass", "warn", "stop"]
@@ -57,7 +57,7 @@ def audit_rows(readings: Sequence[Reading], loop: str, round_number: int) -> pl.
     """Rows of table `audits`."""
     rows = [
         {
-            "audit_id": make_id("audit", round_number, loop, r.monitor, r.metric, r.subject, r.against),
+            "audit_id": audit_id(round_number, loop, r.monitor, r.metric, r.subject, r.against),
             "monitor": r.monitor,
             "metric": r.metric,
             "subject": r.subject,

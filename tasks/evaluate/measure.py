@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.ids import digest, make_id
+from schemas.identity import evaluation_id
+from schemas.ids import digest
 from schemas.recipe import Evaluation, Sampling
 from schemas.tables import EVALUATIONS
 from tasks.evaluate.passk import majority_vote, mean_interval, pass_at_k, wilson_interval
@@ -84,7 +85,7 @@ def evaluation_rows(
     """Rows of table `evaluations`."""
     rows = [
         {
-            "evaluation_id": make_id("eval", round_number, loop, checkpoint_id, suite, metric.name),
+            "evaluation_id": evaluation_id(round_number, loop, checkpoint_id, suite, metric.name),
             "checkpoint_id": checkpoint_id,
             "suite": suite,
             "metric": metric.name,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import polars as pl
 
-from schemas.ids import digest, make_id
+from schemas.identity import answer_id
+from schemas.ids import digest
 from schemas.recipe import Sampling
 from schemas.tables import CANDIDATES
 from tasks.generate.engine import Engine
@@ -34,8 +35,8 @@ def candidate_rows(
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens)
     rows = [
         {
-            "candidate_id": make_id(
-                "cand", round_number, prompt_id, checkpoint_id, sample.index, sample.seed, *settings
+            "candidate_id": answer_id(
+                round_number, prompt_id, checkpoint_id, sample.index, sample.seed, *settings
             ),
             "prompt_id": prompt_id,
             "split": split,

@@ -6,7 +6,7 @@ import json
 
 import polars as pl
 
-from schemas.ids import make_id
+from schemas.identity import checkpoint_id, step_id, training_event_id
 from schemas.job import TrainingJob
 from tasks.train.result import TrainingResult
 
@@ -19,10 +19,11 @@ def training_row(
     *,
     error: str | None = None,
     attempt: int = 0,
+    files: str | None = None,
 ) -> pl.DataFrame:
-    """One row of table `trainings`: the job has started, finished (with its result) or failed."""
+    """One row of table `trainings`: the job has started, finished (with its result and files) or failed."""
     row: dict[str, object] = {
-        "event_id": make_id("event", round_number, job.training_id, state, attempt),
+        "event_id": training_event_id(round_number, job.training_id, state, attempt),
         "training_id": job.training_id,
         "state": state,
         "objective": job.objective,
@@ -31,10 +32,11 @@ def training_row(
         "hyperparameters": job.hyperparameters.model_dump_json(),
         "seed": job.seed,
         "error": error,
+        "files": files,
     }
     if result is not None:
         row |= {
-            "checkpoint_id": make_id("ckpt", round_number, job.training_id),
+            "checkpoint_id": checkpoint_id(round_number, job.training_id),
             "devices": f"{result.devices} x {result.device}",
             "versions": json.dumps(result.versions),
             "step_count": result.steps,
@@ -48,7 +50,7 @@ def training_row(
 def ledger_rows(job: TrainingJob, result: TrainingResult, round_number: int) -> pl.DataFrame:
     """Rows of table `steps`: which examples were in which optimizer step."""
     ledger = pl.read_parquet(result.ledger, glob=False)
-    ids = [make_id("step", round_number, job.training_id, step) for step in ledger["step"]]
+    ids = [step_id(round_number, job.training_id, step) for step in ledger["step"]]
     columns = ("step", "epoch", "example_ids", "loss", "learning_rate", "grad_norm", "tokens")
     return ledger.select(columns).with_columns(
         pl.Series("step_id", ids, dtype=pl.String), pl.lit(job.training_id).alias("training_id")

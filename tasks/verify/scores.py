@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from schemas.ids import make_id
+from schemas.identity import score_id
 from schemas.tables import SCORES
 from tasks.verify.verifier import Verifier, verify_rows
 
@@ -18,7 +18,7 @@ def score_rows(verifier: Verifier, candidates: pl.DataFrame, round_number: int) 
     verdicts = verify_rows(verifier, candidates["text"].to_list(), references)
     rows = [
         {
-            "score_id": make_id("score", round_number, candidate_id, verifier.name, verifier.version),
+            "score_id": score_id(round_number, candidate_id, verifier.name, verifier.version),
             "candidate_id": candidate_id,
             "prompt_id": prompt_id,
             "outcome": verdict.outcome,

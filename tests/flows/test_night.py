@@ -13,6 +13,8 @@ from schemas.tables import TABLES
 from tests.flows.conftest import ratchet, small_night
 from warehouse.lake import Lake
 from warehouse.query import query, read
+from warehouse.verify.chain import read_chains
+from warehouse.verify.lake import verify
 
 KILLED_AT = (
     "append prompts: file written",
@@ -21,8 +23,8 @@ KILLED_AT = (
     "append candidates: file written#2",
     "append scores: committed",
     "append decisions: file written",
-    "freeze: folder written",
-    "freeze: folder renamed",
+    "freeze: examples written",
+    "freeze: manifest written",
     "train: step taken#3",
     "train: job finished",
     "append steps: committed",
@@ -30,6 +32,8 @@ KILLED_AT = (
     "append evaluations: committed",
     "append audits: file written",
     "append rounds: file written",
+    "seal scores: compacted",
+    "seal: written",
     "append candidates: committed#2",
     "append trainings: committed",
 )
@@ -64,6 +68,10 @@ def test_a_night_killed_at_every_kind_of_step_ends_as_an_undisturbed_one(
     texts = "SELECT candidate_id, text, logprob_sum FROM candidates ORDER BY ALL"
     assert query(disturbed, texts).equals(query(undisturbed, texts))
     assert query(disturbed, "SELECT round, state FROM round_states ORDER BY ALL")["round"].to_list() == [0, 1]
+    for lake in (undisturbed, disturbed):
+        findings = verify(lake, deep=True)
+        assert findings.clean, findings.found
+        assert [seal.round for seal in read_chains(lake, findings)["night"]] == [0, 1]
 
 
 def test_the_command_again_does_the_next_rounds(undisturbed: Lake, prefect_server: dict[str, str]) -> None:

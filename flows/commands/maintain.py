@@ -1,0 +1,55 @@
+"""`ratchet maintain`: seal what is closed, free what nothing needs."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on
+from flows.progress import printable, reporter
+from schemas.errors import LakeBusy
+from schemas.tables import TABLES
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.maintain import KEEP_HOURS
+from warehouse.maintain import maintain as maintained
+
+
+@click.command()
+@click.option(
+    "--keep-hours",
+    type=click.FloatRange(min=0),
+    default=KEEP_HOURS,
+    show_default=True,
+    help="Files younger than this stay, for readers and writers under way.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@lake_option
+@json_option
+@one_line_errors
+def maintain(keep_hours: float, dry_run: bool, lake: str, as_json: bool) -> None:
+    """Seal closed rounds, free files that no table and no seal names. Safe at any time, beside any round."""
+    log = Log(Lake(lake))
+    with progress_on(Console(stderr=True, emoji=False)):
+        advance = reporter().begin("maintain", len(TABLES), "tables")
+        try:
+            done = maintained(log, keep_hours=keep_hours, dry_run=dry_run, advance=advance)
+        except LakeBusy as error:
+            raise LakeBusy(f"{error} is maintaining the lake at {log.lake.where}") from None
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "sealed": done.sealed,
+                "freed": done.freed,
+                "bytes": done.bytes,
+                "left": done.left,
+            }
+        )
+        return
+    would = "would be " if dry_run else ""
+    for line in done.left:
+        click.echo(printable(f"left alone: {line}"))
+    if done.sealed:
+        click.echo(f"{would}sealed: {', '.join(done.sealed)}")
+    click.echo(f"{would}freed: {len(done.freed):,} files, {done.bytes / 1e6:,.1f} MB")

@@ -1,0 +1,122 @@
+"""What each id is about: one formula a kind of row, for those who write rows and those who check them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.ids import make_id, round_of
+
+
+def prompt_id(round_number: int, loop: str, split: str, source: str, line: int | None, text: str) -> str:
+    """A prompt: the loop, split, source, line and text it is."""
+    return make_id("prompt", round_number, loop, split, source, line, text)
+
+
+def reference_id(round_number: int, loop: str, prompt: str) -> str:
+    """The candidate that is a prompt's worked reference."""
+    return make_id("cand", round_number, loop, prompt, "reference")
+
+
+def answer_id(
+    round_number: int,
+    prompt: str,
+    checkpoint: str | None,
+    index: int,
+    seed: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    max_tokens: int | None,
+) -> str:
+    """A candidate: prompt, checkpoint, sample index, seed and sampling settings."""
+    return make_id("cand", round_number, prompt, checkpoint, index, seed, temperature, top_p, max_tokens)
+
+
+def score_id(round_number: int, candidate: str, verifier: str, version: str) -> str:
+    """A score: the candidate, and the verifier by name and version."""
+    return make_id("score", round_number, candidate, verifier, version)
+
+
+def decision_id(round_number: int, loop: str, position: int, name: str, candidate: str) -> str:
+    """A decision: the filter by name and place, and the candidate."""
+    return make_id("dec", round_number, loop, position, name, candidate)
+
+
+def example_id(candidate: str) -> str:
+    """An example of a snapshot: the candidate it was drawn from, whatever the round it is trained in."""
+    return make_id("ex", round_of(candidate) or 0, candidate)
+
+
+def training_event_id(round_number: int, training: str, state: str, attempt: int = 0) -> str:
+    """One state of a training; only failures come more than once."""
+    return make_id("event", round_number, training, state, attempt)
+
+
+def step_id(round_number: int, training: str, step: int) -> str:
+    """An optimizer step."""
+    return make_id("step", round_number, training, step)
+
+
+def base_id(loop: str, content_hash: str) -> str:
+    """A loop's base checkpoint: the loop and its weights."""
+    return make_id("ckpt", 0, loop, "base", content_hash)
+
+
+def checkpoint_id(round_number: int, training: str) -> str:
+    """A trained checkpoint: the training that made it."""
+    return make_id("ckpt", round_number, training)
+
+
+def evaluation_id(round_number: int, loop: str, checkpoint: str, suite: str, metric: str) -> str:
+    """A measurement: checkpoint, suite and metric."""
+    return make_id("eval", round_number, loop, checkpoint, suite, metric)
+
+
+def audit_id(
+    round_number: int, loop: str, monitor: str, metric: str, subject: str | None, against: str | None
+) -> str:
+    """A monitor's reading: what was read, on what, against what."""
+    return make_id("audit", round_number, loop, monitor, metric, subject, against)
+
+
+def round_event_id(round_number: int, loop: str, event: str) -> str:
+    """A round's `started` or `closed`."""
+    return make_id("event", round_number, loop, event)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How a table's ids follow from its rows: the columns they need, and the formula."""
+
+    columns: tuple[str, ...]
+    of: Callable[..., str]
+
+
+def _candidate(round_: int, loop: str, kind: str, prompt: str, *settings: Any) -> str:
+    if kind == "reference":
+        return reference_id(round_, loop, prompt)
+    return answer_id(round_, prompt, *settings)
+
+
+def _checkpoint(round_: int, loop: str, training: str | None, content_hash: str) -> str:
+    return base_id(loop, content_hash) if training is None else checkpoint_id(round_, training)
+
+
+def _round_event(round_: int, loop: str, state: str) -> str:
+    return round_event_id(round_, loop, "started" if state == "started" else "closed")
+
+
+_SETTINGS = ("checkpoint_id", "sample_index", "seed", "temperature", "top_p", "max_tokens")
+
+IDENTITIES: Mapping[str, Identity] = {
+    "prompts": Identity(("round", "loop", "split", "source", "line", "text"), prompt_id),
+    "candidates": Identity(("round", "loop", "kind", "prompt_id", *_SETTINGS), _candidate),
+    "scores": Identity(("round", "candidate_id", "verifier", "verifier_version"), score_id),
+    "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),
+    "steps": Identity(("round", "training_id", "step"), step_id),
+    "checkpoints": Identity(("round", "loop", "training_id", "content_hash"), _checkpoint),
+    "evaluations": Identity(("round", "loop", "checkpoint_id", "suite", "metric"), evaluation_id),
+    "audits": Identity(("round", "loop", "monitor", "metric", "subject", "against"), audit_id),
+    "rounds": Identity(("round", "loop", "state"), _round_event),
+}

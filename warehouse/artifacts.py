@@ -1,0 +1,27 @@
+"""Files beside the tables: which lie in a folder of the lake, with size and SHA-256, as a fact holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from schemas.errors import LogDamaged
+from warehouse.lake import Lake
+from warehouse.seals import SealedFile
+
+
+def listing(lake: Lake, folder: str) -> str:
+    """Every file below a folder of the lake, as column `files` of a table holds them: JSON of name to
+    [size, SHA-256].
+    """
+    entries = lake.store.entries(folder)
+    return json.dumps({entry.name: [entry.size, lake.store.digest(entry.name)] for entry in entries})
+
+
+def listed(text: str | None) -> Iterator[SealedFile]:
+    """The files that a column `files` names; LogDamaged where it is not such a list."""
+    try:
+        for name, (size, sha256) in json.loads(text or "{}").items():
+            yield SealedFile(str(name), None, int(size), str(sha256))
+    except (ValueError, TypeError, AttributeError):
+        raise LogDamaged("a fact's list of files does not parse") from None

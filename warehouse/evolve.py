@@ -1,0 +1,44 @@
+"""Tables grow columns and never lose them: an older lake is widened, an older program is refused.
+
+A column that is added later is nullable, so that the facts before it stay what they were.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from deltalake import CommitProperties, DeltaTable, Field, Schema
+from deltalake.exceptions import DeltaError
+
+from schemas.errors import SchemaMismatch
+from schemas.tables import Table
+from warehouse.journal import describe
+
+
+def fitted(delta: DeltaTable, table: Table) -> bool:
+    """Whether an open table has exactly our columns. One that lacks some is widened: open it again.
+
+    SchemaMismatch where it has a column that this program does not know, or a lost one is not nullable.
+    """
+    held = {field.name for field in delta.schema().fields}
+    unknown = sorted(held - set(table.arrow.names))
+    if unknown:
+        raise SchemaMismatch(
+            f"table {table.name} has column {unknown[0]!r}, which this Ratchet does not know: "
+            "a newer one wrote it; upgrade before appending"
+        )
+    missing = [column for column in table.columns if column.name not in held]
+    if not missing:
+        return True
+    if not all(column.nullable for column in missing):
+        lost = next(column.name for column in missing if not column.nullable)
+        raise SchemaMismatch(f"table {table.name} lacks column {lost!r}, which no fact may lack")
+    fields = {field.name: field for field in Schema.from_arrow(table.arrow).fields}
+    _widen(delta, [fields[column.name] for column in missing])
+    return False
+
+
+def _widen(delta: DeltaTable, fields: list[Field]) -> None:
+    told = describe({"widened": [field.name for field in fields]})
+    with suppress(DeltaError):  # another writer may widen it first
+        delta.alter.add_columns(fields, commit_properties=CommitProperties(custom_metadata={"ratchet": told}))

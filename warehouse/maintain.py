@@ -1,0 +1,133 @@
+"""Maintenance that can run at any time, beside any round: seal what is closed, free what nothing needs.
+
+Covered: nothing that a table's newest version or a seal names is ever touched, nor a file younger than
+`keep_hours`, so that readers and writers under way keep what they see; a table whose log is damaged is left
+alone, because a lost commit makes live files look like leftovers. Not covered: a writer that sleeps for
+longer than `keep_hours` between writing a file and committing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import LogDamaged
+from schemas.tables import TABLES
+from warehouse.datafile import hash_in_name
+from warehouse.fault import reached
+from warehouse.lake import Lake, names_of
+from warehouse.log import Log
+from warehouse.seal import seal_rounds, sealable
+from warehouse.seals import Seal
+from warehouse.store import Entry
+from warehouse.verify.chain import read_chains
+from warehouse.verify.findings import Findings
+from warehouse.verify.tables import check_log
+
+KEEP_HOURS = 24.0
+CACHE_DAYS = 30.0  # a fetched copy that nothing has read for so long goes
+
+Advance = Callable[[int], None]
+
+
+@dataclass
+class Maintained:
+    """What was done: rounds sealed, files freed with their bytes, and what was left alone and why."""
+
+    sealed: list[str] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
+    bytes: int = 0
+    left: list[str] = field(default_factory=list)
+
+
+def maintain(
+    log: Log, *, keep_hours: float = KEEP_HOURS, dry_run: bool = False, advance: Advance = lambda _: None
+) -> Maintained:
+    """Seal closed rounds, then free files that no table's newest version and no seal names.
+
+    LakeBusy where another maintenance is at work; LogDamaged where seals are damaged. With `dry_run`
+    nothing changes and the result says what would.
+    """
+    lake, done = log.lake, Maintained()
+    with lake.store.exclusive("maintain", wait=False):
+        for loop in sealable(lake):
+            if dry_run:
+                done.sealed.append(loop)
+                continue
+            done.sealed += [f"{seal.loop}/{seal.round}" for seal in seal_rounds(log, loop)]
+        seals = _seals(lake)
+        for table in TABLES:
+            _vacuum(lake, table, seals, keep_hours, dry_run, done)
+            advance(1)
+        _clear(lake, keep_hours, dry_run, done)
+        _trim_cache(lake, dry_run, done)
+    return done
+
+
+def _seals(lake: Lake) -> list[Seal]:
+    findings = Findings()
+    chains = read_chains(lake, findings)
+    if not findings.clean:
+        first = next(finding for finding in findings.found if finding.kind == "damage")
+        raise LogDamaged(f"{first.where}: {first.what}; nothing is freed before `ratchet verify` is clean")
+    return [seal for chain in chains.values() for seal in chain]
+
+
+def _vacuum(
+    lake: Lake, table: str, seals: Sequence[Seal], keep_hours: float, dry_run: bool, done: Maintained
+) -> None:
+    """Free a table's files that nothing names. Listed first, looked up after: what is committed between
+    the two is not in the list.
+    """
+    files = lake.store.entries(f"tables/{table}")
+    if not files:
+        return
+    findings = Findings()
+    in_log = [file for file in files if file.name.startswith(f"{lake.log(table)}/")]
+    story = check_log(lake, table, seals, in_log, findings)
+    delta = lake.open(table)
+    if not findings.clean or delta is None:
+        done.left.append(f"table {table}: its log is damaged, see `ratchet verify`")
+        return
+    needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.tables[table].files}
+    retired = {file.name for file in story.retired.values()}
+    before = lake.store.now() - keep_hours * 3600
+    for file in sorted(set(files) - set(in_log), key=lambda file: file.name):
+        if file.name in needed or file.modified > before:
+            continue
+        if file.name in retired or hash_in_name(file.name):
+            _free(lake, file, dry_run, done)
+            reached("maintain: file freed")
+        elif not _temporary(file):
+            done.left.append(f"{file.name}: does not belong to the table")
+
+
+def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> None:
+    """Free what killed writers left half-written, under names that nobody reads."""
+    before = lake.store.now() - keep_hours * 3600
+    for file in lake.store.entries(""):
+        if _temporary(file) and file.modified <= before:
+            _free(lake, file, dry_run, done)
+
+
+def _temporary(file: Entry) -> bool:
+    name = file.name.rpartition("/")[2]
+    in_log = "/_delta_log/" in file.name and (name.startswith("_commit_") or name.endswith(".tmp"))
+    return in_log or (name.startswith(".") and not file.name.startswith("trainings/"))
+
+
+def _trim_cache(lake: Lake, dry_run: bool, done: Maintained) -> None:
+    """Drop a bucket's copies on this machine that were not used for long."""
+    for file in lake.store.stale(CACHE_DAYS * 86400):
+        done.freed.append(str(file))
+        done.bytes += file.stat().st_size
+        if not dry_run:
+            Path(file).unlink(missing_ok=True)
+
+
+def _free(lake: Lake, file: Entry, dry_run: bool, done: Maintained) -> None:
+    done.freed.append(file.name)
+    done.bytes += file.size
+    if not dry_run:
+        lake.store.delete(file.name)

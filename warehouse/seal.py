@@ -1,0 +1,278 @@
+"""Sealing: when a round closes, its partitions are compacted once and put on record for ever.
+
+The order makes it safe to be killed anywhere and done again, and safe beside running writers:
+1. every table is closed to the round by a commit that also touches the table's metadata, so that Delta
+   refuses any append that was begun before it; whoever looks again finds the key, and RoundSealed;
+2. its files are hashed, then compacted by one commit that carries a key and lets the round's own keys expire;
+3. the seal is written, as a file that must not exist; 4. its hash is put on record in table `rounds`.
+A lock keeps two sealers from doing the same work; that only one lands rests on the keys.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from schemas.errors import CommitOutcomeUnknown, LogDamaged
+from schemas.tables import TABLES, Table
+from warehouse.compact import check_live, compacted
+from warehouse.datafile import DataFile
+from warehouse.fault import reached
+from warehouse.journal import Actions, LogEntry, milliseconds, read_entries
+from warehouse.lake import EXPIRY, Lake, Where
+from warehouse.log import ATTEMPTS, Log
+from warehouse.query import query, read
+from warehouse.seals import (
+    START,
+    Seal,
+    SealedFile,
+    SealedTable,
+    anchor_key,
+    closed_before,
+    closing_key,
+    compaction_key,
+    find_seal,
+    last_seal,
+    running_hash,
+    seal_name,
+)
+
+LONG_AGO = 1  # a key of this date, in milliseconds, is dropped: no other is older than EXPIRY allows
+CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.parquet")
+Advance = Callable[[int], None]
+
+
+def seal_rounds(log: Log, loop: str, advance: Advance = lambda _: None) -> list[Seal]:
+    """Seal every closed round of a loop that is not sealed yet, oldest first; returns the new seals.
+
+    `advance` is told of each table done. LogDamaged where a file to be sealed is not what was written.
+    """
+    with log.lake.store.exclusive(f"seal-{loop}", wait=True):
+        return [_seal(log, loop, number, advance) for number in unsealed(log.lake, loop)]
+
+
+def sealable(lake: Lake) -> list[str]:
+    """Loops that have a closed round without a seal on record."""
+    loops = query(lake, "SELECT DISTINCT loop FROM rounds ORDER BY loop")["loop"].to_list()
+    return [loop for loop in loops if unsealed(lake, loop)]
+
+
+def unsealed(lake: Lake, loop: str) -> list[int]:
+    """Closed rounds of a loop whose seals are not on record, oldest first."""
+    delta = lake.open("rounds")
+    first = 0 if delta is None else int(delta.transaction_version(anchor_key(loop)) or 0)
+    rounds = read(lake, "rounds", {"loop": loop})
+    closed = rounds.filter(rounds["state"] != "started")["round"].unique().sort().to_list()
+    return [number for number in closed if number >= first]
+
+
+def _seal(log: Log, loop: str, number: int, advance: Advance) -> Seal:
+    lake = log.lake
+    seal = find_seal(lake.store, loop, number)
+    if seal is None:
+        before = last_seal(lake.store, loop)
+        if number != (0 if before is None else before.round + 1):
+            raise LogDamaged(f"loop {loop}: the seal before round {number} is missing from seals/{loop}")
+        for table in TABLES.values():
+            _close(log, table, loop, number)
+        reached("seal: closed")
+        tables = {}
+        for table in TABLES.values():
+            tables[table.name] = _sealed_table(log, table, loop, number, before)
+            advance(1)
+        seal = Seal(
+            loop=loop,
+            round=number,
+            sealed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            previous=None if before is None else before.sha256,
+            tables=tables,
+            artifacts=tuple(_artifacts(lake, loop, number)),
+        )
+        lake.store.put_new(seal_name(loop, number), seal.data)
+        reached("seal: written")
+    _anchor(log, seal)
+    return seal
+
+
+def _close(log: Log, table: Table, loop: str, number: int) -> None:
+    """Close a table to a round: appends begun before conflict with this commit, later ones find its key."""
+    for attempt in range(ATTEMPTS):
+        delta = log.lake.open_or_create(table)
+        if closed_before(delta, loop) > number:
+            log.settle(table.name, delta.version())
+            return
+        at = milliseconds()
+        actions = Actions(at, keys=((closing_key(loop), number + 1, at),))
+        said = {"closed": {"loop": loop, "round": number}}
+        with suppress(CommitFailedError):
+            delta.alter.set_table_properties(
+                EXPIRY | {"ratchet.closed": f"{loop}/{number}"},
+                raise_if_not_exists=False,
+                commit_properties=log.properties(delta, table, actions, said),
+            )
+        time.sleep(min(1.0, 0.01 * 2**attempt) if attempt else 0)
+    raise CommitOutcomeUnknown(
+        f"table {table.name} could not be closed to round {number}; run again to go on"
+    )
+
+
+def _sealed_table(log: Log, table: Table, loop: str, number: int, before: Seal | None) -> SealedTable:
+    """Compact one table's part of a round, unless that was done, and say what it consists of."""
+    history = _history(log.lake, table, loop, number, before)
+    for _ in range(ATTEMPTS if history.files or history.units else 0):
+        delta = log.lake.open_or_create(table)
+        if int(delta.transaction_version(compaction_key(loop)) or 0) > number:
+            break
+        made = compacted(log.lake, table, history.files, loop, number)
+        try:
+            _commit(log, delta, table, made, history, loop, number)
+        except CommitFailedError:
+            for file in made:
+                log.lake.store.delete(file.name)
+            continue
+    else:
+        if history.files or history.units:
+            raise CommitOutcomeUnknown(
+                f"table {table.name}, round {number}: not compacted; run again to go on"
+            )
+    return _told(log, table, loop, number, before)
+
+
+def _commit(
+    log: Log,
+    delta: DeltaTable,
+    table: Table,
+    made: Sequence[DataFile],
+    history: History,
+    loop: str,
+    number: int,
+) -> None:
+    check_live(delta, table.name, history.files, loop, number)
+    at = milliseconds()
+    partition = {"loop": loop, "round": str(number)}
+    actions = Actions(
+        at,
+        added=tuple(made),
+        retired=tuple(
+            DataFile(table.name, file.name, partition, file.rows or 0, file.size, file.sha256, "")
+            for file in history.files
+        ),
+        keys=(
+            (compaction_key(loop), number + 1, at),
+            *((unit, 2, LONG_AGO) for unit in history.units),
+        ),
+        changes_data=False,
+    )
+    said = {"compacted": {"loop": loop, "round": number, "units": history.units}}
+    log.commit(delta, table, actions, said)
+    reached(f"seal {table.name}: compacted")
+
+
+@dataclass(frozen=True)
+class History:
+    """What the log says was written to a round's partition of a table: its live files and its units.
+
+    `later` is the first version with facts of a later round of the loop; none: there is no such entry.
+    """
+
+    files: list[SealedFile]
+    units: list[str]
+    later: int | None
+
+
+def _history(
+    lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int | None = None
+) -> History:
+    last = lake.open_or_create(table).version() if version is None else version
+    first = 0 if before is None else before.tables[table.name].later
+    entries = read_entries(lake.store, lake.log(table.name), first, last)
+    return history(table.name, entries, loop, number)
+
+
+def history(table: str, entries: Iterable[LogEntry], loop: str, number: int) -> History:
+    """Fold log entries: files brought and not retired, and units, of one partition."""
+    folder = f"loop={loop}/round={number}/"
+    files: dict[str, SealedFile] = {}
+    units: dict[str, None] = {}
+    later: int | None = None
+    for entry in entries:
+        for key in [*entry.units, *entry.described.get("compacted", {}).get("units", [])]:
+            if str(key).startswith(f"{loop}/{number:05d}/"):
+                units[str(key)] = None
+            elif later is None and _is_later(str(key), loop, number):
+                later = entry.version
+        told = entry.described.get("files", {})
+        for path, said in told.items():
+            if path.startswith(folder):
+                name = f"tables/{table}/{path}"
+                files[path] = SealedFile(name, said["rows"], said["size"], said["sha256"])
+        for retired in entry.of("remove"):
+            files.pop(str(retired.get("path")), None)
+    return History(list(files.values()), list(units), later)
+
+
+def _is_later(key: str, loop: str, number: int) -> bool:
+    """Whether a unit's key is of a later round of a loop."""
+    of, round_number = key.split("/")[:2]
+    return of == loop and int(round_number) > number
+
+
+def _told(log: Log, table: Table, loop: str, number: int, before: Seal | None) -> SealedTable:
+    """What a round's part of a table consists of now, and where the table's log stands."""
+    lake = log.lake
+    delta = lake.open_or_create(table)
+    version, name = delta.version(), lake.log(table.name)
+    earlier = None if before is None else before.tables[table.name]
+    first = 0 if earlier is None else earlier.version + 1
+    found = _history(lake, table, loop, number, before, version)
+    entries = read_entries(lake.store, name, first, version)
+    return SealedTable(
+        version=version,
+        later=version + 1 if found.later is None else found.later,
+        log=running_hash(START if earlier is None else earlier.log, entries),
+        rows=sum(file.rows or 0 for file in found.files),
+        files=tuple(found.files),
+        units=tuple(found.units),
+        checkpoints=_checkpoints(lake, name, first, version),
+    )
+
+
+def _checkpoints(lake: Lake, log: str, first: int, last: int) -> dict[str, str]:
+    """Hashes of a log's checkpoint files from one version to another."""
+    names = [entry.name.rpartition("/")[2] for entry in lake.store.entries(log)]
+    fresh = [n for n in names if CHECKPOINT.fullmatch(n) and first <= int(n[:20]) <= last]
+    return {name: lake.store.digest(f"{log}/{name}") for name in fresh}
+
+
+def _artifacts(lake: Lake, loop: str, number: int) -> Iterator[SealedFile]:
+    """Every file of the round's snapshots and trainings that lies in the lake."""
+    place: Where = {"loop": loop, "round": number}
+    folders = {str(path) for path in read(lake, "snapshots", place)["path"]}
+    folders |= {f"trainings/{name}" for name in read(lake, "trainings", place)["training_id"]}
+    for folder in sorted(folders):
+        for entry in lake.store.entries(folder):
+            yield SealedFile(entry.name, None, entry.size, lake.store.digest(entry.name))
+
+
+def _anchor(log: Log, seal: Seal) -> None:
+    """Put a seal's hash on record in the log."""
+    table = TABLES["rounds"]
+    for _ in range(ATTEMPTS):
+        delta = log.lake.open_or_create(table)
+        if int(delta.transaction_version(anchor_key(seal.loop)) or 0) > seal.round:
+            log.settle(table.name, delta.version())
+            return
+        at = milliseconds()
+        actions = Actions(at, keys=((anchor_key(seal.loop), seal.round + 1, at),))
+        said = {"seal": {"loop": seal.loop, "round": seal.round, "sha256": seal.sha256}}
+        with suppress(CommitFailedError):
+            log.commit(delta, table, actions, said)
+            reached("seal: on record")
+    raise CommitOutcomeUnknown(f"the seal of round {seal.round} is not on record; run again to go on")

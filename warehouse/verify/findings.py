@@ -1,0 +1,55 @@
+"""What a check of the lake finds: damage, which loses or changes facts, and leftovers, which do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from schemas.errors import RatchetError
+
+Kind = Literal["damage", "leftover"]
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing that is not as it should be: `where` names the file, `what` says it in one line."""
+
+    kind: Kind
+    where: str
+    what: str
+
+
+@dataclass
+class Findings:
+    """What was looked at, in files and bytes, and what was found."""
+
+    found: list[Finding] = field(default_factory=list)
+    files: int = 0
+    size: int = 0
+
+    def damage(self, where: str, what: str) -> None:
+        """Facts are lost or changed."""
+        self._add(Finding("damage", where, what))
+
+    def leftover(self, where: str, what: str) -> None:
+        """No fact is touched; `ratchet maintain` clears it away or finishes it."""
+        self._add(Finding("leftover", where, what))
+
+    def _add(self, finding: Finding) -> None:
+        if finding not in self.found:
+            self.found.append(finding)
+
+    @contextmanager
+    def noting(self, where: str) -> Iterator[None]:
+        """An error of ours inside the block is damage there, and the check goes on."""
+        try:
+            yield
+        except RatchetError as error:
+            self.damage(where, str(error))
+
+    @property
+    def clean(self) -> bool:
+        """Whether every fact is there and unchanged."""
+        return all(finding.kind != "damage" for finding in self.found)

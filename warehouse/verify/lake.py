@@ -1,0 +1,101 @@
+"""The whole lake: seals, tables, snapshots and trainings, and whatever lies there that should not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+from schemas.errors import RatchetError
+from schemas.tables import FORMAT, TABLES
+from warehouse.artifacts import listed
+from warehouse.lake import Lake
+from warehouse.query import read
+from warehouse.seal import unsealed
+from warehouse.seals import SealedFile
+from warehouse.verify.chain import Chains, check_anchors, read_chains
+from warehouse.verify.deep import check_facts
+from warehouse.verify.findings import Findings
+from warehouse.verify.tables import Advance, TableStory, check_bytes, check_table
+
+ROOMS = ("tables", "snapshots", "trainings", "seals", "heads", "locks", "spare", "lake.json")
+
+Begin = Callable[[str], Advance]
+
+
+def verify(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lambda _: None) -> Findings:
+    """Hold every file of the lake against what the log and the seals say of it, and with `deep` every fact
+    against the facts it rests on. `begin` is told of each part, and gives what is called as it advances.
+    """
+    findings = Findings()
+    if lake.store.get("lake.json") != json.dumps({"format": FORMAT}).encode() + b"\n":
+        findings.damage("lake.json", "was changed")
+    chains = read_chains(lake, findings)
+    seals = [seal for chain in chains.values() for seal in chain]
+    stories = {name: check_table(lake, name, seals, findings, begin(name)) for name in TABLES}
+    check_anchors(chains, stories["rounds"], findings)
+    _check_artifacts(lake, chains, findings, begin("snapshots and trainings"))
+    _check_strangers(lake, findings)
+    if findings.clean:
+        _check_open(lake, stories, findings)
+        if deep:
+            check_facts(lake, findings, begin)
+    findings.found.sort()
+    return findings
+
+
+def _check_artifacts(lake: Lake, chains: Chains, findings: Findings, advance: Advance) -> None:
+    """Files of snapshots and trainings: those that a seal or a fact names are there to the byte."""
+    told: dict[str, SealedFile] = {}
+    with findings.noting("tables"):
+        told |= {file.name: file for file in _of_facts(lake)}
+    told |= {file.name: file for chain in chains.values() for seal in chain for file in seal.artifacts}
+    closed = {folder_of(file.name) for chain in chains.values() for seal in chain for file in seal.artifacts}
+    there = {entry.name: entry for room in ("snapshots", "trainings") for entry in lake.store.entries(room)}
+    for file in told.values():
+        findings.files += 1
+        findings.size += file.size
+        problem = check_bytes(lake, file, there.get(file.name))
+        if problem:
+            findings.damage(file.name, problem)
+        advance(1)
+    for name in sorted(there.keys() - told.keys()):
+        if folder_of(name) in closed:
+            findings.damage(name, "does not belong to what was sealed")
+        else:
+            findings.leftover(name, "no fact names it: a round under way, or one that was killed")
+
+
+def _of_facts(lake: Lake) -> Iterator[SealedFile]:
+    """Files that rows of `snapshots` and `trainings` name."""
+    for table in ("snapshots", "trainings"):
+        for text in read(lake, table)["files"]:
+            yield from listed(text)
+
+
+def folder_of(name: str) -> str:
+    """The folder of a snapshot or a training, from a file's name."""
+    return "/".join(name.split("/")[:2])
+
+
+def _check_strangers(lake: Lake, findings: Findings) -> None:
+    """Files in rooms that the lake does not have."""
+    tables = set(TABLES)
+    for entry in lake.store.entries(""):
+        parts = entry.name.split("/")
+        if parts[0].startswith(".lake.json."):
+            findings.leftover(entry.name, "left by a writer that was killed")
+        elif parts[0] not in ROOMS or (parts[0] == "tables" and parts[1] not in tables):
+            findings.damage(entry.name, "does not belong to the lake")
+
+
+def _check_open(lake: Lake, stories: Mapping[str, TableStory], findings: Findings) -> None:
+    """Closed rounds that wait for their seal."""
+    loops = {key.split("/")[0] for key in stories["rounds"].units}
+    for loop in sorted(loops):
+        try:
+            waiting = unsealed(lake, loop)
+        except RatchetError as error:
+            findings.damage(f"loop {loop}", str(error))
+            continue
+        for number in waiting:
+            findings.leftover(f"seals/{loop}/{number:05d}.json", "the round is closed and not sealed yet")

@@ -1,0 +1,267 @@
+"""One table: its log entry by entry, held against links, seals and heads; its data files against the log.
+
+Covered: any change to an entry that a later entry, a seal or the head vouches for; a lost or doubled
+commit; data files that are missing, truncated, changed, or not the log's. An entry that nothing vouches for
+(the newest, of a writer that was killed) is held against its own description, which leaves the times that
+Delta's writer puts into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.errors import LogDamaged
+from warehouse.datafile import hash_in_name
+from warehouse.heads import checkpoint_name, read_head
+from warehouse.health import last_checkpoint
+from warehouse.journal import LogEntry, actions_digest, digest_of, read_entry
+from warehouse.lake import Lake
+from warehouse.seal import CHECKPOINT
+from warehouse.seals import START, Seal, SealedFile, running_hash, seal_name
+from warehouse.store import Entry
+from warehouse.verify.checkpoints import check_checkpoint
+from warehouse.verify.findings import Findings
+
+Advance = Callable[[int], None]
+
+
+@dataclass
+class TableStory:
+    """What a table's log says: files that hold its rows, files retired since, units, seals on record."""
+
+    name: str
+    live: dict[str, SealedFile] = field(default_factory=dict)
+    retired: dict[str, SealedFile] = field(default_factory=dict)
+    units: dict[str, int] = field(default_factory=dict)  # key -> version that brought it
+    anchors: list[dict[str, Any]] = field(default_factory=list)
+    hashes: dict[int, str] = field(default_factory=dict)
+    vouched: dict[str, str] = field(default_factory=dict)  # name in the log's folder -> hash
+    running: dict[int, str] = field(default_factory=dict)  # version -> the log's running hash
+
+
+def check_table(
+    lake: Lake, name: str, seals: Sequence[Seal], findings: Findings, advance: Advance
+) -> TableStory:
+    """Check one table's log and files; what its log says, as far as it can be read."""
+    files = lake.store.entries(f"tables/{name}")
+    in_log = [entry for entry in files if entry.name.startswith(f"{lake.log(name)}/")]
+    story = check_log(lake, name, seals, in_log, findings, advance)
+    _check_files(lake, story, sorted(set(files) - set(in_log), key=lambda f: f.name), findings, advance)
+    return story
+
+
+def check_log(
+    lake: Lake,
+    name: str,
+    seals: Sequence[Seal],
+    in_log: Sequence[Entry],
+    findings: Findings,
+    advance: Advance = lambda _: None,
+) -> TableStory:
+    """Check one table's log, whose files are `in_log`, and none of its data files."""
+    story = TableStory(name)
+    log = lake.log(name)
+    for entry in _entries(lake, log, in_log, findings):
+        _follow(story, entry, findings)
+        advance(1)
+    _check_vouched(lake, log, story, in_log, findings)
+    _check_head(lake, log, story, findings)
+    for seal in seals:
+        _check_seal(story, seal, findings)
+    _check_checkpoints(lake, log, story, in_log, findings)
+    return story
+
+
+def _entries(lake: Lake, log: str, files: Sequence[Entry], findings: Findings) -> Iterator[LogEntry]:
+    """The log's entries that can be read, in order; gaps, torn ones and strangers are noted."""
+    versions = []
+    for file in files:
+        name = file.name.removeprefix(f"{log}/")
+        findings.files += 1
+        findings.size += file.size
+        if name.endswith(".json") and name[:-5].isdigit() and len(name) == 25:
+            versions.append(int(name[:-5]))
+        elif name.startswith(("_commit_", ".")) or name.endswith(".tmp"):
+            findings.leftover(file.name, "left by a writer that was killed")
+        elif name != "_last_checkpoint" and not CHECKPOINT.fullmatch(name):
+            findings.damage(file.name, "does not belong to the log")
+    for version in range(max(versions, default=-1) + 1):
+        with findings.noting(f"{log}/{version:020d}.json"):
+            yield read_entry(lake.store, log, version)
+
+
+def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
+    """Fold one entry into the table's story."""
+    story.hashes[entry.version] = entry.sha256
+    before = START if entry.version == 0 else story.running.get(entry.version - 1)
+    if before is not None:
+        story.running[entry.version] = running_hash(before, [entry])
+    said = entry.described
+    story.vouched |= {f"{int(n):020d}.json": str(told) for n, told in said.get("links", {}).items()}
+    story.vouched |= {str(n): str(told) for n, told in said.get("checkpoints", {}).items()}
+    if "digest" in said:
+        if said["digest"] != digest_of(said):
+            findings.damage(entry.name, "its description of itself was changed")
+        elif "actions" in said and said["actions"] != actions_digest(entry):
+            findings.damage(entry.name, "what it does is not what was committed: its actions were changed")
+    elif any(version in story.running for version in range(entry.version)) and story.vouched:
+        findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
+    for key in entry.units:
+        if key in story.units:
+            findings.damage(entry.name, f"brings unit {key} a second time, after entry {story.units[key]}")
+        story.units[key] = entry.version
+    for removed in entry.of("remove"):
+        path = str(removed.get("path"))
+        if path in story.live:
+            story.retired[path] = story.live.pop(path)
+    told = said.get("files", {})
+    for added in entry.of("add"):
+        path = str(added.get("path"))
+        fact = told.get(path, {})
+        story.live[path] = SealedFile(
+            f"tables/{story.name}/{path}",
+            fact.get("rows"),
+            int(added.get("size", -1)),
+            str(fact.get("sha256")),
+        )
+    if isinstance(said.get("seal"), dict):
+        story.anchors.append(said["seal"])
+
+
+def _check_vouched(
+    lake: Lake, log: str, story: TableStory, files: Sequence[Entry], findings: Findings
+) -> None:
+    """Entries and checkpoints against the hashes that later entries give them."""
+    there = {file.name.rpartition("/")[2] for file in files}
+    for name, told in story.vouched.items():
+        if name.endswith(".json"):
+            found = story.hashes.get(int(name[:20]))
+        else:
+            found = lake.store.digest(f"{log}/{name}") if name in there else None
+            if found is None:
+                findings.damage(f"{log}/{name}", "is missing")
+        if found is not None and found != told:
+            findings.damage(f"{log}/{name}", "was changed: later entries give it another hash")
+
+
+def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> None:
+    """The newest entry, checkpoint and pointer against the head on record, where it is of that entry."""
+    newest = max(story.hashes, default=-1)
+    head = read_head(lake.store, log)
+    pointed = last_checkpoint_noted(lake, log, findings)
+    if head is None or newest < 0:
+        return
+    if head.version > newest:
+        findings.damage(f"{log}/{head.version:020d}.json", "is missing: the head has it on record")
+        return
+    if story.hashes.get(head.version) != head.entry:
+        findings.damage(f"{log}/{head.version:020d}.json", "was changed: the head gives it another hash")
+    if head.checkpoint >= 0 and pointed == head.checkpoint:
+        for name, told in (
+            (checkpoint_name(log, head.checkpoint), head.checkpoint_hash),
+            (f"{log}/_last_checkpoint", head.pointer),
+        ):
+            if lake.store.entry(name) is None or lake.store.digest(name) != told:
+                findings.damage(name, "was changed: the head gives it another hash")
+    elif head.checkpoint >= 0 and head.version == newest:
+        findings.damage(f"{log}/_last_checkpoint", f"does not name checkpoint {head.checkpoint}")
+
+
+def last_checkpoint_noted(lake: Lake, log: str, findings: Findings) -> int:
+    """The version that Delta's pointer names; damage where it does not parse."""
+    try:
+        return last_checkpoint(lake.store, log)
+    except LogDamaged as error:
+        findings.damage(f"{log}/_last_checkpoint", str(error))
+        return -1
+
+
+def _check_seal(story: TableStory, seal: Seal, findings: Findings) -> None:
+    """One table's part of a seal against the log: where it stood, and which files held the round's rows."""
+    told = seal.tables[story.name]
+    name = seal_name(seal.loop, seal.round)
+    found = story.running.get(told.version)
+    if found is not None and found != told.log:
+        findings.damage(
+            f"tables/{story.name}/_delta_log",
+            f"was edited: up to entry {told.version} it is not what {name} sealed",
+        )
+    elif found is None and told.version not in story.hashes:
+        findings.damage(
+            f"tables/{story.name}/_delta_log/{told.version:020d}.json", f"is missing; {name} sealed it"
+        )
+    for checkpoint, sha256 in told.checkpoints.items():
+        story.vouched.setdefault(checkpoint, sha256)
+        if story.vouched[checkpoint] != sha256:
+            findings.damage(
+                name, f"gives checkpoint {checkpoint} of {story.name} another hash than the log does"
+            )
+    folder = f"loop={seal.loop}/round={seal.round}/"
+    live = {file.name: file for path, file in story.live.items() if path.startswith(folder)}
+    for file in told.files:
+        if live.get(file.name) != file:
+            findings.damage(file.name, f"{name} seals it, the log does not hold it as it was")
+    for extra in live.keys() - {file.name for file in told.files}:
+        findings.damage(extra, f"holds rows of a round that {name} had sealed without it")
+
+
+def _check_checkpoints(
+    lake: Lake, log: str, story: TableStory, files: Sequence[Entry], findings: Findings
+) -> None:
+    """Delta's checkpoints: by hash where one is on record, else by holding what they say against the log."""
+    there = [file.name.rpartition("/")[2] for file in files]
+    named = {finding.where for finding in findings.found}
+    for name in [name for name in there if CHECKPOINT.fullmatch(name)]:
+        told = story.vouched.get(name)
+        if told is not None:
+            if lake.store.digest(f"{log}/{name}") != told:
+                findings.damage(f"{log}/{name}", "was changed: another hash is on record")
+        elif f"{log}/{name}" not in named:
+            with findings.noting(f"{log}/{name}"):
+                check_checkpoint(lake, log, int(name[:20]))
+    for name in story.vouched.keys() - set(there):
+        if CHECKPOINT.fullmatch(name):
+            findings.damage(f"{log}/{name}", "is missing")
+
+
+def _check_files(
+    lake: Lake, story: TableStory, files: Sequence[Entry], findings: Findings, advance: Advance
+) -> None:
+    """Data files: the log's are there to the byte; others are leftovers or strangers."""
+    there = {entry.name: entry for entry in files}
+    for file in story.live.values():
+        problem = check_bytes(lake, file, there.get(file.name))
+        if problem:
+            findings.damage(file.name, problem)
+        advance(1)
+    retired = {file.name for file in story.retired.values()}
+    for name in there.keys() - {file.name for file in story.live.values()}:
+        findings.files += 1
+        findings.size += there[name].size
+        told = hash_in_name(name)
+        if name in retired:
+            continue  # compacted away; `maintain` frees it
+        if told is not None and lake.store.digest(name) == told:
+            findings.leftover(name, "left by a writer that was killed: no commit names it")
+        elif name.rpartition("/")[2].startswith("."):
+            findings.leftover(name, "left by a writer that was killed")
+        else:
+            findings.damage(name, "does not belong to the table")
+
+
+def check_bytes(lake: Lake, file: SealedFile, found: Entry | None) -> str | None:
+    """What is wrong with a file that should be there, in one line; None for nothing."""
+    if found is None:
+        return "is missing"
+    if found.size != file.size:
+        what = "truncated" if found.size < file.size else "changed"
+        return f"was {what}: it has {found.size:,} bytes, {file.size:,} were written"
+    try:
+        sha256 = lake.store.digest(file.name)
+    except FileNotFoundError:
+        return "is missing"
+    except LogDamaged as error:
+        return str(error)
+    return None if sha256 == file.sha256 else "was changed: its hash is not the one on record"
