@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -20,7 +20,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from schemas.errors import CommitOutcomeUnknown, LakeError, RoundSealed, UnitConflict
 from schemas.tables import TABLES, Table
 from schemas.units import Unit
+from warehouse.complete import complete
 from warehouse.datafile import PARTITION, DataFile, write_rows
+from warehouse.evolve import fitted
 from warehouse.fault import reached
 from warehouse.heads import note_head
 from warehouse.health import last_checkpoint
@@ -61,12 +63,14 @@ class Log:
         if len({(unit.loop, unit.round) for unit in units}) > 1:
             raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
-        missing = self._missing(units, table)
-        made: Sequence[pl.DataFrame] = compute(missing) if missing else []
-        frames = {u: _complete(kind, u, rows) for u, rows in zip(missing, made, strict=True)}
-        ours = self._append(kind, frames)
-        if units and len(ours) == len(units):
-            return pl.concat(frames.values()).sort(kind.id)
+        delta = self.lake.open(table)
+        missing = list(units) if delta is None else self._missing_from(delta, units, table)
+        if missing:
+            rows = complete(kind, missing, compute(missing))
+            with ThreadPoolExecutor(1) as beside:  # while the disk is busy
+                ordered = beside.submit(rows.sort, kind.id)
+                if len(self._append(kind, missing, rows, delta)) == len(units):
+                    return ordered.result()
         return self.rows(units, table)
 
     def holds(self, unit: Unit, table: str) -> bool:
@@ -142,42 +146,42 @@ class Log:
         missing = [unit for unit in units if delta.transaction_version(unit.key) is None]
         if len(missing) < len(units):
             self.settle(table, delta.version())
-        return [unit for unit in missing if not self._sealed(delta, unit, table)]
+        closed = {loop: closed_before(delta, loop) for loop in {unit.loop for unit in missing}}
+        return [u for u in missing if u.round >= closed[u.loop] or not self._sealed(u, table)]
 
-    def _sealed(self, delta: DeltaTable, unit: Unit, table: str) -> bool:
+    def _sealed(self, unit: Unit, table: str) -> bool:
         """Whether a sealed round holds the unit, whose key is gone; RoundSealed where it does not."""
-        if unit.round >= closed_before(delta, unit.loop):
-            return False
         seal = find_seal(self.lake.store, unit.loop, unit.round)
         if seal is not None and unit.key in seal.units(table):
             return True
         raise RoundSealed(f"round {unit.round} of loop {unit.loop} is sealed: {table} takes no {unit.key}")
 
-    def _append(self, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> list[Unit]:
-        """Append what the log does not hold; returns the units whose rows are ours."""
-        left = dict(frames)
-        file: DataFile | None = None
-        written: list[Unit] = []
-        for attempt in range(ATTEMPTS if left else 0):
-            # The look and the commit share one handle: a commit conflicts with what came after its
-            # handle was opened, and with nothing that its handle had seen.
-            delta = self.lake.open_or_create(kind)
+    def _append(
+        self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame, looked: DeltaTable | None
+    ) -> list[Unit]:
+        """Append what the log does not hold; returns the units whose rows are ours.
+
+        The look and the commit share one handle: a commit conflicts with what came after its handle was
+        opened, and with nothing that its handle had seen. `looked` is the handle of the first look.
+        """
+        left, written, file = list(units), list[Unit](), None
+        for attempt in range(ATTEMPTS):
             try:
-                left = {unit: left[unit] for unit in self._missing_from(delta, list(left), kind.name)}
+                delta = self._at_hand(kind, looked if attempt == 0 else None)
+                left = left if delta is looked else self._missing_from(delta, left, kind.name)
+                if not left:
+                    break
+                if written != left:
+                    self._drop(file)
+                    file, written = self._write(kind, left, rows), left
+                self._commit(delta, kind, file, left)
+                return left
             except RoundSealed:
                 self._drop(file)
                 raise
-            if written != list(left):
-                self._drop(file)
-                file, written = self._write(kind, left), list(left)
-            if not left:
-                return []
-            try:
-                self._commit(delta, kind, file, written)
-                return written
             except DeltaError as error:
                 if self._landed(kind, file):
-                    return written
+                    return left
                 if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
                     raise CommitOutcomeUnknown(
                         f"table {kind.name}: {_line(error)}; run again to go on"
@@ -190,11 +194,15 @@ class Log:
             )
         return []
 
-    def _write(self, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> DataFile | None:
-        if not frames:
-            return None
+    def _at_hand(self, kind: Table, looked: DeltaTable | None) -> DeltaTable:
+        """The handle of an earlier look where it has all our columns, else a new one."""
+        return looked if looked is not None and fitted(looked, kind) else self.lake.open_or_create(kind)
+
+    def _write(self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame) -> DataFile | None:
+        if rows["unit"].n_unique() > len(units):
+            rows = rows.filter(pl.col("unit").is_in([unit.key for unit in units]))
         try:
-            file = write_rows(self.lake.store, kind, pl.concat(frames.values()))
+            file = write_rows(self.lake.store, kind, rows)
         except OSError as error:
             why = error.strerror or str(error)
             raise LakeError(
@@ -222,32 +230,6 @@ class Log:
         """Clear away a file of ours whose commit was refused: no commit names it, none will."""
         if file is not None:
             self.lake.store.delete(file.name)
-
-
-def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
-    """The unit's rows with the shared columns, cast to the table's schema, or a UnitConflict."""
-    unknown = set(rows.columns) - set(kind.own_polars)
-    if unknown:
-        raise UnitConflict(f"unit {unit.key}: table {kind.name} has no column {min(unknown)!r}")
-    shared = [
-        pl.lit(unit.loop).alias("loop"),
-        pl.lit(unit.round, pl.Int64).alias("round"),
-        pl.lit(unit.key).alias("unit"),
-        pl.lit(datetime.now(UTC)).alias("recorded_at"),
-    ]
-    absent = [pl.lit(None).alias(name) for name in kind.own_polars if name not in rows.columns]
-    frame = rows.with_columns(*shared, *absent).select(list(kind.polars))
-    try:
-        frame = frame.cast(kind.polars)
-    except pl.exceptions.PolarsError as error:
-        raise UnitConflict(f"unit {unit.key}, table {kind.name}: {_line(error)}") from None
-    for column in kind.columns:
-        if not column.nullable and frame[column.name].null_count():
-            raise UnitConflict(f"unit {unit.key}: {kind.name}.{column.name} lacks a value")
-    if frame[kind.id].n_unique() < frame.height:
-        twice = frame[kind.id].filter(frame[kind.id].is_duplicated())[0]
-        raise UnitConflict(f"unit {unit.key}: {kind.id} {twice} stands twice")
-    return frame
 
 
 def _line(error: BaseException) -> str:

@@ -25,6 +25,17 @@ from schemas.tables import TABLES, Table
 from warehouse.lake import Lake, Where
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
+EXAMPLE_COLUMNS = {
+    "snapshot_id": "VARCHAR",
+    "example_id": "VARCHAR",
+    "candidate_id": "VARCHAR",
+    "prompt_id": "VARCHAR",
+    "kind": "VARCHAR",
+    "checkpoint_id": "VARCHAR",
+    "written_in": "BIGINT",
+    "prompt": "VARCHAR",
+    "response": "VARCHAR",
+}
 BATCH = 65_536  # rows
 VIEWS = Path(__file__).parent / "views"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(?=select\b|from\b|with\b|values\b|\()", re.IGNORECASE)
@@ -154,22 +165,22 @@ def _create_views(
 ) -> list[str]:
     """Create the tables and views a query names, from the bottom up; returns the files they read."""
     files: list[str] = []
-    for name in _named(connection, sql):
+    for name in named(connection, sql):
         if name in TABLES:
             found = lake.files(name, scope)
             files += found
             body = relation(TABLES[name], found)
         elif name == EXAMPLES:
-            found = _snapshot_files(lake, scope)
+            found = snapshot_files(lake, scope)
             files += found
-            body = _examples(found)
+            body = relation_examples(found)
         else:
             body = views()[name]
         connection.execute(f'CREATE TEMP VIEW "{name}" AS {body}')
     return files
 
 
-def _named(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
+def named(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
     """Tables and views a query needs, each after those it is made of."""
     done: set[str] = set()
 
@@ -204,18 +215,16 @@ def _tables_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
     return found
 
 
-def _snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
+def snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
+    """Local paths of the frozen training sets of a scope."""
     rows = read(lake, "snapshots", scope)
     names = [f"{path}/examples.parquet" for path in rows["path"].sort()]
     return [str(path) for path in lake.store.local(names)]
 
 
-def _examples(files: list[str]) -> str:
+def relation_examples(files: list[str]) -> str:
     """The rows of frozen training sets, with the snapshot each lies in."""
-    typed = ", ".join(
-        f"NULL::VARCHAR AS {name}"
-        for name in ("snapshot_id", "example_id", "candidate_id", "prompt_id", "prompt", "response")
-    )
+    typed = ", ".join(f"NULL::{kind} AS {name}" for name, kind in EXAMPLE_COLUMNS.items())
     if not files:
         return f"SELECT {typed} WHERE false"
     listed = ", ".join(_quoted(file) for file in files)
