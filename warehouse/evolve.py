@@ -14,6 +14,13 @@ from schemas.errors import SchemaMismatch
 from schemas.tables import Table
 from warehouse.journal import describe
 
+LATER = "ratchet.later"  # marks a column that older files lack
+
+
+def was_widened(delta: DeltaTable) -> bool:
+    """Whether a column was added after files had been written."""
+    return any(LATER in (field.metadata or {}) for field in delta.schema().fields)
+
 
 def fitted(delta: DeltaTable, table: Table) -> bool:
     """Whether an open table has exactly our columns. One that lacks some is widened: open it again.
@@ -34,7 +41,8 @@ def fitted(delta: DeltaTable, table: Table) -> bool:
         lost = next(column.name for column in missing if not column.nullable)
         raise SchemaMismatch(f"table {table.name} lacks column {lost!r}, which no fact may lack")
     fields = {field.name: field for field in Schema.from_arrow(table.arrow).fields}
-    _widen(delta, [fields[column.name] for column in missing])
+    added = [fields[column.name] for column in missing]
+    _widen(delta, [Field(f.name, f.type, nullable=True, metadata={LATER: "true"}) for f in added])
     return False
 
 

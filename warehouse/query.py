@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from schemas.errors import LakeError, QueryError
 from schemas.tables import TABLES, Table
-from warehouse.lake import Lake, Where
+from warehouse.lake import Lake, Sources, Where
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
 EXAMPLE_COLUMNS = {
@@ -76,9 +76,9 @@ def connect(of: duckdb.DuckDBPyConnection | None = None) -> Iterator[duckdb.Duck
 def read(lake: Lake, table: str, where: Where | None = None, *, version: int | None = None) -> pl.DataFrame:
     """The rows of a table with these values (column to a value or a list of values), all columns."""
     condition, values = _condition(where or {})
-    files = lake.files(table, where, version)
+    sources = lake.sources(table, where, version)
     with connect() as connection:
-        sql = f"{relation(TABLES[table], files)} WHERE {condition}"
+        sql = f"{relation(TABLES[table], sources)} WHERE {condition}"
         return _polars(connection.sql(sql, params=values))
 
 
@@ -146,15 +146,18 @@ def views() -> Mapping[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(VIEWS.glob("*.sql"))}
 
 
-def relation(table: Table, files: list[str]) -> str:
-    """A SELECT of all columns of a table, typed, from these files; of no rows where there are none."""
+def relation(table: Table, sources: Sources) -> str:
+    """A SELECT of all columns of a table, typed, from its files; of no rows where there are none.
+
+    Only files that differ in their columns are opened one by one to unite them.
+    """
     typed = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in table.sql.items())
-    if not files:
+    if not sources.paths:
         return f"SELECT * FROM (SELECT {typed} WHERE false)"
     names = ", ".join(f'"{name}"' for name in table.sql)
-    listed = ", ".join(_quoted(file) for file in files)
+    listed = ", ".join(_quoted(path) for path in sources.paths)
     source = (
-        f"read_parquet([{listed}], union_by_name=true, hive_partitioning=true, "
+        f"read_parquet([{listed}], union_by_name={str(sources.mixed).lower()}, hive_partitioning=true, "
         "hive_types={'loop': VARCHAR, 'round': BIGINT})"
     )
     return f"SELECT {names} FROM (SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
@@ -167,9 +170,9 @@ def _create_views(
     files: list[str] = []
     for name in named(connection, sql):
         if name in TABLES:
-            found = lake.files(name, scope)
-            files += found
-            body = relation(TABLES[name], found)
+            sources = lake.sources(name, scope)
+            files += sources.paths
+            body = relation(TABLES[name], sources)
         elif name == EXAMPLES:
             found = snapshot_files(lake, scope)
             files += found
