@@ -1,7 +1,7 @@
-"""Reads a marked phrase as an answer: a tree where the grammar takes it, and words or the bare writing elsewhere.
+"""Reads a marked phrase as an answer: a tree where the grammar takes it, else words or the bare writing.
 
 A phrase that offers a choice ("A or B"), denies ("not 5") or says that there is none is no answer. What the
-grammar does not take (a sum with bounds, a set builder) still equals the same writing, spaces and styles apart.
+grammar does not take (a sum with bounds, a set builder) still equals the same writing, spaces apart.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tasks.verify.expression import LONGEST, Name, Tree, Unreadable, Words
+from tasks.verify.expression import LONGEST, TALLEST, Name, Tree, Unreadable, Words, is_tall
 from tasks.verify.glyphs import fold
 from tasks.verify.latex_reader import Reader
 from tasks.verify.latex_tokens import tokens
@@ -25,19 +25,21 @@ class Answer:
     why: str = ""
 
 
-_NONE = frozenset(("", "none", "nan", "null", "nil", "inf", "n/a", "na", "unknown", "idk", "?", "...", "####"))
+_NONE = frozenset(("", "none", "nan", "null", "nil", "inf", "n/a", "na", "unknown", "idk", "?", "..."))
 _CHOICE = re.compile(r"(?<![a-z\\])(?:or|lor)(?![a-z])|[a-z0-9]\s*\?", re.IGNORECASE)
 _DENIAL = re.compile(r"(?<![a-z\\])(?:not|never|cannot|neither|nor)(?![a-z])|n['\u2019]t\b", re.IGNORECASE)
 _STYLE = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|math(?:rm|bf|it|sf)|operatorname|left|right|displaystyle|quad|qquad)"
     r"(?![A-Za-z])|\\[,;:! ()\[\]]|[\s$`~]|\*\*"
 )
+_IN_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}")
+_BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
 _LETTERED = re.compile(r"\s*(?:\\text(?:bf)?\s*\{)?\s*\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)")
 _MATHS = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _PROSE = re.compile(r"[^0-9\\^_=<>]*")
 _LEAD = re.compile(r"^\$?\s*(?:=|\\approx(?![a-z])|≈)\s*")
-_TAIL = re.compile(r"[\s.,;!]+$|(?:\\[,;! ]|\\\\)+$")
+_TAIL = re.compile(r"[\s.,;]+$|(?<=[A-Za-z]{3})!$|(?:\\[,;! ]|\\\\)+$")
 
 
 def read_answer(phrase: str) -> Answer:
@@ -45,7 +47,7 @@ def read_answer(phrase: str) -> Answer:
     phrase = _bare(phrase)
     if len(phrase) > LONGEST:
         return Answer(None, "", f"the marked answer is longer than {LONGEST} characters")
-    written = _STYLE.sub("", fold(phrase, " {}"))
+    written = _STYLE.sub("", _BETWEEN.sub("\0", fold(phrase, " {}"))).replace("\0", " ")
     words = _words(phrase)
     if written.strip("{}().").lower() in _NONE:
         return Answer(None, "", "the marked answer is empty or says that there is none")
@@ -58,12 +60,19 @@ def read_answer(phrase: str) -> Answer:
         if not part:
             continue
         try:
-            return Answer(Reader(tokens(part)).answer(), written)
+            return Answer(_read(part), written)
         except Unreadable as error:
             why = why or f"the marked answer is not one that the grammar takes: {error}"
     if _CHOICE.search(phrase) or _DENIAL.search(phrase):
         written = ""
     return Answer(None, written, why)
+
+
+def _read(phrase: str) -> Tree:
+    tree = Reader(tokens(phrase)).answer()
+    if is_tall(tree):
+        raise Unreadable(f"more than {TALLEST} levels")
+    return tree
 
 
 def letter(phrase: str) -> str:
@@ -93,7 +102,7 @@ def _bare(phrase: str) -> str:
 
 def _words(phrase: str) -> str | None:
     """The text of a phrase that is nothing but words; None for letters that are a product or a name."""
-    text = re.sub(r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}", r"\1", phrase)
+    text = _IN_TEXT.sub(r"\1", phrase)
     text = " ".join(re.sub(r"\\[,;:! ]|[~$]", " ", text).split()).strip("\"'.,! ")
     if not _WORDS.fullmatch(text):
         return None

@@ -65,9 +65,7 @@ def _same_matrix(found: Matrix, wanted: Matrix) -> bool:
     if [len(row) for row in found.rows] != [len(row) for row in wanted.rows]:
         return False
     return all(
-        same(*pair)
-        for rows in zip(found.rows, wanted.rows, strict=True)
-        for pair in zip(*rows, strict=True)
+        same(*pair) for rows in zip(found.rows, wanted.rows, strict=True) for pair in zip(*rows, strict=True)
     )
 
 
@@ -163,11 +161,11 @@ def _same_chain(found: Tree, wanted: Tree) -> bool:
         return (None in named or named[0] == named[1]) and same_pieces(pieces[0], pieces[1])
     if isinstance(found, Chain) and isinstance(wanted, Chain):
         return _same_relation(found, wanted)
-    chain, other = (found, wanted) if isinstance(found, Chain) else (wanted, found)
-    value = _assigned(chain)
-    if value is None:
-        return False
-    return same(value, other) if chain is found else same(other, value)
+    if isinstance(found, Chain):
+        value = _assigned(found)
+        return value is not None and same(value, wanted)
+    value = _assigned(wanted) if isinstance(wanted, Chain) else None
+    return value is not None and same(found, value)
 
 
 def _subject(tree: Tree) -> str | None:
@@ -206,7 +204,7 @@ def _same_relation(found: Chain, wanted: Chain) -> bool:
 
 
 def _same_up_to_factor(found: Chain, wanted: Chain) -> bool:
-    """Whether the differences of the sides have one constant ratio, positive where the relation has a direction."""
+    """Whether the differences of the sides have one constant ratio, positive where there is a direction."""
     sign, other = found.signs[0], wanted.signs[0]
     if sign not in ("=", "!=", *_FLIPPED) or other not in (sign, _FLIPPED.get(sign)):
         return False
@@ -220,7 +218,7 @@ def _same_up_to_factor(found: Chain, wanted: Chain) -> bool:
         return False
     if ratio is None or sign not in _FLIPPED:
         return ratio is not None
-    return (ratio > 0) == (sign == other)
+    return bool(ratio > 0) == (sign == other)
 
 
 def _constant_ratio(left: Tree, right: Tree, names: frozenset[str]) -> Value | None:

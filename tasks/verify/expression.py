@@ -13,6 +13,7 @@ from typing import TypeAlias
 LONGEST = 600  # characters of a marked phrase that is read as an expression
 MOST_TOKENS = 400
 DEEPEST = 30  # brackets, roots and exponents inside each other
+TALLEST = 100  # levels of a tree: 1/2/3/... has one a sign
 LARGEST_EXPONENT = 300  # of 1e300, as for plain numbers
 
 # Names with one fixed value; every other name is a variable.
@@ -49,7 +50,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Items between brackets: a point, an interval, a set, a list (both brackets empty), a ratio (both ":")."""
+    """Items between brackets: a point, an interval, a set, a list (no brackets), a ratio (":" for both)."""
 
     opening: str
     items: tuple[Tree, ...]
@@ -116,6 +117,14 @@ def walk(tree: Tree) -> Iterator[Tree]:
         yield from walk(part)
 
 
+def is_tall(tree: Tree) -> bool:
+    """Whether a tree has more levels than may be walked down by recursion."""
+    level, depth = [tree], 0
+    while level and depth <= TALLEST:
+        level, depth = [part for above in level for part in children(above)], depth + 1
+    return bool(level)
+
+
 def variables(tree: Tree) -> frozenset[str]:
     """The names in a tree that stand for something unknown."""
     return frozenset(
@@ -146,7 +155,7 @@ def rational(tree: Tree) -> Number | None:
 
 
 def undone(tree: Tree) -> bool:
-    """Whether arithmetic on plain numbers was left to do: 3*4, 12-5, 1/2+1/3, but not 1.2*10^3, 2^10 or 3/4."""
+    """Whether arithmetic on plain numbers was left to do: 3*4, 12-5, 1/2+1/3; not 1.2*10^3, 2^10 or 3/4."""
     for part in walk(tree):
         if not isinstance(part, Apply) or part.function not in ("+", "*", "/"):
             continue

@@ -134,6 +134,3 @@ def _place(end: Tree) -> tuple[int, Any]:
     # A Fraction and a rounded number compare exactly as fractions.
     sign, mantissa, exponent, _ = value._mpf_
     return 0, Fraction(-mantissa if sign else mantissa) * Fraction(2) ** exponent
-
-
-

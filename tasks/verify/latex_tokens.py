@@ -1,7 +1,7 @@
 """Cuts a phrase of LaTeX or plain mathematics into tokens, one spelling for each sign.
 
-Covered: LaTeX as answers use it (fractions, roots, brackets, text, matrices, spacing) and its plain and Unicode
-spellings. A command that is not listed is `Unreadable`, never ignored. Time is linear in the phrase.
+Covered: LaTeX as answers use it (fractions, roots, brackets, text, matrices, spacing) and its plain and
+Unicode spellings. A command that is not listed is `Unreadable`, never ignored. Time is linear in the phrase.
 """
 
 from __future__ import annotations
@@ -13,13 +13,42 @@ from tasks.verify.expression import LONGEST, MOST_TOKENS, Unreadable
 from tasks.verify.glyphs import fold
 from tasks.verify.units import ABBREVIATIONS
 
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp sqrt abs floor ceil max min".split()
-)
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma"
-    " tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell".split()
-)
+FUNCTIONS = {
+    *(
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "ln",
+        "log",
+    ),
+    *("exp", "sqrt", "abs", "floor", "ceil"),
+}
+_GREEK = {
+    *(
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "kappa",
+    ),
+    *("lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "ell"),
+    *("Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi", "Psi", "Omega"),
+}
 _SIGNS = {
     "cdot": "*", "times": "*", "ast": "*", "div": "/", "pm": "pm", "mp": "mp", "le": "<=", "leq": "<=",
     "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=",
@@ -29,25 +58,42 @@ _SIGNS = {
     "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
     "%": "%", "emptyset": "{}", "varnothing": "{}", "colon": ":", "land": "and", "lor": "or", "\\": "\\\\",
     "pi": "pi", "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "binom": "binom",
-    "dbinom": "binom", "tbinom": "binom", "arccot": "arccot", "|": "|", "lVert": "|", "rVert": "|", "$": "dollar", "to": "to",
+    "dbinom": "binom", "tbinom": "binom", "|": "|", "lVert": "|", "rVert": "|",
+    "$": "dollar", "to": "to",
 }  # fmt: skip
 _SPACES = frozenset(
-    [*", ; : ! > ( ) [ ]".split(), " ", "quad", "qquad", "left", "right", "displaystyle", "textstyle", "limits"]
+    [*",;:!>()[] ", "quad", "qquad", "left", "right", "displaystyle", "textstyle", "limits"]
     + [f"{size}{side}" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r")]
 )
 _PLAIN = {
     "π": "\\pi ", "∞": "\\infty ", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "!=", "±": "\\pm ",
-    "∓": "\\mp ", "√": "\\sqrt ", "∪": "\\cup ", "∈": "\\in ", "°": "\\circ ", "º": "\\circ ", "≈": "\\approx ",
-    "∅": "\\emptyset ", "ℝ": "\\mathbb{R}", "⟨": "\\langle ", "⟩": "\\rangle ", "∠": "", "θ": "\\theta ",
-    "€": " euro ", "£": " pound ", "φ": "\\phi ", "λ": "\\lambda ", "α": "\\alpha ", "β": "\\beta ",
+    "∓": "\\mp ", "√": "\\sqrt ", "\u222a": "\\cup ", "∈": "\\in ", "°": "\\circ ", "º": "\\circ ",
+    "≈": "\\approx ",
+    "∅": "\\emptyset ", "\u211d": "\\mathbb{R}", "⟨": "\\langle ", "⟩": "\\rangle ", "∠": "", "θ": "\\theta ",
+    "€": " euro ", "£": " pound ", "φ": "\\phi ", "λ": "\\lambda ", "\u03b1": "\\alpha ", "β": "\\beta ",
     "∘": "\\circ ",
 }  # fmt: skip
 _PLAIN_SIGNS = re.compile("[" + "".join(_PLAIN) + "]")
 
-_TEXT = r"(?:text|textbf|textit|textrm|textnormal|textup|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname|rm|bf)"
-_BASES = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_TEXT = r"(?:text(?:bf|it|rm|normal|up)?|[mh]box|math(?:rm|bf|it|sf)|operatorname|rm|bf)"
+_BASES = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+_BASE = rf"(?:\{{\s*)?(?:\\{_TEXT}\s*\{{)?\s*(?:[0-9]{{1,2}}|[a-z]{{3,6}}\b)[\s}}]*"
 _TOKEN = re.compile(
-    rf"""(?P<numeral>[0-9][0-9A-F]{{0,63}}\s*_\s*(?:\{{\s*)?(?:\\{_TEXT}\s*\{{)?\s*(?:[0-9]{{1,2}}|[a-z]{{3,6}}\b)[\s}}]*)
+    rf"""(?P<numeral>[0-9][0-9A-F]{{0,63}}\s*_\s*{_BASE})
     |(?P<number>[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{{1,4}}(?![0-9]))?|\.[0-9]+)
     |\\{_TEXT}\s*\{{(?P<text>[^{{}}]*)\}}
     |\\mathbb\s*\{{?(?P<board>[A-Z])\}}?
@@ -94,7 +140,7 @@ def tokens(phrase: str) -> list[Token]:
             continue
         match = _TOKEN.match(text, place)
         if not match:
-            raise Unreadable(f"the sign {ascii(text[place])}")
+            raise Unreadable(f"the sign {text[place]!a}")
         fresh = _cut(match, found, spaced)
         spaced = not fresh
         found += fresh
@@ -141,7 +187,7 @@ def _numeral(text: str, spaced: bool) -> Token:
     found = re.findall(r"[0-9]+|[a-z]+", base)[-1]
     if not found.isdigit():
         if found not in _BASES:
-            raise Unreadable(f"the base {ascii(found)}")
+            raise Unreadable(f"the base {found!a}")
         found = str(_BASES.index(found))
     return Token("numeral", f"{digits.strip()}_{int(found)}", spaced)
 
@@ -155,7 +201,7 @@ def _command(name: str, spaced: bool) -> list[Token]:
         return [Token("name", name, spaced)]
     sign = _SIGNS.get(name)
     if sign is None:
-        raise Unreadable(f"the command {ascii(name)}")
+        raise Unreadable(f"the command {name!a}")
     if sign in ("pi", "infinity"):
         return [Token("name", sign, spaced)]
     if sign in ("dollar", "to"):

@@ -20,7 +20,7 @@ _ANSWER_IS = re.compile(
     r"(?!\s{1,4}(?:correct|right|reasonable|verified)\b)[:*_\s]*+",
     re.IGNORECASE,
 )
-_BOXED = re.compile(r"\\f?boxed\s{0,4}(\{|(?=[0-9]))")
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}(\{|(?=[0-9]))")
 _PERCENT = re.compile(r"\}[\s$]{0,4}(?:\\?%|percent|pct)")
 _INK = re.compile(r"\S")
 _DIGIT = re.compile("[0-9]")
@@ -76,9 +76,7 @@ def _after_answer_is(text: str, after: int) -> tuple[int, str]:
 
 def _in_box(text: str, after: int) -> tuple[int, str]:
     """What the last box holds."""
-    start = text.rfind("boxed", after + 1) - 1
-    if start >= 0 and text[start] == "f":
-        start -= 1
+    start = max(text.rfind("\\boxed", after + 1), text.rfind("\\fbox", after + 1))
     held = _held(text, start) if start >= 0 else None
     return (-1, "") if held is None else (start, _alternative(text, start) + held)
 
@@ -100,8 +98,9 @@ def _held(text: str, start: int) -> str | None:
 
 def boxes(text: str) -> list[str] | None:
     """What each box of a text holds; None where there are more than MOST_BOXES."""
-    if text.count("boxed") > MOST_BOXES:
-        return None
+    count = text.count("\\boxed") + text.count("\\fbox")
+    if count == 0 or count > MOST_BOXES:
+        return None if count else []
     return [_held(text, found.start()) or "" for found in _BOXED.finditer(text)]
 
 

@@ -4,14 +4,16 @@ The outcome is about the final answer alone; the equations are reported beside i
 "the answer is right" and "every equation holds" are two filters' separate decisions (the rule of
 rejection-sampling fine-tuning, Yuan et al. 2023, arXiv 2308.01825).
 
-Covered: numbers in every common form (`plain_number.py`), and answers as MATH has them (Hendrycks et al. 2021,
-arXiv 2103.03874): expressions, equations, inequalities, intervals, sets, points, matrices, units, text
-(`answers.py`, `equal.py`), after the markers of `marks.py`. Nothing of a text is ever evaluated as code, every
-computation is bounded by the size of what was written, and time is linear in the text. Decisions: 10% equals
-10% only, neither 10 nor 0.1, and a reference of 10% takes no bare 10 (`\\boxed{10}\\%` is both); a bare number equals one with a unit; a
-decimal stands for a rational within 1e-3 and a hundredth of it, for an irrational from six digits; several
-boxes must all hold the reference's answer, or together be its list; arithmetic on plain numbers (3*4) must be done where the reference
-has done it; a number in base 2 equals only itself in base 2.
+Covered: numbers in every common form (`plain_number.py`), and answers as MATH has them (Hendrycks et al.
+2021, arXiv 2103.03874): expressions, equations, inequalities, intervals, sets, points, matrices, units, text
+(`answers.py`, `equal.py`), after the markers of `marks.py`. Nothing of a text is evaluated as code, every
+computation is bounded by the size of what was written, and time is linear in the text.
+
+Decisions. 10% equals 10% only: not 10, not 0.1, and 10 is not 10% (`\\boxed{10}\\%` is read as either).
+Otherwise a bare number equals one with a unit. A decimal stands for a rational within 1e-3 and a hundredth
+of it, for an irrational from six digits. Several boxes must all hold the reference's answer, or together be
+its list. Arithmetic on plain numbers (3*4) must be done where the reference has done it. A numeral in base
+2 equals only itself in base 2.
 
 Not covered: sums, integrals and limits, set builders, congruences; they equal only the same writing. A
 reference that offers a choice ("A or B") or is empty is `unscorable`.
@@ -52,9 +54,9 @@ class Wanted:
 def verify(text: str | None, reference: str | None) -> Verdict:
     """The verdict on a solution: pass where its final answer equals the reference's.
 
-    `reference` is a whole solution that marks its answer (a GSM8K `answer` field, a MATH `solution`) or a bare
-    answer; one without an answer, or none at all, is unscorable. A text without exactly one marked answer
-    fails, with the reason in the rationale.
+    `reference` is a whole solution that marks its answer (a GSM8K `answer` field, a MATH `solution`) or a
+    bare answer; one without an answer, or none at all, is unscorable. A text without exactly one marked
+    answer fails, with the reason in the rationale.
     """
     wanted = _reference(reference)
     if wanted.answer.tree is None and not wanted.answer.written:
@@ -74,11 +76,12 @@ def verify(text: str | None, reference: str | None) -> Verdict:
 
 
 def judge(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
-    """A marked phrase against a reference: the answer as read (None: unread), whether it is equal, and why not."""
+    """A marked phrase against a reference: the answer as read, whether it is equal, and why not."""
     if wanted.value is not None:
         found = read_number(phrase)
         if found.value is not None:
-            equal = not found.percent and same_number(found.value, wanted.value, found.rounded or wanted.rounded)
+            rounded = found.rounded or wanted.rounded
+            equal = not found.percent and same_number(found.value, wanted.value, rounded)
             return canonical_number(found.value) + "%" * found.percent, equal, ""
     answer = _candidate(phrase)
     if answer.tree is None and not answer.written:
@@ -86,7 +89,7 @@ def judge(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
     if is_letter(wanted.answer.tree) and letter(phrase):
         return letter(phrase), wanted.answer.tree == Name(letter(phrase)), ""
     if answer.tree is None or wanted.answer.tree is None:
-        equal = answer.written == wanted.answer.written
+        equal = answer.tree is wanted.answer.tree and answer.written == wanted.answer.written
         return _shown(answer), equal, "" if equal else answer.why
     return _shown(answer), same(answer.tree, wanted.answer.tree), ""
 
@@ -117,7 +120,7 @@ def _candidate(phrase: str) -> Answer:
 
 def _judge_boxes(text: str, phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
     """As `judge`; several boxes must all hold the reference's answer, or together be its list."""
-    held = boxes(text) if "boxed" in text else []
+    held = boxes(text)
     if held is None:
         return None, False, f"more than {MOST_BOXES} boxed answers"
     said = judge(phrase, wanted)
@@ -133,13 +136,13 @@ def _judge_boxes(text: str, phrase: str, wanted: Wanted) -> tuple[str | None, bo
 def read_reference(reference: str) -> Wanted:
     """A reference: what it marks, or all of it."""
     phrase = marked_phrase(reference)
-    short = read_short(reference if phrase is None else phrase)
-    if short and short.value and "boxed" not in reference:
-        tree = Number(Fraction(*short.value), int(short.rounded))
-        return Wanted(Answer(tree, reference), short.value, short.rounded)
     held = dict.fromkeys(boxes(reference) or ())
     if len(held) > 1:
         phrase = ", ".join(held)
+    short = read_short(reference if phrase is None else phrase)
+    if short and short.value:
+        tree = Number(Fraction(*short.value), int(short.rounded))
+        return Wanted(Answer(tree, reference), short.value, short.rounded)
     answer = _candidate(reference.strip() if phrase is None else phrase)
     number = rational(answer.tree) if answer.tree is not None else None
     if number is None:
@@ -158,10 +161,11 @@ _short_reference = lru_cache(maxsize=_CACHED_REFERENCES)(read_reference)
 
 
 def _shown(answer: Answer) -> str:
-    """An answer as one text: a number in canonical form, anything else as written, without spaces and styles."""
+    """An answer as one text: a number in canonical form, anything else as written, without spaces."""
     tree, sign = answer.tree, ""
     if isinstance(tree, Measure):
-        tree, sign = tree.amount, "%" if tree.unit == "%" else ""
+        sign = "%" if tree.unit == "%" else ""
+        tree = tree.amount
     number = rational(tree) if tree is not None else None
     if number is not None:
         return canonical_number(number.value.as_integer_ratio()) + sign

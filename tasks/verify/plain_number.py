@@ -44,7 +44,9 @@ _HEDGE = re.compile(
 _TAG = re.compile(r"</?[\w|]{1,30}>")
 _CURRENCY = re.compile(r"\\?[$€£¥₹₩₽¢₫₪]|\bRs\.?(?=\s*[0-9])")
 _WORD_SIGN = re.compile(r"\b(?:minus|negative)\s+", re.IGNORECASE)
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{?\s*([0-9]{1,40})\s*\}?\s*\{?\s*([0-9]{1,40})\s*\}?")
+_FRACTION = re.compile(
+    r"\\[cdt]?frac\s*(?:\{\s*([0-9]{1,40})\s*\}|([0-9]))\s*(?:\{\s*([0-9]{1,40})\s*\}|([0-9])(?![0-9]))"
+)
 _LATEX_SPACE = re.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right|[,;:! ()\[\]])|[{}]")
 _DOUBLE_SIGN = re.compile(r"[-+]\s*(?:[-+]|\()")
 _START_SIGN = re.compile(r"^\s*([-+])\s+")
@@ -66,9 +68,11 @@ _NUMBER = re.compile(
 _POWER = re.compile(r"\s*(-?[0-9]{1,40}(?:\^-?[0-9]{1,4})?(?:/[0-9]{1,40}(?:\^-?[0-9]{1,4})?)?)\s*\.?\s*")
 _ALGEBRA = re.compile(
     r"""[√π∞∑∫∛!]\s*[0-9(] | [0-9]\s*[√π∞] | sqrt | \bpi\b | [0-9]\s*(?:pi|[xyz])\b(?!\s*[0-9]) | /\s*e\b
-    | [a-z)]\s*[-+*]\s+[0-9] | [0-9)]\s*_ | [a-z]\( | [][] | \\(?!circ|degree|%)[a-z{}]
+    | [a-z)]\s*[-+*]\s+[0-9] | [0-9)]\s*_ | [a-z]\( | [][=]
+    | \\(?!circ|degree|%)(?:[a-z{}0-9]|\s*$) | [0-9]\s*!
     | [0-9]\s*[-+*/^]\s*(?:\(|[a-z](?![a-z])) | [0-9][a-jl-z](?![a-z])
-    | [0-9]\s+(?:[b-fijknopqrtuvwyz]|x(?!\s*[0-9]))(?![a-z.\u2019']) | \b(?:log|ln|exp|sin|cos|tan|cot|sec|csc|mod|gcd|lcm)\b""",
+    | [0-9]\s+(?:[b-fijknopqrtuvwyz]|x(?!\s*[0-9]))(?![a-z.\u2019'])
+    | \b(?:log|ln|exp|sin|cos|tan|cot|sec|csc|mod|gcd|lcm)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 _PERCENT = re.compile(r"%|\bpercent|\bpct\b")
@@ -83,9 +87,10 @@ def read_number(phrase: str) -> Reading:
     if len(phrase) > LONGEST:
         return Reading(None, f"the marked answer is longer than {LONGEST} characters")
     plain = _plain(phrase)
-    if "=" in plain:
+    hedged = _HEDGE.search(plain)
+    if "=" in plain and not hedged:
         plain = _right_side(plain)
-    if any(sign.search(plain) for sign in (_HEDGE, _DOUBLE_SIGN, _ALGEBRA)):
+    if hedged or any(sign.search(plain) for sign in (_DOUBLE_SIGN, _ALGEBRA)):
         return Reading(None, f"the marked answer is not one number: {_quote(phrase)}")
     power = _POWER.fullmatch(plain) if "^" in plain else None
     if power:
@@ -123,7 +128,7 @@ def _plain(phrase: str) -> str:
     """The phrase in ASCII digits and signs, without currency, Markdown and LaTeX."""
     phrase = fold(_THIN_SPACE.sub("", phrase), " {}")
     if "\\" in phrase or "{" in phrase:
-        phrase = _FRACTION.sub(r" \1/\2 ", phrase.replace("{,}", ",").replace("\\%", "%"))
+        phrase = _FRACTION.sub(r" \1\2/\3\4 ", phrase.replace("{,}", ",").replace("\\%", "%"))
         phrase = phrase.replace("\\times", "*").replace("\\cdot", "*").replace("^{", "^")
         phrase = _LATEX_SPACE.sub(" ", phrase.replace("\\!", ""))
     phrase = phrase.replace("**", "").replace("__", "").replace("`", "").strip("*_ \t\r")

@@ -1,5 +1,5 @@
-"""Whether two scalar trees are equal: exactly where both are rational, otherwise by computing both twice, to 256
-and to 512 bits, at one point (constants) or several (variables).
+"""Whether two scalar trees are equal: exactly where both are rational, otherwise by computing both twice, to
+256 and to 512 bits, at one point (constants) or several (variables).
 
 Two equal values differ by rounding only, so their difference falls with the precision; two different ones
 keep theirs, however small beside 1 it is (2^-99 and 2^-98). With variables the points are rational, drawn
@@ -12,22 +12,24 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
+from tasks.verify.equations import PER_TOLERANCE
 from tasks.verify.expression import Name, Number, Tree, rational, undone, variables, walk
 from tasks.verify.values import Undefined, Value, compute
 
 LOW_BITS, HIGH_BITS = 256, 512
 MOST_SIZE = 300  # parts of a tree with variables that is compared
 MOST_VARIABLES = 12
-ENOUGH = 6  # points at which both sides are defined
+ENOUGH = 9  # points at which both sides are defined
 FEWEST = 4
 
-# The paper's tolerance for a decimal, 1e-3, absolute and never above a hundredth of the larger one.
-PER_TOLERANCE = 1000
-PER_SHARE = 100
+PER_SHARE = 100  # the tolerance of decimals, 1e-3, never exceeds a hundredth of the larger number
 SIGNIFICANT = 6  # digits from which a decimal may stand for an irrational number
 
-# (points, from, to): positive, of both signs, within (0, 1), large, very negative.
-_RANGES = ((4, "0.2", "3"), (4, "-3", "3"), (6, "0.02", "0.98"), (6, "5", "60"), (6, "-60", "-5"))
+# (points, from, to): positive, negative, of both signs, within (0, 1), large, very negative.
+_RANGES = (
+    *((3, "0.2", "3"), (3, "-3", "-0.2"), (3, "-3", "3")),
+    *((6, "0.02", "0.98"), (6, "5", "60"), (6, "-60", "-5")),
+)
 _WHOLE = range(1, 13)
 
 
@@ -125,7 +127,7 @@ def _rounded(tree: Tree) -> bool:
 
 
 def _same_decimal(found: Tree, wanted: Tree) -> bool:
-    """A decimal against a rational: within the tolerance. Against an irrational: as rounded, from six digits."""
+    """A decimal against a rational: within the tolerance; against an irrational: rounded, six digits."""
     left, right = compute(found, {}, LOW_BITS, False), compute(wanted, {}, LOW_BITS, False)
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         return near(left, right)

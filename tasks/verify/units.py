@@ -1,4 +1,4 @@
-"""The units that an answer may carry: which words name the same unit, so that 5 cm is 5 centimetres and not 5 m.
+"""The units that an answer may carry: which words name the same one, so that 5 cm is 5 centimetres, not 5 m.
 
 A unit outside this table is a word that says nothing (apples); a unit inside it must agree with another
 one inside it. A bare number agrees with any unit except the percent sign.

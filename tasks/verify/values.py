@@ -1,8 +1,8 @@
 """Computes what a tree comes to: exactly on rationals while it can, else to a stated number of bits.
 
-Every step is bounded (bits of an exact number, size of an exponent, argument of a factorial) and the number of
-steps is the size of the tree, so no answer can take long; there is no clock, and a verdict never depends on
-the machine's speed. Not covered: functions of whole numbers only, beyond factorials and binomials.
+Every step is bounded (bits of an exact number, size of an exponent, argument of a factorial) and the number
+of steps is the size of the tree, so no answer can take long; there is no clock, and a verdict never depends
+on the machine's speed. Not covered: functions of whole numbers only, beyond factorials and binomials.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ MOST_BITS = 16_384  # of an exact numerator or denominator; beyond it, rounded
 LARGEST_POWER = 2**20  # bits of magnitude of a rounded power or exponential
 LARGEST_ARGUMENT = 2**64  # of a rounded sine; reducing a huge argument costs its bits
 LARGEST_FACTORIAL = 1_000
+ODD_ROOTS = range(1, 100, 2)  # as written; a variable exponent's value at a point is none of them
 
 Value = Any  # Fraction, mpf or mpc: mpmath ships no types
 _own = threading.local()  # mpmath's shared context keeps its precision in a global
@@ -123,7 +124,7 @@ class _Evaluation:
         if base == 0:
             raise Undefined("a power of zero")
         sign = 1
-        if isinstance(exponent, Fraction) and exponent.denominator % 2 and _is_negative(base):
+        if _is_negative(base) and isinstance(exponent, Fraction) and exponent.denominator in ODD_ROOTS:
             sign = -1 if exponent.numerator % 2 else 1  # the real odd root, as in the cube root of -8
             base = -base
         elif self.real and _is_negative(base):
@@ -142,7 +143,8 @@ class _Evaluation:
                 raise Undefined("a logarithm of what is not positive")
             below = context.log(values[1]) if len(values) > 1 else context.log(10)
             return context.log(first) if function == "ln" else context.log(first) / below
-        self.bounded(first, LARGEST_POWER if function in ("exp", "sinh", "cosh", "tanh") else LARGEST_ARGUMENT)
+        grows = function in ("exp", "sinh", "cosh", "tanh")
+        self.bounded(first, LARGEST_POWER if grows else LARGEST_ARGUMENT)
         name = _SPELLED.get(function, function)
         if name not in _FUNCTIONS:
             raise Undefined(function)
@@ -155,7 +157,9 @@ class _Evaluation:
 
 _WHOLE: dict[str, Callable[..., int]] = {"factorial": factorial, "binom": comb}
 _SPELLED = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot"}
-_FUNCTIONS = frozenset("sin cos tan cot sec csc asin acos atan acot sinh cosh tanh exp".split())
+_FUNCTIONS = frozenset(
+    ("sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "sinh", "cosh", "tanh", "exp")
+)
 
 
 def _chain(function: str, values: list[Value]) -> Value:
