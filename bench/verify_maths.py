@@ -1,6 +1,6 @@
-"""The maths verifier beside math-verify 0.9, in one process and one thread, the same texts in the same run: on
-GSM8K's 5,276 graded answers (verdicts a second, and how many agree with the data set's own grades), and on the
-labelled pairs of MATH-style answers in `tests/verify/math_pairs.py` (labels met, wrong passes, wrong fails).
+"""The maths verifier beside math-verify 0.9, in one process and one thread, the same texts in the same run:
+on GSM8K's 5,276 graded answers (verdicts a second, and how many agree with the data set's own grades), and
+on the labelled pairs of MATH-style answers in `tests/verify/math_pairs.py` (wrong passes and wrong fails).
 
     python -m bench.verify_maths [--data ../shared/data] [--json]
 
@@ -159,7 +159,8 @@ def main() -> int:
     kept = ratio >= REQUIRED_RATIO and mine["correct"] >= peer["correct"]
     groups = {name: [as_graded(pair) for pair in pairs] for name, pairs in read_pairs().items()}
     agreed = [agreement(name, group, each) for name, group in groups.items() for each in race(group, runners)]
-    kept = kept and all(ours["agree"] >= theirs["agree"] for ours, theirs in zip(agreed[::2], agreed[1::2]))
+    pairs_kept = all(us["agree"] >= them["agree"] for us, them in zip(agreed[::2], agreed[1::2], strict=True))
+    kept = kept and pairs_kept
     if options.json:
         results = {"results": [mine, peer], "ratio": round(ratio, 1), "pairs": agreed, "kept": kept}
         print(json.dumps(results))
@@ -170,9 +171,8 @@ def main() -> int:
             f"{each['verifier']:<17}{each['verdicts']:>9}{each['microseconds']:>9}"
             f"{each['per_second']:>10}{each['correct']:>9}"
         )
-    print(
-        f"\n{'MATH pairs':<19}{'verifier':<17}{'agree':>9}{'wrong passes':>14}{'wrong fails':>13}{'µs each':>10}"
-    )
+    columns = f"{'agree':>9}{'wrong passes':>14}{'wrong fails':>13}{'µs each':>10}"
+    print(f"\n{'MATH pairs':<19}{'verifier':<17}{columns}")
     for each in agreed:
         print(
             f"{each['pairs']:<19}{each['verifier']:<17}{each['agree']:>5}/{each['count']:<3}"

@@ -56,7 +56,7 @@ def read_answer(phrase: str) -> Answer:
             return Answer(None, "", "more than one answer, joined by 'or'")
         return Answer(Words(words.lower()), written)
     why = ""
-    for part in (phrase, _maths_in_prose(phrase)):
+    for part in (phrase, _after_is(phrase), _maths_in_prose(phrase)):
         if not part:
             continue
         try:
@@ -111,6 +111,12 @@ def _words(phrase: str) -> str | None:
     if longest >= (2 if in_text else 3) or text.lower() in ("no", "yes"):
         return text if text not in ("sin", "cos", "tan", "log", "exp") else None
     return None
+
+
+def _after_is(phrase: str) -> str:
+    """What a sentence says that something is: "The largest n is 34"."""
+    _, found, after = phrase.rpartition(" is ")
+    return after if found and not (_CHOICE.search(phrase) or _DENIAL.search(phrase)) else ""
 
 
 def _maths_in_prose(phrase: str) -> str:

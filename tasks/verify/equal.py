@@ -7,6 +7,8 @@ is left off where the other answer has none.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from tasks.verify.expression import (
     Apply,
     Chain,
@@ -184,7 +186,13 @@ def _assigned(chain: Chain) -> Tree | None:
     if not variables(chain.sides[0]):
         return None
     value = chain.sides[-1]
+    if value == Number(Fraction(0)) and any(part.function == "+" for part in _applied(chain.sides[0])):
+        return None  # x - y = 0 is a relation, x + y = 7 may be asked for
     return value if all(same(side, value) for side in chain.sides[1:-1]) else None
+
+
+def _applied(tree: Tree) -> list[Apply]:
+    return [part for part in walk(tree) if isinstance(part, Apply)]
 
 
 def _has_number(tree: Tree) -> bool:

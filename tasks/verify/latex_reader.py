@@ -157,7 +157,10 @@ class Reader(Operands):
                 above = self.primary()
                 self.need("/")
                 return _mixed(whole, apply("/", above, self.primary()))
-            raise Unreadable("two numbers with nothing between")
+            if isinstance(_last(left), Number) or not (
+                token.spaced or self.tokens[self.place - 1].text == ")"
+            ):
+                raise Unreadable("two numbers with nothing between")
         if token.text == "frac" and whole:
             right = self.factor()
             if isinstance(right, Apply) and all(isinstance(part, Number) for part in right.arguments):
@@ -209,6 +212,11 @@ def _is_set(tree: Tree) -> bool:
 
 def _sum(parts: list[Tree]) -> Tree:
     return parts[0] if len(parts) == 1 else apply("+", *parts)
+
+
+def _last(tree: Tree) -> Tree:
+    """The factor that a product ends with."""
+    return tree.arguments[-1] if isinstance(tree, Apply) and tree.function in "*/" else tree
 
 
 def _mixed(whole: Number, fraction: Tree) -> Tree:

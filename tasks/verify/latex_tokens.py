@@ -49,6 +49,7 @@ _GREEK = {
     *("lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "ell"),
     *("Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi", "Psi", "Omega"),
 }
+_ACCENTS = {"hat", "bar", "vec", "dot", "ddot", "tilde", "overline", "overrightarrow", "widehat", "mathcal"}
 _SIGNS = {
     "cdot": "*", "times": "*", "ast": "*", "div": "/", "pm": "pm", "mp": "mp", "le": "<=", "leq": "<=",
     "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=",
@@ -62,7 +63,7 @@ _SIGNS = {
     "$": "dollar", "to": "to",
 }  # fmt: skip
 _SPACES = frozenset(
-    [*",;:!>()[] ", "quad", "qquad", "left", "right", "displaystyle", "textstyle", "limits"]
+    [*",;:!>()[] ", "quad", "qquad", "left", "right", "displaystyle", "textstyle", "limits", "angle"]
     + [f"{size}{side}" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r")]
 )
 _PLAIN = {
@@ -94,6 +95,7 @@ _BASES = (
 _BASE = rf"(?:\{{\s*)?(?:\\{_TEXT}\s*\{{)?\s*(?:[0-9]{{1,2}}|[a-z]{{3,6}}\b)[\s}}]*"
 _TOKEN = re.compile(
     rf"""(?P<numeral>[0-9][0-9A-F]{{0,63}}\s*_\s*{_BASE})
+    |(?P<repeating>[0-9]*\.[0-9]*\s*\\overline\s*\{{[0-9]{{1,40}}\}})
     |(?P<number>[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{{1,4}}(?![0-9]))?|\.[0-9]+)
     |\\{_TEXT}\s*\{{(?P<text>[^{{}}]*)\}}
     |\\mathbb\s*\{{?(?P<board>[A-Z])\}}?
@@ -107,7 +109,9 @@ _TOKEN = re.compile(
 _THOUSANDS = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\[,! ])\s*(?=[0-9]{3}(?![0-9]))")
 _COMMAS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _UNION = re.compile(r"(?<=[\])}])\s*U\s*(?=[\[({\\])")
-_MARKDOWN = re.compile(r"\*\*(?=\S)|(?<=\S)\*\*|__")
+_DOUBLED = re.compile(  # a backslash that was escaped on its way; as the end of a row none of these follows
+    r"(?<!\\)\\\\(?=(?:left|right|[dtc]?frac|sqrt|pi|infty|cdot|times|text|cup|leq?|geq?|pm)(?![a-z]))"
+)
 _OPENING = frozenset(("(", "[", "\\{", "<("))
 _CLOSING = frozenset((")", "]", "\\}", ")>"))
 
@@ -127,6 +131,7 @@ def tokens(phrase: str) -> list[Token]:
     if len(phrase) > LONGEST:
         raise Unreadable(f"longer than {LONGEST} characters")
     text = _THOUSANDS.sub("", fold(_PLAIN_SIGNS.sub(lambda sign: _PLAIN[sign[0]], phrase), " {}"))
+    text = _DOUBLED.sub(r"\\", text)
     text = _UNION.sub(r" \\cup ", text)
     if "**" in text:
         text = _powers(text)
@@ -169,7 +174,7 @@ def _cut(match: re.Match[str], before: list[Token], spaced: bool) -> list[Token]
             return []
         case "numeral":
             return [_numeral(text, spaced)]
-        case "number" | "sign":
+        case "number" | "sign" | "repeating":
             return [Token(kind, text, spaced)]
         case "text":
             return _words(text)
@@ -199,6 +204,8 @@ def _command(name: str, spaced: bool) -> list[Token]:
         return [Token("function", name, spaced)]
     if name in _GREEK:
         return [Token("name", name, spaced)]
+    if name in _ACCENTS:
+        return [Token("accent", name, spaced)]
     sign = _SIGNS.get(name)
     if sign is None:
         raise Unreadable(f"the command {name!a}")

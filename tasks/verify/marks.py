@@ -22,6 +22,7 @@ _ANSWER_IS = re.compile(
 )
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}(\{|(?=[0-9]))")
 _PERCENT = re.compile(r"\}[\s$]{0,4}(?:\\?%|percent|pct)")
+_BLANK = re.compile(r"(?:\\phantom\{[^{}]*\}|\\q?quad|\\[,;:! ]|[\s?_])+")
 _INK = re.compile(r"\S")
 _DIGIT = re.compile("[0-9]")
 _SENTENCE = re.compile(r"[.!](?=\s|$)|\n|,?\s(?:because|since|which)\s", re.IGNORECASE)
@@ -78,7 +79,7 @@ def _in_box(text: str, after: int) -> tuple[int, str]:
     """What the last box holds."""
     start = max(text.rfind("\\boxed", after + 1), text.rfind("\\fbox", after + 1))
     held = _held(text, start) if start >= 0 else None
-    return (-1, "") if held is None else (start, _alternative(text, start) + held)
+    return (-1, "") if held is None else (start, held)
 
 
 def _held(text: str, start: int) -> str | None:
@@ -97,11 +98,12 @@ def _held(text: str, start: int) -> str | None:
 
 
 def boxes(text: str) -> list[str] | None:
-    """What each box of a text holds; None where there are more than MOST_BOXES."""
+    """What each box of a text holds, blanks to fill in apart; None where there are more than MOST_BOXES."""
     count = text.count("\\boxed") + text.count("\\fbox")
     if count == 0 or count > MOST_BOXES:
         return None if count else []
-    return [_held(text, found.start()) or "" for found in _BOXED.finditer(text)]
+    held = [_held(text, found.start()) or "" for found in _BOXED.finditer(text)]
+    return [each for each in held if not _BLANK.fullmatch(each)]
 
 
 def percent_follows(text: str) -> bool:

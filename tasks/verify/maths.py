@@ -128,8 +128,10 @@ def _judge_boxes(text: str, phrase: str, wanted: Wanted) -> tuple[str | None, bo
     if len(distinct) > 1 and not all(judge(each, wanted)[1] for each in distinct):
         answer, equal, _ = judge(", ".join(distinct), wanted)
         return answer, equal, "" if equal else "several boxes that hold different answers"
+    if said[2] and held:  # prose after the box that marks nothing
+        said = judge(held[-1], wanted)
     if not said[1] and held and percent_follows(text):
-        return judge(f"{held[-1]}%", wanted)
+        said = judge(f"{held[-1]}%", wanted)
     return said
 
 

@@ -126,11 +126,15 @@ class Operands:
         match token.kind:
             case "number":
                 return _number(token.text)
+            case "repeating":
+                return _repeating(token.text)
+            case "accent":
+                return Name(f"{token.text}({label(self.argument())})")
             case "numeral":
                 digits, _, base = token.text.partition("_")
                 return Numeral(digits.lstrip("0") or "0", int(base))
             case "name":
-                return Name(token.text)
+                return Name(token.text + self.argument_written(token.text))
             case "function":
                 return self.function(token.text)
             case "block" if token.text.startswith("begin"):
@@ -138,6 +142,16 @@ class Operands:
             case "sign":
                 return self.opened(token.text)
         raise Unreadable(ascii(token.text)[:40] if token.text else "the end, where a value belongs")
+
+    def argument_written(self, name: str) -> str:
+        """The "(0)" of f(0) and y(0), which are no products; x(3) and f(x) may be."""
+        opening, content, closing = (*self.tokens[self.place : self.place + 3], _END, _END)[:3]
+        if opening.spaced or (opening.text, content.kind, closing.text) != ("(", "number", ")"):
+            return ""
+        if content.text != "0" and not (name.isupper() or name in "fghpqu"):
+            return ""
+        self.place += 3
+        return f"({content.text})"
 
     def opened(self, sign: str) -> Tree:
         """What a bracket, a bar, a fraction or a binomial opens."""
@@ -271,3 +285,12 @@ def _number(text: str) -> Tree:
     places = len(mantissa.partition(".")[2])
     value = Fraction(mantissa.rstrip(".") if not mantissa.startswith(".") else "0" + mantissa)
     return Number(value * Fraction(10) ** int(exponent or 0), places if not exponent else 0)
+
+
+def _repeating(text: str) -> Tree:
+    """0.1\\overline{6}: the fixed decimals and 6/9 of the last one, 1/6 exactly."""
+    fixed, _, repeated = text.partition("\\")
+    whole, _, decimals = fixed.strip().partition(".")
+    repeated = repeated[repeated.index("{") + 1 : -1]
+    value = Fraction(int(repeated), 10 ** len(repeated) - 1) / 10 ** len(decimals)
+    return Number(value + Fraction(int(whole + decimals or 0), 10 ** len(decimals)))

@@ -76,6 +76,7 @@ _ALGEBRA = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _PERCENT = re.compile(r"%|\bpercent|\bpct\b")
+_OPERATION = re.compile(r"(?<![A-Za-z]{2})[-+*/^]|[-+*/^](?![A-Za-z]{2})")
 _FREE_DIGIT = re.compile(r"(?<![A-Za-z0-9^_])[0-9]")
 
 
@@ -141,7 +142,7 @@ def _right_side(phrase: str) -> str:
     """What an equation comes to: x = 12 and 3*4 = 12 state 12; 11 = 12 states nothing."""
     left, _, right = phrase.rpartition("=")
     if not _DIGIT.search(left):
-        return right
+        return phrase if _OPERATION.search(left) else right
     try:
         n, d = evaluate("".join(left.split()))
         value = _value(_NUMBER.search(right))

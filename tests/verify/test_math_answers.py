@@ -154,7 +154,7 @@ def grow(children: st.SearchStrategy[tuple[str, str]]) -> st.SearchStrategy[tupl
         pair.map(lambda p: (f"({p[0][0]}-{p[1][0]})", rf"\left(-({p[1][1]})+{p[0][1]}\right)")),
         pair.map(lambda p: (f"{p[0][0]}({p[1][0]})", rf"{p[1][1]} \cdot {p[0][1]}")),
         pair.map(
-            lambda p: (rf"\frac{{{p[0][0]}}}{{{p[1][0]}^2+1}}", f"({p[0][1]})/(1+({p[1][1]})({p[1][1]}))")
+            lambda p: (rf"\frac{{{p[0][0]}}}{{({p[1][0]})^2+1}}", f"({p[0][1]})/(1+({p[1][1]})({p[1][1]}))")
         ),
         children.map(lambda p: (f"({p[0]})^2", f"({p[1]})({p[1]})")),
     )
