@@ -142,7 +142,7 @@ class Reader(Operands):
     def implicit(self) -> bool:
         """Whether a factor follows without a sign between."""
         token = self.next
-        if token.kind in ("number", "name", "function", "numeral"):
+        if token.kind in ("number", "name", "function", "numeral", "accent", "repeating"):
             return True
         if token.kind == "block":
             return token.text.startswith("begin")

@@ -108,6 +108,7 @@ _TOKEN = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\[,! ])\s*(?=[0-9]{3}(?![0-9]))")
 _COMMAS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_PRIMES = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![a-z]))")
 _UNION = re.compile(r"(?<=[\])}])\s*U\s*(?=[\[({\\])")
 _DOUBLED = re.compile(  # a backslash that was escaped on its way; as the end of a row none of these follows
     r"(?<!\\)\\\\(?=(?:left|right|[dtc]?frac|sqrt|pi|infty|cdot|times|text|cup|leq?|geq?|pm)(?![a-z]))"
@@ -132,6 +133,7 @@ def tokens(phrase: str) -> list[Token]:
         raise Unreadable(f"longer than {LONGEST} characters")
     text = _THOUSANDS.sub("", fold(_PLAIN_SIGNS.sub(lambda sign: _PLAIN[sign[0]], phrase), " {}"))
     text = _DOUBLED.sub(r"\\", text)
+    text = _PRIMES.sub(lambda primes: "'" * primes[0].count("prime"), text)
     text = _UNION.sub(r" \\cup ", text)
     if "**" in text:
         text = _powers(text)

@@ -37,7 +37,9 @@ def same_scalar(found: Tree, wanted: Tree) -> bool:
     """Whether an answer is the reference's scalar; arithmetic that the reference has done must be done."""
     if found == wanted:
         return True
-    names = variables(found) | variables(wanted)
+    names = variables(wanted)
+    if variables(found) != names:
+        return False  # 0x is not 0: what cancels must be cancelled
     if names:
         return same_function(found, wanted, names)
     if undone(found) and not undone(wanted):

@@ -51,6 +51,7 @@ EQUAL: dict[str, list[tuple[str, str]]] = {
         (r"2^{n+1}", r"2\cdot 2^n"), ("n!", "n!"), ("a_1+a_2", "a_2+a_1"), ("|x-3|", "|3-x|"),
         ("-x+4", "4-x"), ("x^{12}y^3", "y^3x^{12}"), (r"\theta+\alpha", r"\alpha+\theta"),
         (r"(-1)^n", r"(-1)^{n+2}"), (r"\cos(2x)", r"1-2\sin^2(x)"),
+        (r"\vec{a}+2\vec{b}", r"2\vec{b}+\vec{a}"), (r"y^{\prime}+2y", "2y+y'"),
     ],
     "equations": [
         ("y=2x+3", "y = 3+2x"), ("y=2x+3", "2x-y+3=0"), ("x=5", "5"), ("5", "x=5"), ("2x+4y=6", "x+2y=3"),
@@ -174,7 +175,7 @@ DECIDED: list[tuple[str, str, bool]] = [
     ("1011_2", "11", False), ("1:2", "2:4", False), ("1:2", r"\frac12", False), ("(1,3)", r"\{1,3\}", False),
     ("1,3", "(1,3)", False), (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)", False), ("5", r"\{5\}", False),
     ("y=2x+3", "2x+3", True), ("12 apples", "12 oranges", True), ("1,1,2", "1,2", True),
-    ("12", "1 2", False), ("x=11", "x=5+5+1=7=11", False), (r"x^2/x", "x", True), ("A", "a", False),
+    ("12", "1 2", False), ("x=11", "x=5+5+1=7=11", False), (r"x^2/x", "x", True), ("0", "0x", False), ("10", "10x/x", False), ("A", "a", False),
 ]
 
 OBSERVED: list[tuple[str, str, bool]] = [
