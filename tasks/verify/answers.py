@@ -36,6 +36,7 @@ _IN_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|mathrm|mathbf|ma
 _BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
 _LETTERED = re.compile(r"\s*(?:\\text(?:bf)?\s*\{)?\s*\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)")
+_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
 _MATHS = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _PROSE = re.compile(r"[^0-9\\^_=<>]*")
 _LEAD = re.compile(r"^\$?\s*(?:=|\\approx(?![a-z])|≈)\s*")
@@ -78,7 +79,7 @@ def _read(phrase: str) -> Tree:
 def letter(phrase: str) -> str:
     """The letter of a choice that is written with its text: "(B) 12" and "\\textbf{(B)}\\ 12" are B."""
     found = _LETTERED.match(phrase)
-    return found[1] if found and not re.search(r"\([A-J]\)", phrase[found.end() :]) else ""
+    return found[1] if found and not _LETTER.search(phrase, found.end()) else ""
 
 
 def is_letter(tree: Tree | None) -> bool:

@@ -33,7 +33,7 @@ class Operands:
     """A place in the tokens of a phrase, and the operand that starts there."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        self.tokens = [*tokens, _END]
+        self.tokens = [*tokens, _END, _END]  # the second for a look beyond the next
         self.place = 0
         self.depth = 0
         self.in_bars = 0

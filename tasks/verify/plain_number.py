@@ -15,6 +15,7 @@ from math import gcd
 
 from tasks.verify.equations import Rational, Unreadable, evaluate, number
 from tasks.verify.glyphs import fold
+from tasks.verify.units import ABBREVIATIONS
 
 LONGEST = 200  # characters of a marked phrase; a longer one is an essay, not an answer
 LARGEST_EXPONENT = 300  # of 1e300; no finite 64-bit float is far beyond
@@ -66,13 +67,26 @@ _NUMBER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _POWER = re.compile(r"\s*(-?[0-9]{1,40}(?:\^-?[0-9]{1,4})?(?:/[0-9]{1,40}(?:\^-?[0-9]{1,4})?)?)\s*\.?\s*")
+# What makes a phrase algebra, to be read by `answers.py`: roots and constants, operators next to letters or
+# brackets, subscripts, powers of names, factorials, lists with letters, commands, functions.
 _ALGEBRA = re.compile(
     r"""[√π∞∑∫∛!]\s*[0-9(] | [0-9]\s*[√π∞] | sqrt | \bpi\b | [0-9]\s*(?:pi|[xyz])\b(?!\s*[0-9]) | /\s*e\b
     | [a-z)]\s*[-+*]\s+[0-9] | [0-9)]\s*_ | [a-z]\( | [][=]
     | \\(?!circ|degree|%)(?:[a-z{}0-9]|\s*$) | [0-9]\s*!
     | [0-9]\s*[-+*/^]\s*(?:\(|[a-z](?![a-z])) | [0-9][a-jl-z](?![a-z])
     | [0-9]\s+(?:[b-fijknopqrtuvwyz]|x(?!\s*[0-9]))(?![a-z.\u2019'])
+    | \)\s*(?:[*/^!]|[a-z](?![a-z])) | [0-9]\s*\([a-z](?![a-z]) | (?<![a-z'\u2019])[b-hj-wyz]\s+[0-9]
+    | [0-9]\.?\s*(?:[+*^]\s*[a-z]|\^\s*\{) | [0-9]\.\s*\^
+    | (?<![0-9a-z ])x\s+[0-9] | [0-9]:[a-z] | [0-9]\s*,\s*[a-z](?![a-z]) | (?<![a-z])[a-ln-z]\s*\^
     | \b(?:log|ln|exp|sin|cos|tan|cot|sec|csc|mod|gcd|lcm)\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_UNITS = "|".join(sorted(ABBREVIATIONS)) + "|k|st|nd|rd|th"
+_JUXTAPOSED = re.compile(  # 2ab and x\frac12 are products; 2 kg and 12apples are not
+    rf"""[0-9](?!(?:{_UNITS})(?![a-z]))(?!e[-+]?[0-9])[a-z]{{1,3}}(?![a-z])
+    | [0-9]\s+(?!(?:{_UNITS})(?![a-z]))[a-z]{{2}}\s*$
+    | (?<![a-z]{{3}})[a-z}})^_|]\s*\\[cdt]?frac
+    | frac\s*(?:\{{[0-9\s]*\}}|[0-9])\s*(?:\{{[0-9\s]*\}}|[0-9])\s*[a-z(|]""",
     re.VERBOSE | re.IGNORECASE,
 )
 _PERCENT = re.compile(r"%|\bpercent|\bpct\b")
@@ -88,6 +102,8 @@ def read_number(phrase: str) -> Reading:
     if len(phrase) > LONGEST:
         return Reading(None, f"the marked answer is longer than {LONGEST} characters")
     plain = _plain(phrase)
+    if _JUXTAPOSED.search(phrase):
+        return Reading(None, f"the marked answer is not one number: {_quote(phrase)}")
     hedged = _HEDGE.search(plain)
     if "=" in plain and not hedged:
         plain = _right_side(plain)

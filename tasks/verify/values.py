@@ -26,6 +26,11 @@ ODD_ROOTS = range(1, 100, 2)  # as written; a variable exponent's value at a poi
 Value = Any  # Fraction, mpf or mpc: mpmath ships no types
 _own = threading.local()  # mpmath's shared context keeps its precision in a global
 
+# mpmath keeps each constant at the most bits asked for so far, in two steps that threads could come between.
+_first = mpmath.MPContext()
+_first.prec = 8192
+_CONSTANTS = (+_first.pi, +_first.e, +_first.ln2, +_first.ln10)
+
 
 class Undefined(ArithmeticError):
     """The tree has no value here: a division by zero, a name without a value, something out of bounds."""

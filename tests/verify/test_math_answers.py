@@ -208,11 +208,75 @@ def test_intervals_are_equal_only_with_both_ends(
     assert equal(inequality, reference) == (here == there)
 
 
-@settings(max_examples=200)
-@given(st.text(alphabet="\\{}()[]^_$%,;:|=<>+-*/!'&.0123456789xyeiπ√ \n" + "frac sqrt cup pm text"))
-def test_no_phrase_makes_the_reader_raise(phrase: str) -> None:
+SIGNS = (
+    *(
+        r"\frac",
+        r"\frac{1}{2}",
+        r"\sqrt",
+        r"\pi",
+        r"\text{cm}",
+        r"\text",
+        r"\pm ",
+        r"\cup ",
+        r"\infty ",
+        r"\left(",
+    ),
+    *(
+        r"\right)",
+        r"\begin{pmatrix}",
+        r"\end{pmatrix}",
+        "\\\\",
+        r"\{",
+        r"\}",
+        r"\circ ",
+        r"\cdot ",
+        r"\%",
+        r"\$",
+        r"\log ",
+    ),
+    *(
+        r"\sin ",
+        r"\hat ",
+        r"\prime",
+        r"\overline{3}",
+        r"\in ",
+        r"\le ",
+        r"\boxed{",
+        "####",
+        " apples",
+        " or ",
+        " and ",
+    ),
+    *(
+        "1,234",
+        "1e3",
+        "0.5",
+        "12",
+        "cm",
+        "ab",
+        " of ",
+        "not ",
+        "x_1",
+        "1_2",
+        "½",
+        "√",
+        "²",
+        " ",
+        *"01xyeifk^_!'|,;:=<>+-*/()[]{}$%.&",
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(signs=st.lists(st.sampled_from(SIGNS), max_size=12))
+def test_no_phrase_makes_the_reader_raise_or_equal_two_numbers(signs: list[str]) -> None:
+    phrase = "".join(signs)
     read_answer(phrase)
     verify(boxed(phrase), phrase)
+    assert (
+        sum(verify(f"#### {phrase}", number).outcome == "pass" for number in ("0", "1", "12", "x", "(1,2)"))
+        < 2
+    )
 
 
 BOMBS = [
