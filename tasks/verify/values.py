@@ -127,6 +127,8 @@ class _Evaluation:
             if exact is not None:
                 return exact
         if base == 0:
+            if isinstance(exponent, Fraction) and exponent > 0:
+                return Fraction(0)
             raise Undefined("a power of zero")
         sign = 1
         if _is_negative(base) and isinstance(exponent, Fraction) and exponent.denominator in ODD_ROOTS:
