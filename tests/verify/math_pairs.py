@@ -1,7 +1,7 @@
 r"""Pairs of a reference and an answer as MATH has them, with whether they are the same.
 
 EQUAL and DIFFERENT are mathematics: any careful reader gives these labels. DECIDED are this verifier's own
-decisions, where graders differ. OBSERVED are pairs from the tests of math-verify 0.9 (Apache 2.0), with the
+decisions, where graders differ. OBSERVED are some of the pairs in the tests of math-verify 0.9 (Apache 2.0), with the
 labels given there; where this verifier decides otherwise, DECIDED has the pair with the other label.
 An answer stands inside \boxed{...}.
 """
