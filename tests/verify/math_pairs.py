@@ -1,8 +1,8 @@
 r"""Pairs of a reference and an answer as MATH has them, with whether they are the same.
 
 EQUAL and DIFFERENT are mathematics: any careful reader gives these labels. DECIDED are this verifier's own
-decisions, where graders differ. OBSERVED are some of the pairs in the tests of math-verify 0.9 (Apache 2.0), with the
-labels given there; where this verifier decides otherwise, DECIDED has the pair with the other label.
+decisions, where graders differ. OBSERVED are some of the pairs in the tests of math-verify 0.9 (Apache 2.0),
+with the labels given there, which this verifier meets too; docs/lab.md says how many it does not.
 An answer stands inside \boxed{...}.
 """
 
