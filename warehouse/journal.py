@@ -125,6 +125,25 @@ def entry_name(log: str, version: int) -> str:
     return f"{log}/{version:020d}.json"
 
 
+def version_of(name: str) -> int:
+    """The version that a log entry's name carries."""
+    return int(name.rpartition("/")[2].removesuffix(".json"))
+
+
+def problem(entry: LogEntry) -> str | None:
+    """What in an entry is not as it was committed, by its description of itself, in one line; None for
+    nothing, or for an entry that does not describe itself.
+    """
+    said = entry.described
+    if "digest" not in said:
+        return None
+    if said["digest"] != digest_of(said):
+        return "its description of itself was changed"
+    if "actions" in said and said["actions"] != actions_digest(entry):
+        return "what it does is not what was committed: its actions were changed"
+    return None
+
+
 def read_entry(store: Store, log: str, version: int) -> LogEntry:
     """One entry; LogDamaged where it is missing, empty or torn."""
     name = entry_name(log, version)

@@ -24,7 +24,7 @@ from warehouse.datafile import PARTITION, DataFile, write_rows
 from warehouse.fault import reached
 from warehouse.heads import note_head
 from warehouse.health import last_checkpoint
-from warehouse.journal import Actions, describe, entry_name, milliseconds, vouch
+from warehouse.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
 from warehouse.seals import closed_before, find_seal
@@ -94,7 +94,7 @@ class Log:
             actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
         )
         reached(f"append {kind.name}: committed")
-        self.settle(kind.name, delta.version())
+        self.settle(kind.name, self._newest(delta, kind.name))
 
     def properties(
         self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
@@ -106,6 +106,12 @@ class Log:
             custom_metadata={"ratchet": describe(told)},
             app_transactions=[Transaction(*key) for key in actions.keys],
         )
+
+    def _newest(self, delta: DeltaTable, table: str) -> int:
+        """The log's newest version: a handle keeps the one that it was opened at, whatever it commits."""
+        log = self.lake.log(table)
+        names = [entry.name for entry in self.lake.store.numbered(log, delta.version() + 1)]
+        return max((version_of(name) for name in names), default=delta.version())
 
     def settle(self, table: str, version: int) -> None:
         """Make log entries up to `version`, and checkpoints, durable, which delta-rs does not; note the hash

@@ -16,7 +16,7 @@ from schemas.errors import LogDamaged
 from warehouse.datafile import hash_in_name
 from warehouse.heads import checkpoint_name, read_head
 from warehouse.health import last_checkpoint
-from warehouse.journal import LogEntry, actions_digest, digest_of, read_entry
+from warehouse.journal import LogEntry, problem, read_entry
 from warehouse.lake import Lake
 from warehouse.seal import CHECKPOINT
 from warehouse.seals import START, Seal, SealedFile, running_hash, seal_name
@@ -99,15 +99,13 @@ def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
     if before is not None:
         story.running[entry.version] = running_hash(before, [entry])
     said = entry.described
+    if wrong := problem(entry):
+        findings.damage(entry.name, wrong)
+        said = {}  # what it says of others cannot be held against them
+    elif "digest" not in said and story.vouched:
+        findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
     story.vouched |= {f"{int(n):020d}.json": str(told) for n, told in said.get("links", {}).items()}
     story.vouched |= {str(n): str(told) for n, told in said.get("checkpoints", {}).items()}
-    if "digest" in said:
-        if said["digest"] != digest_of(said):
-            findings.damage(entry.name, "its description of itself was changed")
-        elif "actions" in said and said["actions"] != actions_digest(entry):
-            findings.damage(entry.name, "what it does is not what was committed: its actions were changed")
-    elif any(version in story.running for version in range(entry.version)) and story.vouched:
-        findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
     for key in entry.units:
         if key in story.units:
             findings.damage(entry.name, f"brings unit {key} a second time, after entry {story.units[key]}")
@@ -151,7 +149,7 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
     newest = max(story.hashes, default=-1)
     head = read_head(lake.store, log)
     pointed = last_checkpoint_noted(lake, log, findings)
-    if head is None or newest < 0:
+    if head is None:
         return
     if head.version > newest:
         findings.damage(f"{log}/{head.version:020d}.json", "is missing: the head has it on record")
