@@ -18,13 +18,15 @@ from typing import Any
 
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.errors import LogDamaged
+from schemas.errors import LakeError, LogDamaged
 from schemas.tables import FORMAT
 from warehouse.datafile import DataFile
 from warehouse.store import Store
 
 Described = dict[str, Any]
 
+EARLIEST = 1_767_225_600_000  # 2026-01-01: no fact is older
+LATEST = EARLIEST + 9_000 * 86_400_000  # keys live for 10000 days, see lake.py
 MOST_SEEN = 4096
 _seen: dict[tuple[str, str, int], tuple[str, int]] = {}
 
@@ -181,8 +183,15 @@ def digest_of(described: Mapping[str, Any]) -> str:
 
 
 def milliseconds() -> int:
-    """The time, as Delta's log gives it: milliseconds since the epoch."""
-    return int(time.time() * 1000)
+    """The time, as Delta's log gives it: milliseconds since the epoch.
+
+    Keys expire by date (seal.py). A clock that has lost the date gives EARLIEST; one so far ahead that the
+    keys of facts would seem expired, and facts could be written twice, is a LakeError.
+    """
+    at = int(time.time() * 1000)
+    if at >= LATEST:
+        raise LakeError(f"this host's clock says {time.strftime('%Y-%m-%d')}: set it before going on")
+    return max(at, EARLIEST)
 
 
 def canonical(value: object) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 
 import polars as pl
@@ -27,7 +28,8 @@ from warehouse.health import last_checkpoint
 from warehouse.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
-from warehouse.seals import closed_before, find_seal
+from warehouse.seals import closed_before, compacted_units, find_seal
+from warehouse.trouble import disk_errors, one_line
 
 ATTEMPTS = 10
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
@@ -61,17 +63,21 @@ class Log:
         if len({(unit.loop, unit.round) for unit in units}) > 1:
             raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
-        missing = self._missing(units, table)
+        with self._disk(table):
+            missing = self._missing(units, table)
         made: Sequence[pl.DataFrame] = compute(missing) if missing else []
         frames = {u: _complete(kind, u, rows) for u, rows in zip(missing, made, strict=True)}
-        ours = self._append(kind, frames)
+        with self._disk(table):
+            ours = self._append(kind, frames)
         if units and len(ours) == len(units):
             return pl.concat(frames.values()).sort(kind.id)
-        return self.rows(units, table)
+        with self._disk(table):
+            return self.rows(units, table)
 
     def holds(self, unit: Unit, table: str) -> bool:
         """Whether the log holds the unit; what it holds is durable before this says so."""
-        return not self._missing([unit], table)
+        with self._disk(table):
+            return not self._missing([unit], table)
 
     def rows(self, units: Sequence[Unit], table: str) -> pl.DataFrame:
         """The rows that the log holds of these units, in order of id."""
@@ -107,6 +113,9 @@ class Log:
             app_transactions=[Transaction(*key) for key in actions.keys],
         )
 
+    def _disk(self, table: str) -> AbstractContextManager[None]:
+        return disk_errors(f"table {table} in {self.lake.where}")
+
     def _newest(self, delta: DeltaTable, table: str) -> int:
         """The log's newest version: a handle keeps the one that it was opened at, whatever it commits."""
         log = self.lake.log(table)
@@ -126,7 +135,8 @@ class Log:
         for number in range(max(first, 0), version + 1):
             names += [entry_name(log, number), f"{log}/{number:020d}.checkpoint.parquet"]
         self.lake.store.settle(names)
-        note_head(self.lake.store, log, version)
+        with suppress(OSError):  # a note: what it says can be told anew
+            note_head(self.lake.store, log, version)
         self._synced[table] = version
 
     def _vouched_for(self, delta: DeltaTable, table: str) -> dict[str, object]:
@@ -155,7 +165,13 @@ class Log:
         if unit.round >= closed_before(delta, unit.loop):
             return False
         seal = find_seal(self.lake.store, unit.loop, unit.round)
-        if seal is not None and unit.key in seal.units(table):
+        log, number = self.lake.log(table), unit.round
+        held = (
+            compacted_units(self.lake.store, log, delta.version(), unit.loop, number)
+            if seal is None
+            else seal.units(table)
+        )
+        if unit.key in held:
             return True
         raise RoundSealed(f"round {unit.round} of loop {unit.loop} is sealed: {table} takes no {unit.key}")
 
@@ -181,12 +197,12 @@ class Log:
             try:
                 self._commit(delta, kind, file, written)
                 return written
-            except DeltaError as error:
+            except (DeltaError, OSError) as error:
                 if self._landed(kind, file):
                     return written
                 if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
                     raise CommitOutcomeUnknown(
-                        f"table {kind.name}: {_line(error)}; run again to go on"
+                        f"table {kind.name}: {one_line(error)}; run again to go on"
                     ) from None
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2**attempt)))  # noqa: S311
         self._drop(file)
@@ -246,7 +262,7 @@ def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
     try:
         frame = frame.cast(kind.polars)
     except pl.exceptions.PolarsError as error:
-        raise UnitConflict(f"unit {unit.key}, table {kind.name}: {_line(error)}") from None
+        raise UnitConflict(f"unit {unit.key}, table {kind.name}: {one_line(error)}") from None
     for column in kind.columns:
         if not column.nullable and frame[column.name].null_count():
             raise UnitConflict(f"unit {unit.key}: {kind.name}.{column.name} lacks a value")
@@ -254,7 +270,3 @@ def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
         twice = frame[kind.id].filter(frame[kind.id].is_duplicated())[0]
         raise UnitConflict(f"unit {unit.key}: {kind.id} {twice} stands twice")
     return frame
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

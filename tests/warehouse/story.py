@@ -36,6 +36,7 @@ from warehouse.snapshot import freeze
 LOOPS = ("ada", "bob")
 PROMPTS = 4
 SHARDS = 2
+SETTINGS = ("checkpoint_id", "sample_index", "seed", "temperature", "top_p", "max_tokens")
 HASH = hashlib.sha256(b"base").hexdigest()
 
 
@@ -149,9 +150,7 @@ def _answers(unit: Unit, asked: pl.DataFrame, checkpoint: str) -> pl.DataFrame:
         rows.append((written, prompt, *settings, "answer", f"#### {unit.round}"))
         known = reference_id(unit.round, unit.loop, prompt)
         rows.append((known, prompt, None, 0, None, None, None, None, "reference", "#### 1"))
-    names = (
-        "candidate_id prompt_id checkpoint_id sample_index seed temperature top_p max_tokens kind text".split()
-    )
+    names = ["candidate_id", "prompt_id", *SETTINGS, "kind", "text"]
     return pl.DataFrame(rows, schema=names, orient="row").with_columns(split=pl.lit("train"))
 
 

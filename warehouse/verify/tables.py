@@ -149,12 +149,13 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
     newest = max(story.hashes, default=-1)
     head = read_head(lake.store, log)
     pointed = last_checkpoint_noted(lake, log, findings)
+    if pointed >= 0 and lake.store.entry(checkpoint_name(log, pointed)) is None:
+        findings.damage(f"{log}/_last_checkpoint", f"names checkpoint {pointed}, which is not there")
     if head is None:
         return
     if head.version > newest:
         findings.damage(f"{log}/{head.version:020d}.json", "is missing: the head has it on record")
-        return
-    if story.hashes.get(head.version) != head.entry:
+    elif story.hashes.get(head.version) != head.entry:
         findings.damage(f"{log}/{head.version:020d}.json", "was changed: the head gives it another hash")
     if head.checkpoint >= 0 and pointed == head.checkpoint:
         for name, told in (
@@ -163,7 +164,7 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
         ):
             if lake.store.entry(name) is None or lake.store.digest(name) != told:
                 findings.damage(name, "was changed: the head gives it another hash")
-    elif head.checkpoint >= 0 and head.version == newest:
+    elif pointed < head.checkpoint:
         findings.damage(f"{log}/_last_checkpoint", f"does not name checkpoint {head.checkpoint}")
 
 
@@ -238,10 +239,9 @@ def _check_files(
     for name in there.keys() - {file.name for file in story.live.values()}:
         findings.files += 1
         findings.size += there[name].size
-        told = hash_in_name(name)
         if name in retired:
             continue  # compacted away; `maintain` frees it
-        if told is not None and lake.store.digest(name) == told:
+        if hash_in_name(name):
             findings.leftover(name, "left by a writer that was killed: no commit names it")
         elif name.rpartition("/")[2].startswith("."):
             findings.leftover(name, "left by a writer that was killed")
@@ -262,4 +262,6 @@ def check_bytes(lake: Lake, file: SealedFile, found: Entry | None) -> str | None
         return "is missing"
     except LogDamaged as error:
         return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
     return None if sha256 == file.sha256 else "was changed: its hash is not the one on record"
