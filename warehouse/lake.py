@@ -28,6 +28,7 @@ from warehouse.evolve import fitted, was_widened
 from warehouse.health import check_entries
 from warehouse.journal import describe
 from warehouse.store import Store, open_store
+from warehouse.trouble import one_line
 
 EXPIRY = {
     "delta.setTransactionRetentionDuration": "interval 10000 days"
@@ -116,7 +117,7 @@ class Lake:
         except TableNotFoundError:
             return None
         except DeltaError as error:
-            raise LogDamaged(f"table {name} at {place} does not open: {_line(error)}") from None
+            raise LogDamaged(f"table {name} at {place} does not open: {one_line(error)}") from None
 
     def open_or_create(self, table: Table) -> DeltaTable:
         """The Delta table, with every column of ours: created empty where it does not exist, widened where
@@ -206,7 +207,3 @@ def _refuse_foreign(store: Store) -> None:
         raise BadInput(f"a lake's path cannot hold '%', which Delta reads as an escape: {store.where}")
     if store.taken():
         raise BadInput(f"{store.where} holds other files and no lake.json: choose an empty folder for a lake")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
