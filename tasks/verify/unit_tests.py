@@ -1,11 +1,12 @@
 """The unit-test verifier: runs a model's program in the sandbox and judges it by the reference's tests.
 
-A reference is one JSON object: HumanEval's fields {"prompt", "test", "entry_point"}, or {"tests": ["assert ..."]}
-with an optional "prompt"; "in_place": true lets a call change its arguments. The tests are never shown to the
-program; it gets the arguments of one call at a time. The rationale names the rung of the sandbox.
+A reference is one JSON object: HumanEval's fields {"prompt", "test", "entry_point"}, or {"tests": [...]}, a
+list of assert statements, with an optional "prompt"; "in_place": true lets a call change its arguments. The
+tests are never shown to the program; it gets the arguments of one call at a time. The rationale names the rung
+of the sandbox.
 
-Covered: what `sandbox/` says. Not covered: programs that need threads, processes, files outside a scratch folder,
-a network or packages beyond the standard library, and values that are no plain data: those fail.
+Covered: what `sandbox/` says. Not covered: programs that need threads, processes, files outside a scratch
+folder, a network or packages beyond the standard library, and values that are no plain data: those fail.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def verify(text: str | None, reference: str | None) -> Verdict:
 def verify_many(texts: Sequence[str | None], references: Sequence[str | None]) -> Iterator[Verdict]:
     """One verdict per text, in order, as they come; programs run side by side, one a core.
 
-    pass: every test holds. fail: one does not, or the program crashes, exits or gives no plain data. timeout: no
-    verdict in time. tampered: it broke the protocol. error: the sandbox failed. unscorable: no text, no usable
-    reference, or no safe rung on this machine.
+    pass: every test holds. fail: one does not, or the program crashes, exits or gives no plain data.
+    timeout: no verdict in time. tampered: it broke the protocol. error: the sandbox failed. unscorable: no
+    text, no usable reference, or no safe rung on this machine.
     """
     rows = [_case(*row) for row in zip(texts, references, strict=True)]
     cases = [row for row in rows if isinstance(row, Case)]
@@ -63,7 +64,7 @@ def read_reference(reference: str | None, text: str) -> Case:
         tests, entry_point = [fields.get("test")], fields.get("entry_point")
         if not isinstance(entry_point, str) or not entry_point.isidentifier():
             raise Unusable("entry_point is not a name")
-    if not isinstance(tests, list) or not tests or not all(isinstance(test, str) and test.strip() for test in tests):
+    if not isinstance(tests, list) or not tests or not all(isinstance(test, str) and test for test in tests):
         raise Unusable("it has no tests")
     return Case(text, tuple(tests), prompt, entry_point, in_place)
 

@@ -1,12 +1,12 @@
 """The canaries: a program of ours that tries to get out, judged on a rung before any candidate is.
 
-A rung is safe where every escape is refused and ordinary work is done. Each escape reports what it reached, so that
-run bare (the tests do) it shows that the canary is able to fail.
+A rung is safe where every escape is refused and ordinary work is done. Each escape reports what it reached,
+so that run bare (the tests do) it shows that the canary is able to fail.
 """
 
 from __future__ import annotations
 
-PROGRAM = '''
+PROGRAM = """
 import os
 
 def _tried(act):
@@ -52,7 +52,7 @@ def _execute():
 
 def _trace():
     import ctypes
-    if ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) < 0 and ctypes.CDLL(None).ptrace(0, 0, 0, 0) < 0:
+    if ctypes.CDLL(None).ptrace(0, 0, 0, 0) < 0:
         raise OSError("ptrace")
 
 ESCAPES = {
@@ -78,7 +78,7 @@ def work(numbers):
     import hashlib
     import json
     return sorted(json.loads(json.dumps(numbers))), hashlib.md5(b"").hexdigest()[:4]
-'''
+"""
 
 ESCAPES = (
     "read /etc/passwd",

@@ -1,6 +1,7 @@
 """Length-prefixed frames on a pipe: four bytes, big-endian, then as many bytes.
 
-Requests to the child are `marshal`, which the child may trust; replies are JSON in ASCII, which nobody may trust.
+Requests to the child are `marshal`, which the child may trust; replies are JSON in ASCII, which nobody may
+trust.
 """
 
 from __future__ import annotations

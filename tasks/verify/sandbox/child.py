@@ -1,8 +1,9 @@
-"""What runs inside: locks this process on one rung, runs the candidate, and answers calls with encoded values.
+"""What runs inside: locks this process on one rung, runs the candidate, and answers calls by encoded values.
 
 Started as `python -I -S -B child.py ROOT WORKER` with an empty environment, requests on descriptor 3 and
-replies on 4. The first request is the order (a rung, limits, the program); every later one a call. Each carries a
-nonce that its reply repeats. This process knows no expected value, so subverting it gains a candidate nothing.
+replies on 4. The first request is the order (a rung, limits, the program): one reply says that the lock
+holds, a second that the program is loaded. Every later request is a call. Each reply repeats a nonce. This
+process knows no expected value, so subverting it gains a candidate nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ import marshal
 import os
 import sys
 import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing these would take longer than many a candidate
+    from collections.abc import Callable
+    from typing import Any
 
 REQUESTS, REPLIES = 3, 4
 _SIGNALLED = 128  # added to the signal that ended the candidate, in the exit code of the process that waits
@@ -29,6 +35,7 @@ def main(worker: int) -> None:
     except BaseException as error:
         _reply(order["nonce"], "broken", encode.encode(f"{type(error).__name__}: {error}"[:200]))
         _exit(1)
+    _reply(order["nonce"], "value", "null")
     namespace = _load(order)
     while True:
         nonce, name, arguments, keywords, copies_back = marshal.loads(channel.receive(REQUESTS))  # noqa: S302
@@ -37,9 +44,9 @@ def main(worker: int) -> None:
         _reply(nonce, kind, body, after)
 
 
-def _descend(order: dict[str, object]) -> None:
+def _descend(order: dict[str, Any]) -> None:
     """Enters the rung's namespaces and goes on in a child of this process, the first of its PID namespace."""
-    rungs.separate(order["rung"], order["limits"], rungs.readable())  # type: ignore[arg-type]
+    rungs.separate(order["rung"], order["limits"], rungs.readable())
     privileges.die_with_parent()
     child = os.fork()
     if child:
@@ -49,7 +56,7 @@ def _descend(order: dict[str, object]) -> None:
     privileges.die_with_parent()
 
 
-def _load(order: dict[str, object]) -> dict[str, object]:
+def _load(order: dict[str, Any]) -> dict[str, Any]:
     """Runs the program's own statements, as a module that is not `__main__`."""
     module = types.ModuleType("candidate")
     sys.modules["candidate"] = module
@@ -59,23 +66,25 @@ def _load(order: dict[str, object]) -> dict[str, object]:
     prompt, text, wanted = order["prompt"], order["text"], order["wanted"]
 
     def run() -> None:
-        for source in program.sources(prompt, text, wanted):  # type: ignore[arg-type]
+        for source in program.sources(prompt, text, wanted):
             exec(compile(source, "<candidate>", "exec"), module.__dict__)  # noqa: S102 - what all this is for
 
-    _reply(order["nonce"], *_outcome(run))
+    _reply(order["load_nonce"], *_outcome(run))
     return module.__dict__
 
 
-def _call(namespace: dict[str, object], name: str, arguments: tuple[object, ...], keywords: object) -> tuple[str, str]:
+def _call(
+    namespace: dict[str, Any], name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[str, str]:
     if name not in namespace:
         return "missing", encode.encode(name)
-    return _outcome(lambda: namespace[name](*arguments, **keywords))  # type: ignore[operator]
+    return _outcome(lambda: namespace[name](*arguments, **keywords))
 
 
-def _outcome(run: types.FunctionType | object) -> tuple[str, str]:
+def _outcome(run: Callable[[], object]) -> tuple[str, str]:
     """What came of running the candidate's code: its value, or how it failed, encoded."""
     try:
-        return "value", encode.encode(run())  # type: ignore[operator]
+        return "value", encode.encode(run())
     except encode.Unencodable as error:
         return "odd", encode.encode(str(error)[:200])
     except SystemExit:
@@ -92,7 +101,7 @@ def _exception(error: BaseException) -> str:
         return '["l",["l"],""]'
 
 
-def _arguments(arguments: tuple[object, ...], keywords: object) -> str:
+def _arguments(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
     try:
         return encode.encode((list(arguments), keywords))
     except BaseException:

@@ -1,7 +1,7 @@
 """The referee's side of the values: builds built-in values out of a child's bytes, which are hostile.
 
-Only the tags of encode.py are known, each with its own shape; depth, number of values and sizes are bounded here
-again. What comes out has exact built-in types, so that comparing it runs none of the candidate's code.
+Only the tags of encode.py are known, each with its own shape; depth, number of values and sizes are bounded
+here again. What comes out has exact built-in types, so that comparing it runs none of the candidate's code.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from tasks.verify.sandbox.encode import DEEPEST, MOST_BITS, MOST_CHARACTERS, MOST_VALUES
 
-_HEX = re.compile(r"-?0x[0-9a-f]{1,%d}" % (MOST_BITS // 4 + 1))
-_BYTES = re.compile(r"(?:[0-9a-f]{2}){0,%d}" % MOST_CHARACTERS)
+_HEX = re.compile(rf"-?0x[0-9a-f]{{1,{MOST_BITS // 4 + 1}}}")
+_BYTES = re.compile(rf"(?:[0-9a-f]{{2}}){{0,{MOST_CHARACTERS}}}")
 _FLOATS = ("nan", "inf", "-inf")
 
 

@@ -1,4 +1,4 @@
-"""Finds the program in a model's text: a completion of the prompt or a whole program, bare or in a Markdown fence.
+"""Finds the program in a model's text: a completion of its prompt or a whole one, bare or fenced.
 
 Runs in the child, under its limits: compiling is where a hostile text starts.
 """
@@ -13,9 +13,9 @@ _FILE = "<candidate>"
 def sources(prompt: str, text: str, wanted: tuple[str, ...]) -> list[str]:
     """The sources to run in turn in one module.
 
-    A text, or a fenced block of it, that compiles alone and defines a wanted name is a whole program; the prompt
-    runs before it, if it compiles, for its imports and helpers. Otherwise the first piece that compiles as the
-    prompt's continuation counts, and at last the plain text does.
+    A text, or a fenced block of it, that compiles alone and defines a wanted name is a whole program; the
+    prompt runs before it, if it compiles, for its imports and helpers. Otherwise the first piece that
+    compiles as the prompt's continuation counts, and at last the plain text does.
     """
     pieces = [text, *_blocks(text)]
     for piece in pieces:
@@ -37,11 +37,11 @@ def _names(source: str) -> set[str] | None:
         tree = compile(source, _FILE, "exec", _ONLY_AST)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    names = set()
-    for statement in tree.body:  # type: ignore[attr-defined]
-        names.add(getattr(statement, "name", None))
+    names: set[str] = set()
+    for statement in tree.body:
+        names.add(getattr(statement, "name", ""))
         for target in getattr(statement, "targets", ()):
-            names.add(getattr(target, "id", None))
+            names.add(getattr(target, "id", ""))
     return names
 
 

@@ -1,8 +1,8 @@
 """The pool of workers, from Ratchet's own process: programs in, findings out, in order, across cores.
 
-Workers are separate processes with an empty environment; this process only writes jobs and reads findings, each
-within a bound of time and bytes. A worker that breaks its word is killed with all that it started, its job becomes
-an `error`, and a fresh one takes its place.
+Workers are separate processes with an empty environment; this process only writes jobs and reads findings,
+each within a bound of time and bytes. A worker that breaks its word is killed with all that it started, its
+job becomes an `error`, and a fresh one takes its place.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One program and its tests. `entry_point` is HumanEval's, whose test defines check(candidate); else None."""
+    """One program and its tests. `entry_point` is HumanEval's, whose test defines check(candidate)."""
 
     text: str
     tests: tuple[str, ...]
@@ -65,14 +66,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """The rung that this machine gives this user, None where it gives none; `refused` says why of each above it."""
+    """The rung that this machine gives this user, or None; `refused` says why not each one above it."""
 
     name: str | None
     refused: tuple[str, ...]
 
 
 class Pool:
-    """`workers` processes on one rung. Thread-safe; `close` ends every process, also those in the middle of a case."""
+    """`workers` processes on one rung. Thread-safe; `close` ends every process."""
 
     def __init__(self, workers: int, rung: str, limits: Limits | None = None) -> None:
         self._rung, self._limits, self._count = rung, limits or Limits(), workers
@@ -92,16 +93,21 @@ class Pool:
         try:
             finding = worker.judge(self._job(case), self._limits.wall_s + _PATIENCE_S)
             return Finding(
-                cast(Outcome, finding["outcome"]), str(finding["why"]), self._rung, float(str(finding["seconds"]))
+                cast(Outcome, finding["outcome"]),
+                str(finding["why"]),
+                self._rung,
+                float(str(finding["seconds"])),
             )
         except (OSError, ValueError, KeyError, TimeoutError) as error:
             worker.end()
-            return Finding("error", f"the sandbox's worker broke: {type(error).__name__}: {error}", self._rung)
+            return Finding(
+                "error", f"the sandbox's worker broke: {type(error).__name__}: {error}", self._rung
+            )
         finally:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """Ends the workers, and with them whatever they run; in a fork of the process that made them, nothing."""
+        """Ends the workers once they are done; in a fork of the process that made them, nothing."""
         if os.getpid() != self._owner:
             return
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -150,10 +156,8 @@ class _Worker:
             return
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
+        with suppress(OSError):
             process.stdin.close()
-        except OSError:
-            pass
         try:
             process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -165,9 +169,9 @@ class _Worker:
 def _start() -> subprocess.Popen[bytes]:
     command = [os.path.realpath(sys.executable), "-I", "-S", "-B", str(_WORKER), str(_ROOT)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and script
         command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env={}, cwd="/", start_new_session=True
-    )  # noqa: S603 - our own interpreter and script
+    )
 
 
 def _line(descriptor: int, deadline: float) -> bytes:
@@ -185,7 +189,7 @@ def _line(descriptor: int, deadline: float) -> bytes:
 @lru_cache(maxsize=1)
 def safe_rung() -> Rung:
     """The first rung of the ladder on which every canary fails to escape; tried once for each process."""
-    refused = []
+    refused: list[str] = []
     for rung in RUNGS:
         finding = try_rung(rung)
         if finding.outcome == "pass":

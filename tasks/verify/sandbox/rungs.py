@@ -1,12 +1,13 @@
-"""The ladder: what a kernel may permit, safest first. A rung is used only after its canaries (canaries.py) failed to
-escape; below the last rung nothing runs.
+"""The ladder: what a kernel may permit, safest first. A rung is used only after its canaries (canaries.py)
+failed to escape; below the last rung nothing runs.
 
     rung         namespaces  Landlock     seccomp  scratch
     full         all six     1 or later   yes      in memory, capped
     landlock     none        3 or later   yes      none: nothing could cap its size
     namespaces   all six     none         yes      in memory, capped
 
-On every rung: limits, no capability, no_new_privs, death with the parent, private pipes and nothing else open.
+On every rung: limits, no capability, no_new_privs, death with the parent, private pipes and nothing else
+open.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ _LOADER_FILES = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 
 def readable() -> list[str]:
     """What a program may read: the standard library, and the shared libraries that its modules load."""
-    own = (os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "lib"), os.path.join(sys.base_exec_prefix, "lib"))
+    own = (
+        os.path.dirname(os.__file__),
+        os.path.join(sys.base_prefix, "lib"),
+        os.path.join(sys.base_exec_prefix, "lib"),
+    )
     return [*dict.fromkeys((*own, *_LIBRARIES, *_LOADER_FILES))]
 
 
@@ -41,7 +46,9 @@ def separate(rung: str, limits: Limits, paths: list[str]) -> None:
 
 
 def lock(rung: str, limits: Limits, paths: list[str]) -> None:
-    """The part after the fork, in order; afterwards this process can do what a candidate may. OSError where refused."""
+    """The part after the fork, in order; afterwards this process can do what a candidate may. OSError where
+    refused.
+    """
     least = {"full": 1, "landlock": landlock.TRUNCATION_ABI, "namespaces": 0}[rung]
     if landlock.abi() < least:
         raise OSError(f"Landlock {landlock.abi()} here, and rung {rung!r} needs {least}")

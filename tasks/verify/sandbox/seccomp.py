@@ -1,8 +1,9 @@
 """The seccomp filter: an allow-list of system calls, for this machine's own architecture only.
 
-Whatever is not on the list (processes, threads, sockets, signals, exec, ptrace, io_uring, mounts, keys, modes and
-owners of files, ...) is answered with EPERM, so that a candidate sees an ordinary error. A call of another
-architecture, or of x86's x32, kills. A candidate that needs threads or a child process fails here.
+Whatever is not on the list (processes, threads, sockets, signals, exec, ptrace, io_uring, mounts, keys,
+modes and owners of files, ...) is answered with EPERM, so that a candidate sees an ordinary error. A call
+of another architecture, or of x86's x32, kills. A candidate that needs threads or a child process fails
+here.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _when(name: str, then: list[bytes]) -> list[bytes]:
 
 
 def _one_of(argument: int, values: tuple[int, ...]) -> list[bytes]:
-    """Allows the call where the low half of an argument, all the kernel reads of it, has one of the values."""
+    """Allows the call where the low half of an argument, all the kernel reads, has one of the values."""
     lines = [_instruction(_LOAD, _ARGUMENTS + 8 * argument)]
     for value in values:
         lines += [_instruction(_JUMP_EQUAL, value, 0, 1), _instruction(_RETURN, _ALLOW)]

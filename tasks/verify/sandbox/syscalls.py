@@ -1,4 +1,5 @@
-"""The C library by ctypes, and the numbers of the system calls that this package names, on x86_64 and aarch64.
+"""The C library by ctypes, and the numbers of the system calls that this package names, on x86_64 and
+aarch64.
 
 Numbers are the kernel's (`asm/unistd_64.h`, `asm-generic/unistd.h`); None where a machine has no such call.
 The child imports this before anything is locked, so it imports little.
@@ -24,7 +25,8 @@ _SETUP = {
     "seccomp": (317, 277),
 }
 
-# Allowed whatever their arguments: files (Landlock and the mounts decide which), memory, time, waiting, identity.
+# Allowed whatever their arguments: files (Landlock and the mounts decide which), memory, time, waiting,
+# identity.
 ALLOWED = {
     "read": (0, 63),
     "write": (1, 64),

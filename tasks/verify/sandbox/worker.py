@@ -1,8 +1,10 @@
-"""A worker: one process of ours that judges one program after another, each with a fresh child and a fresh referee.
+"""A worker: one process of ours that judges one program after another, each with a fresh child and a fresh
+referee.
 
-Started as `python -I -S -B worker.py ROOT` with an empty environment; jobs come as JSON lines on standard input,
-findings leave as JSON lines on standard output, and the end of the input is the end. It keeps the wall clock, kills
-both processes when it has run out, and goes on only when none of their descendants is left.
+Started as `python -I -S -B worker.py ROOT` with an empty environment; jobs come as JSON lines on standard
+input, findings leave as JSON lines on standard output, and the end of the input is the end. It keeps the
+wall clock, kills both processes when it has run out, and goes on only when none of their descendants is
+left.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 _PATIENCE_S = 1.0  # for a child that closed its pipe to end
@@ -81,7 +84,7 @@ def _fork_referee(job: dict[str, Any], null: int, requests: int, replies: int, f
         for place in (0, 1, 2):
             os.dup2(null, place)
         rungs.lock_referee(job["rung"], job["limits"], rungs.readable())
-        finding = referee.examine(job, referee.Conversation(requests, replies))
+        finding = referee.examine(job, Conversation(requests, replies))
     except BaseException as error:
         finding = ("error", f"referee: {type(error).__name__}: {error}")
     try:
@@ -91,7 +94,9 @@ def _fork_referee(job: dict[str, Any], null: int, requests: int, replies: int, f
 
 
 def _await(findings: int, deadline: float, wall_s: float) -> tuple[str, str]:
-    """The referee's finding; a timeout when the clock runs out; the end of this worker when nobody waits for it."""
+    """The referee's finding; a timeout when the clock runs out; the end of this worker when nobody waits
+    for it.
+    """
     content = b""
     while True:
         left = deadline - time.monotonic()
@@ -128,10 +133,8 @@ def _clear(pids: tuple[int, ...]) -> None:
     """Kills these processes with their groups, and every orphan that they leave to us, until none is left."""
     for pid in pids:
         for kill in (os.killpg, os.kill):
-            try:
+            with suppress(OSError):
                 kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
     deadline = time.monotonic() + _GRACE_S
     while time.monotonic() < deadline:
         try:
@@ -172,5 +175,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
     from tasks.verify.sandbox import privileges, referee, rungs
+    from tasks.verify.sandbox.conversation import Conversation
 
     main(sys.argv[1])
