@@ -2,7 +2,7 @@
 
 A reference is one JSON object: HumanEval's fields {"prompt", "test", "entry_point"}, or {"tests": [...]}, a
 list of assert statements, with an optional "prompt"; "in_place": true lets a call change its arguments. The
-tests are never shown to the program; it gets the arguments of one call at a time. The rationale names the rung
+tests are never shown to the program; it gets one call's arguments at a time. The rationale names the rung
 of the sandbox.
 
 Covered: what `sandbox/` says. Not covered: programs that need threads, processes, files outside a scratch

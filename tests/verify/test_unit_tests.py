@@ -179,7 +179,9 @@ def test_tests_with_chance_in_them_give_the_same_verdict_again() -> None:
 def test_a_file_in_scratch_may_be_written_and_is_gone_the_next_time() -> None:
     if safe_rung().name == "landlock":
         pytest.skip("rung landlock has no scratch folder")
-    text = "import os\ndef f():\n    seen = os.path.exists('x')\n    open('x', 'w').write('x')\n    return seen\n"
+    text = (
+        "import os\ndef f():\n    seen = os.path.exists('x')\n    open('x', 'w').close()\n    return seen\n"
+    )
     for _ in range(2):
         assert judge(text, "assert f() == False", "assert f() == True").outcome == "pass"
 

@@ -31,7 +31,7 @@ def main(worker: int) -> None:
     order = marshal.loads(channel.receive(REQUESTS))  # noqa: S302 - the referee's bytes
     try:
         _descend(order)
-        rungs.lock(order["rung"], order["limits"], rungs.readable())
+        rungs.lock(order["rung"], order["limits"], order["view"])
     except BaseException as error:
         _reply(order["nonce"], "broken", encode.encode(f"{type(error).__name__}: {error}"[:200]))
         _exit(1)
@@ -46,7 +46,8 @@ def main(worker: int) -> None:
 
 def _descend(order: dict[str, Any]) -> None:
     """Enters the rung's namespaces and goes on in a child of this process, the first of its PID namespace."""
-    rungs.separate(order["rung"], order["limits"], rungs.readable())
+    privileges.die_first()
+    rungs.separate(order["rung"], order["limits"], order["view"])
     privileges.die_with_parent()
     child = os.fork()
     if child:

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 from tasks.verify.sandbox import channel, decode
 
+_LONGEST = 300  # characters of a reason, which may quote the candidate
+
 # What a candidate's exception becomes in a test. Those that end an iteration would end the test's own loops.
 _EXCEPTIONS = {
     name: kind
@@ -35,7 +37,7 @@ class Final(BaseException):
 
     def __init__(self, outcome: str, why: str) -> None:
         super().__init__(outcome, why)
-        self.outcome, self.why = outcome, why
+        self.outcome, self.why = outcome, why[:_LONGEST]
 
 
 class Conversation:

@@ -41,6 +41,15 @@ def drop() -> None:
     syscall("capset", ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
 
 
+def die_first() -> None:
+    """Where the machine runs out of memory, the kernel is to choose this process; it may also refuse."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        return
+
+
 def die_with_parent(parent: int | None = None) -> None:
     """SIGKILL to this process when its parent ends; at once where `parent`, if named, has ended already.
 

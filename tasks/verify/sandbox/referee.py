@@ -71,7 +71,7 @@ def prepare(job: dict[str, Any], talk: Conversation) -> tuple[dict[str, Any], li
 
 
 def _load(job: dict[str, Any], talk: Conversation) -> None:
-    order = {key: job[key] for key in ("rung", "limits", "root", "prompt", "text", "wanted")}
+    order = {key: job[key] for key in ("rung", "limits", "view", "root", "prompt", "text", "wanted")}
     try:
         talk.order(order)
     except Exception as error:

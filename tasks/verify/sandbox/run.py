@@ -175,9 +175,10 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def _line(descriptor: int, deadline: float) -> bytes:
-    content = b""
+    content, ready = b"", select.poll()  # select takes no descriptor beyond 1023
+    ready.register(descriptor, select.POLLIN)
     while not content.endswith(b"\n"):
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise TimeoutError("it gives no answer")
         piece = os.read(descriptor, _MOST_FINDING)
         if not piece or len(content) > _MOST_FINDING:

@@ -30,8 +30,9 @@ def main(root: str) -> None:
     """Judges until the input ends."""
     privileges.adopt_orphans()
     null = os.open(os.devnull, os.O_RDWR)
+    fixed = {"root": root, "view": rungs.view()}
     while line := _line():
-        job = {**json.loads(line), "root": root}
+        job = {**json.loads(line), **fixed}
         try:
             finding = judge(job, null)
         except Exception as error:  # ours, whatever it is; the candidate runs elsewhere
@@ -83,7 +84,7 @@ def _fork_referee(job: dict[str, Any], null: int, requests: int, replies: int, f
         privileges.die_with_parent(worker)
         for place in (0, 1, 2):
             os.dup2(null, place)
-        rungs.lock_referee(job["rung"], job["limits"], rungs.readable())
+        rungs.lock_referee(job["rung"], job["limits"], job["view"])
         finding = referee.examine(job, Conversation(requests, replies))
     except BaseException as error:
         finding = ("error", f"referee: {type(error).__name__}: {error}")
