@@ -1,7 +1,7 @@
 """The unit-test verifier on HumanEval's canonical solutions, beside a bare `python -I` process per program.
 
-Programs a second on one worker and on two, both runners in the same run, taking turns; the ratio is to the bare
-runs, without any sandbox, on as many workers. Latency is of one program, from its start to its verdict.
+Programs a second on one worker and on two, both runners in the same run, taking turns; the ratio is to the
+bare runs, without any sandbox, on as many workers. Latency is of one program, from its start to its verdict.
 
     python -m bench.verify_unit_tests [--data ../shared/data] [--json]
 """
@@ -56,7 +56,7 @@ def read_problems(data: Path) -> list[Problem]:
 
 
 def bare(problem: Problem) -> bool:
-    """The program and its tests in a plain process: what a process per program costs. For trusted text only."""
+    """The program and its tests in a plain process: what that alone costs. For trusted text only."""
     program = f"{problem['prompt']}{problem['canonical_solution']}\n{problem['test']}\n"
     program += f"check({problem['entry_point']})\n"
     done = subprocess.run([sys.executable, "-I", "-"], input=program.encode(), env={}, capture_output=True)

@@ -128,9 +128,8 @@ def test_no_hostile_program_passes_or_leaves_a_trace(
     before = sandbox_processes()
     stdlib = Path(os.__file__).parent
     untouched = fingerprint(canary), fingerprint(REPOSITORY / "tasks/verify/sandbox"), set(stdlib.iterdir())
-    findings = judge(permitted(rung), [SQUARE, *(program.text for program in programs)])
-    assert findings[0].outcome == "pass", f"an honest program beside them: {findings[0]}"
-    for program, finding in zip(programs, findings[1:], strict=True):
+    findings = judge(permitted(rung), [program.text for program in programs])
+    for program, finding in zip(programs, findings, strict=True):
         assert finding.outcome in ("fail", "timeout", "tampered"), (
             f"{program.name} ({program.tries}): {finding}"
         )
@@ -142,6 +141,12 @@ def test_no_hostile_program_passes_or_leaves_a_trace(
     assert not any(map(os.path.exists, LEFT_BEHIND))
     assert not list(stdlib.glob("__pycache__/ratchet_planted*"))
     assert sandbox_processes() <= before
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_an_honest_program_passes_the_hostile_programs_tests(rung: str) -> None:
+    (finding,) = judge(permitted(rung), [SQUARE], Limits())
+    assert (finding.outcome, finding.rung) == ("pass", rung)
 
 
 def test_there_are_at_least_a_hundred_hostile_programs_and_each_says_what_it_tries() -> None:
@@ -239,6 +244,54 @@ def test_nothing_runs_on_when_ratchet_itself_is_killed() -> None:
     assert sandbox_processes() <= before
 
 
+@pytest.mark.parametrize(
+    ("refused", "rung", "outcome"),
+    [
+        (("unshare",), "landlock", "pass"),
+        (("landlock_create_ruleset",), "namespaces", "pass"),
+        (("unshare", "landlock_create_ruleset"), None, "unscorable"),
+        (("seccomp",), None, "unscorable"),
+    ],
+)
+def test_a_kernel_that_refuses_a_part_gives_the_next_rung_or_none(
+    refused: tuple[str, ...], rung: str | None, outcome: str
+) -> None:
+    if rung is not None:
+        permitted(rung)
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_REFUSALS, *refused],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["rung"], found["outcome"]) == (rung, outcome), found
+    assert (rung is None) == found["rationale"].startswith("no safe rung")
+
+
+# A filter of system calls in front of everything plays the older or stricter kernel.
+WITH_REFUSALS = """
+import ctypes, json, sys
+from tasks.verify.sandbox import privileges, seccomp, syscalls
+from tasks.verify.sandbox.run import safe_rung
+from tasks.verify.unit_tests import verify
+
+unshare = {"x86_64": 272, "aarch64": 97}[syscalls.MACHINE]
+numbers = [unshare if name == "unshare" else syscalls.number(name) for name in sys.argv[1:]]
+lines = [seccomp._instruction(seccomp._LOAD, seccomp._NUMBER)]
+for number in numbers:
+    lines += [seccomp._instruction(seccomp._JUMP_EQUAL, number, 0, 1)]
+    lines += [seccomp._instruction(seccomp._RETURN, seccomp._REFUSE)]
+code = b"".join([*lines, seccomp._instruction(seccomp._RETURN, seccomp._ALLOW)])
+privileges._prctl(38, 1)
+syscalls.syscall("seccomp", 1, 0, ctypes.byref(seccomp._Program(len(code) // 8, code)))
+verdict = verify("def f(): return 1", json.dumps({"tests": ["assert f() == 1"]}))
+print(json.dumps({"rung": verdict.rung, "outcome": verdict.outcome, "rationale": verdict.rationale}))
+"""
+
+
 def test_every_rung_that_root_has_holds_for_an_ordinary_user(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip(
@@ -289,8 +342,9 @@ texts = [each.text for group in groups for each in read_group(group, places)]
 rungs = [rung for rung in RUNGS if try_rung(rung).outcome == "pass"]
 honest, hostile = [], []
 for rung in rungs:
-    with Pool(2, rung, Limits(wall_s=1.0)) as pool:
+    with Pool(1, rung) as pool:
         honest.append(pool.judge(Case("def solve(n): return n * n", TESTS)).outcome)
+    with Pool(2, rung, Limits(wall_s=0.8)) as pool:
         hostile += [finding.outcome for finding in pool.judge_all([Case(text, TESTS) for text in texts])]
 assert open(folder + "/victim.txt").read() == "untouched"
 __import__("shutil").rmtree(folder)
