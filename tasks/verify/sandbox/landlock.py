@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
 
 from tasks.verify.sandbox.syscalls import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TRUNCATION_ABI = 3
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
 
 from tasks.verify.sandbox.syscalls import checked, libc, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCRATCH = "/scratch"
 
