@@ -149,6 +149,30 @@ def test_an_honest_program_passes_the_hostile_programs_tests(rung: str) -> None:
     assert (finding.outcome, finding.rung) == ("pass", rung)
 
 
+@pytest.mark.parametrize("rung", RUNGS)
+def test_the_standard_library_is_there_on_every_rung(rung: str) -> None:
+    names = [
+        "asyncio",
+        "bisect",
+        "csv",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "fractions",
+        "hashlib",
+        "heapq",
+        "json",
+        "math",
+        "re",
+        "zlib",
+    ]
+    text = "import importlib\ndef load(name):\n    return importlib.import_module(name).__name__\n"
+    tests = tuple(f"assert load({name!r}) == {name!r}" for name in names)
+    with Pool(1, permitted(rung)) as pool:
+        assert pool.judge(Case(text, tests)).outcome == "pass"
+        assert pool.judge(Case(text, ("assert load('numpy') == 'numpy'",))).outcome == "fail"
+
+
 def test_there_are_at_least_a_hundred_hostile_programs_and_each_says_what_it_tries() -> None:
     programs = [program for group in GROUPS for program in read_group(group, {})]
     assert len(programs) >= 100

@@ -49,9 +49,7 @@ class Conversation:
         self._locked = False
 
     def order(self, order: dict[str, Any]) -> None:
-        """Sends the program; waits until the sandbox is locked, and until the program's own statements have
-        run.
-        """
+        """Sends the program; waits until the sandbox is locked and the program's own statements have run."""
         nonce, load_nonce = _nonce(), _nonce()
         self._ask({**order, "nonce": nonce, "load_nonce": load_nonce}, nonce)
         self._locked = True

@@ -1,5 +1,6 @@
-"""The ladder: what a kernel may permit, safest first. A rung is used only after its canaries (canaries.py)
-failed to escape; below the last rung nothing runs.
+"""The ladder: what a kernel may permit, safest first.
+
+A rung is used only after its canaries (canaries.py) failed to escape; below the last rung nothing runs.
 
     rung         namespaces  Landlock     seccomp  scratch
     full         all six     1 or later   yes      in memory, capped

@@ -1,10 +1,8 @@
-"""A worker: one process of ours that judges one program after another, each with a fresh child and a fresh
-referee.
+"""A worker: a process of ours that judges one program after another, each with a fresh child and referee.
 
-Started as `python -I -S -B worker.py ROOT` with an empty environment; jobs come as JSON lines on standard
-input, findings leave as JSON lines on standard output, and the end of the input is the end. It keeps the
-wall clock, kills both processes when it has run out, and goes on only when none of their descendants is
-left.
+Started as `python -I -S -B worker.py ROOT`, its environment empty; jobs come as JSON lines on standard input,
+findings leave as JSON lines on standard output, and the end of the input is the end. It keeps the wall clock,
+kills both processes when that has run out, and goes on only when none of their descendants is left.
 """
 
 from __future__ import annotations
@@ -95,9 +93,7 @@ def _fork_referee(job: dict[str, Any], null: int, requests: int, replies: int, f
 
 
 def _await(findings: int, deadline: float, wall_s: float) -> tuple[str, str]:
-    """The referee's finding; a timeout when the clock runs out; the end of this worker when nobody waits
-    for it.
-    """
+    """The referee's finding, or a timeout; the end of this worker when nobody waits for it any more."""
     content = b""
     while True:
         left = deadline - time.monotonic()
@@ -178,4 +174,5 @@ if __name__ == "__main__":
     from tasks.verify.sandbox import privileges, referee, rungs
     from tasks.verify.sandbox.conversation import Conversation
 
+    sys.path.remove(sys.argv[1])  # a test's imports are the standard library's
     main(sys.argv[1])
