@@ -126,7 +126,8 @@ def test_every_file_of_the_lake_is_missed(full: Lake) -> None:
 
 def _needed(lake: Lake) -> set[str]:
     """Files of tables that hold rows now, and their logs."""
-    held = {name for table in lake.versions() for name in lake.file_names(table)}
+    files = [Path(file) for table in lake.versions() for file in lake.files(table)]
+    held = {file.relative_to(lake.root).as_posix() for file in files}
     return held | {entry.name for entry in lake.store.entries("tables") if "/_delta_log/" in entry.name}
 
 
