@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from uuid import uuid4
 
 from warehouse.fault import reached
 
+_HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}")
 _settled: set[Path] = set()  # folders whose entry in their parent this process has synced
 
 
@@ -91,6 +93,11 @@ def replace(path: Path, data: bytes | memoryview, *, synced: bool = True) -> Non
 def _beside(path: Path) -> Path:
     """A hidden name in a file's folder, for the time in which it is written."""
     return path.with_name(f".{path.name}.{uuid4().hex}")
+
+
+def left_behind(name: str) -> bool:
+    """Whether a file has such a hidden name: its writer is at work, or was killed."""
+    return _HIDDEN.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def sha256(path: Path) -> str:

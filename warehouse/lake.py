@@ -173,10 +173,16 @@ class Lake:
 
 def names_of(delta: DeltaTable, table: str, where: Where | None = None) -> list[str]:
     """Names in the lake of an open table's files, pruned by `where`."""
-    predicate = [_filter(column, value) for column, value in (where or {}).items()]
+    predicate = [_filter(column, value) for column, value in (where or {}).items() if _prunes(value)]
     uris = delta.file_uris(file_pruning_predicate=predicate or None)
     marker = f"/tables/{table}/"
     return sorted(f"tables/{table}/" + unquote(uri).rpartition(marker)[2] for uri in uris)
+
+
+def _prunes(value: str | int | Sequence[str] | Sequence[int]) -> bool:
+    """Whether Delta may pass over files for want of a value: not an empty text or one beyond ASCII (seen)."""
+    each = [value] if isinstance(value, str | int) else value
+    return all(not isinstance(one, str) or (one != "" and one.isascii()) for one in each)
 
 
 def _filter(column: str, value: object) -> tuple[str, str, object]:

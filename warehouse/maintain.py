@@ -15,6 +15,7 @@ from pathlib import Path
 from schemas.errors import LogDamaged
 from schemas.tables import TABLES
 from warehouse.datafile import hash_in_name
+from warehouse.durable import left_behind
 from warehouse.fault import reached
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
@@ -115,7 +116,7 @@ def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> No
 def _temporary(file: Entry) -> bool:
     name = file.name.rpartition("/")[2]
     in_log = "/_delta_log/" in file.name and (name.startswith("_commit_") or name.endswith(".tmp"))
-    return in_log or (name.startswith(".") and not file.name.startswith("trainings/"))
+    return in_log or left_behind(name) or (name.startswith(".") and not file.name.startswith("trainings/"))
 
 
 def _trim_cache(lake: Lake, dry_run: bool, done: Maintained) -> None:

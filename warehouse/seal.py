@@ -22,6 +22,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from schemas.errors import CommitOutcomeUnknown, LogDamaged
 from schemas.tables import TABLES, Table
+from warehouse.artifacts import complete
 from warehouse.compact import check_live, compacted
 from warehouse.datafile import DataFile
 from warehouse.fault import reached
@@ -275,7 +276,7 @@ def _artifacts(lake: Lake, loop: str, number: int) -> Iterator[SealedFile]:
     folders = {str(path) for path in read(lake, "snapshots", place)["path"]}
     folders |= {f"trainings/{name}" for name in read(lake, "trainings", place)["training_id"]}
     for folder in sorted(folders):
-        for entry in lake.store.entries(folder):
+        for entry in complete(lake, folder):
             yield SealedFile(entry.name, None, entry.size, lake.store.digest(entry.name))
 
 
