@@ -154,9 +154,9 @@ def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:
     places = [_places(value) for value in written]
     for value, p in zip(written, places, strict=True):
         enough = p >= LEAST_PLACES and abs(value) * 10**p >= 10 ** (LEAST_PLACES - 1)
-        if enough and gap * 2 * 10**p <= 1:
+        if enough and bool(gap * 2 * 10**p <= 1):
             return True
-    return gap * 2**FLOAT_BITS <= max(abs(left), abs(right))
+    return bool(gap * 2**FLOAT_BITS <= max(abs(left), abs(right)))
 
 
 def _places(value: Fraction) -> int:
