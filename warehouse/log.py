@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import polars as pl
@@ -27,6 +28,7 @@ from warehouse.health import last_checkpoint
 from warehouse.journal import Actions, describe, entry_name, milliseconds, vouch
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
+from warehouse.reason import reason
 from warehouse.seals import closed_before, find_seal
 
 ATTEMPTS = 10
@@ -87,12 +89,13 @@ class Log:
     ) -> None:
         """Commit on top of an open table, vouching for the entries before; durable when it returns.
 
-        DeltaError where it did not land, or may not have.
+        CommitFailedError where it did not land, CommitOutcomeUnknown where it may have.
         """
         properties = self.properties(delta, kind, actions, said)
-        delta.create_write_transaction(
-            actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
-        )
+        with committing(kind):
+            delta.create_write_transaction(
+                actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
+            )
         reached(f"append {kind.name}: committed")
         self.settle(kind.name, delta.version())
 
@@ -175,13 +178,11 @@ class Log:
             try:
                 self._commit(delta, kind, file, written)
                 return written
-            except DeltaError as error:
+            except (CommitFailedError, CommitOutcomeUnknown) as error:
                 if self._landed(kind, file):
                     return written
-                if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
-                    raise CommitOutcomeUnknown(
-                        f"table {kind.name}: {_line(error)}; run again to go on"
-                    ) from None
+                if isinstance(error, CommitOutcomeUnknown):  # it may yet land: its file must stay
+                    raise
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2**attempt)))  # noqa: S311
         self._drop(file)
         if left:
@@ -224,6 +225,17 @@ class Log:
             self.lake.store.delete(file.name)
 
 
+@contextmanager
+def committing(kind: Table) -> Iterator[None]:
+    """What goes wrong in a commit: CommitFailedError where it was refused, else CommitOutcomeUnknown."""
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except (DeltaError, OSError) as error:
+        raise CommitOutcomeUnknown(f"table {kind.name}: {reason(error)}; run again to go on") from None
+
+
 def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
     """The unit's rows with the shared columns, cast to the table's schema, or a UnitConflict."""
     unknown = set(rows.columns) - set(kind.own_polars)
@@ -240,7 +252,7 @@ def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
     try:
         frame = frame.cast(kind.polars)
     except pl.exceptions.PolarsError as error:
-        raise UnitConflict(f"unit {unit.key}, table {kind.name}: {_line(error)}") from None
+        raise UnitConflict(f"unit {unit.key}, table {kind.name}: {reason(error)}") from None
     for column in kind.columns:
         if not column.nullable and frame[column.name].null_count():
             raise UnitConflict(f"unit {unit.key}: {kind.name}.{column.name} lacks a value")
@@ -248,7 +260,3 @@ def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
         twice = frame[kind.id].filter(frame[kind.id].is_duplicated())[0]
         raise UnitConflict(f"unit {unit.key}: {kind.id} {twice} stands twice")
     return frame
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -26,8 +26,8 @@ from warehouse.compact import check_live, compacted
 from warehouse.datafile import DataFile
 from warehouse.fault import reached
 from warehouse.journal import Actions, LogEntry, milliseconds, read_entries
-from warehouse.lake import EXPIRY, Lake, Where
-from warehouse.log import ATTEMPTS, Log
+from warehouse.lake import EXPIRY, Lake, Where, names_of
+from warehouse.log import ATTEMPTS, Log, committing
 from warehouse.query import query, read
 from warehouse.seals import (
     START,
@@ -111,7 +111,7 @@ def _close(log: Log, table: Table, loop: str, number: int) -> None:
         at = milliseconds()
         actions = Actions(at, keys=((closing_key(loop), number + 1, at),))
         said = {"closed": {"loop": loop, "round": number}}
-        with suppress(CommitFailedError):
+        with suppress(CommitFailedError), committing(table):
             delta.alter.set_table_properties(
                 EXPIRY | {"ratchet.closed": f"{loop}/{number}"},
                 raise_if_not_exists=False,
@@ -129,13 +129,13 @@ def _sealed_table(log: Log, table: Table, loop: str, number: int, before: Seal |
     for _ in range(ATTEMPTS if history.files or history.units else 0):
         delta = log.lake.open_or_create(table)
         if int(delta.transaction_version(compaction_key(loop)) or 0) > number:
+            log.settle(table.name, delta.version())
             break
         made = compacted(log.lake, table, history.files, loop, number)
         try:
             _commit(log, delta, table, made, history, loop, number)
         except CommitFailedError:
-            for file in made:
-                log.lake.store.delete(file.name)
+            _drop(log.lake, table, made)
             continue
     else:
         if history.files or history.units:
@@ -143,6 +143,15 @@ def _sealed_table(log: Log, table: Table, loop: str, number: int, before: Seal |
                 f"table {table.name}, round {number}: not compacted; run again to go on"
             )
     return _told(log, table, loop, number, before)
+
+
+def _drop(lake: Lake, table: Table, made: Sequence[DataFile]) -> None:
+    """Clear away files whose commit was refused; one that landed, its reply lost, is refused by itself."""
+    delta = lake.open_or_create(table)
+    live = set(names_of(delta, table.name))
+    for file in made:
+        if file.name not in live:
+            lake.store.delete(file.name)
 
 
 def _commit(
