@@ -31,7 +31,7 @@ ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Mess
 class Fault:
     """What happens to the next `times` requests with this method whose path matches.
 
-    `how`: "lose reply" does what is asked and closes the connection; "slow down" answers 503 and does no more.
+    `how`: "lose reply" does what is asked and closes the connection; "slow down" answers 503 and does not.
     """
 
     method: str
