@@ -28,14 +28,14 @@ _WRITERS = """
     FROM examples AS e
     JOIN candidates AS c ON c.candidate_id = e.candidate_id AND c.loop = $loop
     WHERE e.snapshot_id = $snapshot
-    GROUP BY ALL ORDER BY c.round, ALL"""
+    GROUP BY ALL ORDER BY c.round, 1, 2"""
 _PROMPTS = """
     SELECT p.source, coalesce(p.topic, 'none given') AS topic,
            count(DISTINCT e.prompt_id) AS prompts, count(*) AS examples
     FROM examples AS e
     JOIN prompts AS p ON p.prompt_id = e.prompt_id AND p.loop = $loop
     WHERE e.snapshot_id = $snapshot
-    GROUP BY ALL ORDER BY examples DESC, ALL"""
+    GROUP BY ALL ORDER BY examples DESC, 1, 2"""
 _FUNNEL = """
     SELECT filter, count(*) AS seen, count(*) FILTER (kept) AS kept, count(*) FILTER (NOT kept) AS dropped
     FROM decisions
@@ -45,7 +45,7 @@ _REASONS = """
     SELECT filter, coalesce(reason, 'none given') AS reason, count(*) AS dropped
     FROM decisions
     WHERE loop = $loop AND round = $round AND unit IN (SELECT unnest($units)) AND NOT kept
-    GROUP BY ALL ORDER BY min(position), dropped DESC, ALL"""
+    GROUP BY ALL ORDER BY min(position), dropped DESC, 1, 2"""
 _VERIFIERS = """
     SELECT s.verifier, s.verifier_version AS version, s.verifier_kind AS kind, s.outcome,
            count(DISTINCT s.candidate_id) AS examples
@@ -58,7 +58,7 @@ _TRAINED = """
     FROM trainings AS t
     JOIN checkpoints AS c ON c.training_id = t.training_id AND c.loop = t.loop
     WHERE t.loop = $loop AND t.snapshot_id = $snapshot AND t.state = 'finished'
-    ORDER BY c.round, ALL"""
+    ORDER BY c.round, 1"""
 _BASE = """
     SELECT checkpoint_id, content_hash, origin FROM checkpoints
     WHERE loop = $loop AND parent_id IS NULL AND training_id IS NULL ORDER BY ALL"""
@@ -78,7 +78,7 @@ def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: 
         f"{examples.height:,} examples, frozen by Ratchet. Every number here was asked of the lake.",
         _table([{"what": key, "is": value} for key, value in _facts(lake, snapshot, examples, chat).items()]),
         "## Where it began",
-        _table(asked(_BASE, {"loop": snapshot["loop"]})),
+        *_base(asked(_BASE, {"loop": snapshot["loop"]})),
         "## Who wrote it",
         _table(asked(_WRITERS, told)),
         "## What it was asked",
@@ -133,6 +133,12 @@ def _round(lake: Lake, snapshot: Row) -> dict[str, Any]:
     place = {"loop": snapshot["loop"], "round": snapshot["round"]}
     rows = query(lake, sql, place, scope=place).to_dicts()
     return rows[0] if rows else {}
+
+
+def _base(rows: Sequence[Row]) -> list[str]:
+    """A loop's base, and where that comes from in its own words."""
+    known = [{"base": row["checkpoint_id"], "content hash": row["content_hash"]} for row in rows]
+    return [_table(known), *(_fenced(str(row["origin"])) for row in rows if row["origin"])]
 
 
 def _recipe(lake: Lake, snapshot: Row) -> str:

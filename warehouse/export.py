@@ -64,6 +64,8 @@ def export(lake: Lake, what: str, to: Path, kind: Format, *, chat: bool = False)
     examples = read_snapshot(lake.place(snapshot["path"]), snapshot["snapshot_id"])
     if chat and not {"prompt", "response"} <= set(examples.columns):
         raise BadInput(f"{snapshot['snapshot_id']} has no prompt and response to make a chat of")
+    if to.resolve().is_relative_to(lake.root):
+        raise BadInput(f"{to} lies in the lake: give a folder outside it")
     with _new_folder(to) as folder:
         file = folder / FILES[kind]
         file.parent.mkdir(exist_ok=True)
@@ -119,7 +121,7 @@ def _trained_on(lake: Lake, checkpoint_id: str) -> str:
 @contextmanager
 def _new_folder(to: Path) -> Iterator[Path]:
     """A folder that appears under its name when the block ends well, and not at all otherwise."""
-    if "://" in str(to):
+    if ":/" in str(to):  # a path makes one slash of two
         raise BadInput(f"{to} is no folder of this machine")
     if not to.absolute().parent.is_dir():
         raise BadInput(f"{to} cannot be made: there is no folder {to.absolute().parent}")
