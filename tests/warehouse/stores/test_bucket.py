@@ -130,6 +130,14 @@ def test_a_snapshot_freezes_in_the_bucket_and_reads_on_another_machine(
     assert frozen(Log(there)) == snapshot
 
 
+def test_a_table_in_a_bucket_is_plain_delta_for_others(server: Server, log: Log) -> None:
+    log.once(UNIT, "prompts", lambda: rows(UNIT))
+    ours = read(log.lake, "prompts")
+    told = server.environment | {"AWS_ALLOW_HTTP": "true"}
+    theirs = pl.scan_delta(f"{log.lake.where}/tables/prompts", storage_options=told).collect()
+    assert theirs.select(ours.columns).cast(ours.schema).sort("prompt_id").equals(ours.sort("prompt_id"))  # type: ignore[arg-type]
+
+
 def test_a_fetched_file_that_is_not_what_was_written_is_refused(log: Log) -> None:
     log.once(UNIT, "prompts", lambda: rows(UNIT))
     (name,) = log.lake.file_names("prompts")
