@@ -39,8 +39,8 @@ from obstore.store import S3Store
 from schemas.errors import BadInput, LakeError, LogDamaged
 from warehouse.durable import sha256
 from warehouse.lease import lease
-from warehouse.reason import reason
 from warehouse.store import Data, Entry
+from warehouse.trouble import one_line
 
 ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9._/-]*))?")
 NAMED_BY_HASH = re.compile(r"-([0-9a-f]{64})\.parquet$")
@@ -259,7 +259,7 @@ class Bucket:
         except (BaseError, OSError) as error:
             if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
                 raise
-            raise LakeError(f"{self.where} cannot be used: {reason(error)}") from None
+            raise LakeError(f"{self.where} cannot be used: {one_line(error)}") from None
 
 
 def _client(bucket: str, prefix: str, plain: bool, tries: int, seconds: int | None = None) -> S3Store:

@@ -24,7 +24,7 @@ from schemas.errors import LogDamaged
 from schemas.tables import Table
 from warehouse.datafile import DataFile, file_name, folder_of, statistics, stored_schema
 from warehouse.fault import reached
-from warehouse.lake import Lake, names_of
+from warehouse.lake import Lake, Sources, names_of
 from warehouse.query import connect, relation
 from warehouse.seals import SealedFile
 
@@ -85,7 +85,7 @@ def _sorted(
     """A partition's rows in the table's order; what does not fit in memory is sorted on the disk."""
     columns = ", ".join(f'"{name}"' for name in stored_schema(table).names)
     order = ", ".join(f'"{name}"' for name in table.order)
-    body = relation(table, names)
+    body = relation(table, Sources(names, mixed=True))
     repeated = f'SELECT "{table.id}" FROM ({body}) GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
     twice = connection.execute(repeated).fetchone()
     if twice:

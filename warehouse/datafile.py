@@ -7,15 +7,15 @@ bytes are still those, and what a killed writer left behind can be told from wha
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from schemas.tables import Table
 from warehouse.store import Store
@@ -73,13 +73,13 @@ def write_rows(store: Store, table: Table, rows: pl.DataFrame) -> DataFile | Non
     if rows.is_empty():
         return None
     loop, round_number = str(rows["loop"][0]), int(rows["round"][0])
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows.drop(PARTITION).to_arrow().cast(stored_schema(table)), sink, compression="zstd")
-    data = memoryview(sink.getvalue())
+    sink = io.BytesIO()
+    rows.drop(PARTITION).write_parquet(sink, compression="zstd", compression_level=1)
+    data = sink.getbuffer()
     sha256 = hashlib.sha256(data).hexdigest()
     name = file_name(folder_of(table.name, loop, round_number), sha256)
     store.put_new(name, data)
-    bounds = {column: (rows[column].min(), rows[column].max()) for column in table.statistics}
+    bounds = _bounds(rows, table.statistics)
     nulls = {column: rows[column].null_count() for column in table.statistics}
     return DataFile(
         table=table.name,
@@ -90,6 +90,14 @@ def write_rows(store: Store, table: Table, rows: pl.DataFrame) -> DataFile | Non
         sha256=sha256,
         statistics=statistics(rows.height, bounds, nulls),
     )
+
+
+def _bounds(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, tuple[object, object]]:
+    """Smallest and largest value of each column."""
+    low = [pl.col(column).min().alias(f"low {column}") for column in columns]
+    high = [pl.col(column).max().alias(f"high {column}") for column in columns]
+    found = rows.select(*low, *high).row(0, named=True)
+    return {column: (found[f"low {column}"], found[f"high {column}"]) for column in columns}
 
 
 def statistics(rows: int, bounds: Mapping[str, tuple[object, object]], nulls: Mapping[str, int]) -> str:

@@ -13,7 +13,14 @@ from deltalake.exceptions import DeltaError
 from schemas.errors import LakeError, SchemaMismatch
 from schemas.tables import Table
 from warehouse.journal import describe
-from warehouse.reason import reason
+from warehouse.trouble import one_line
+
+LATER = "ratchet.later"  # marks a column that older files lack
+
+
+def was_widened(delta: DeltaTable) -> bool:
+    """Whether a column was added after files had been written."""
+    return any(LATER in (field.metadata or {}) for field in delta.schema().fields)
 
 
 def fitted(delta: DeltaTable, table: Table) -> bool:
@@ -35,7 +42,8 @@ def fitted(delta: DeltaTable, table: Table) -> bool:
         lost = next(column.name for column in missing if not column.nullable)
         raise SchemaMismatch(f"table {table.name} lacks column {lost!r}, which no fact may lack")
     fields = {field.name: field for field in Schema.from_arrow(table.arrow).fields}
-    _widen(delta, [fields[column.name] for column in missing])
+    added = [fields[column.name] for column in missing]
+    _widen(delta, [Field(f.name, f.type, nullable=True, metadata={LATER: "true"}) for f in added])
     return False
 
 
@@ -46,4 +54,4 @@ def _widen(delta: DeltaTable, fields: list[Field]) -> None:
             properties = CommitProperties(custom_metadata={"ratchet": told})
             delta.alter.add_columns(fields, commit_properties=properties)
     except OSError as error:
-        raise LakeError(f"columns could not be added to {delta.table_uri}: {reason(error)}") from None
+        raise LakeError(f"columns could not be added to {delta.table_uri}: {one_line(error)}") from None

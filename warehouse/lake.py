@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,11 +23,11 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.errors import BadInput, LakeError, LogDamaged, SchemaMismatch
 from schemas.tables import FORMAT, TABLES, Table
-from warehouse.evolve import fitted
+from warehouse.evolve import fitted, was_widened
 from warehouse.health import check_entries
 from warehouse.journal import describe
-from warehouse.reason import reason
 from warehouse.store import Store, open_store
+from warehouse.trouble import one_line
 
 EXPIRY = {
     "delta.setTransactionRetentionDuration": "interval 10000 days"
@@ -39,6 +40,14 @@ CONFIGURATION: Mapping[str, str | None] = {
 }
 
 Where = Mapping[str, str | int | Sequence[str] | Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files that hold a table's rows; `mixed`: some were written before a column was added."""
+
+    paths: list[str]
+    mixed: bool
 
 
 class Lake:
@@ -107,9 +116,9 @@ class Lake:
         except TableNotFoundError:
             return None
         except DeltaError as error:
-            raise LogDamaged(f"table {name} at {place} does not open: {reason(error)}") from None
+            raise LogDamaged(f"table {name} at {place} does not open: {one_line(error)}") from None
         except OSError as error:
-            raise LakeError(f"table {name} at {place} cannot be read: {reason(error)}") from None
+            raise LakeError(f"table {name} at {place} cannot be read: {one_line(error)}") from None
 
     def open_or_create(self, table: Table) -> DeltaTable:
         """The Delta table, with every column of ours: created empty where it does not exist, widened where
@@ -138,7 +147,7 @@ class Lake:
                 commit_properties=CommitProperties(custom_metadata=told),
             )
         except (DeltaError, OSError) as error:
-            return reason(error)
+            return one_line(error)
         return ""
 
     def files(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
@@ -146,16 +155,16 @@ class Lake:
 
         `where` maps a column to a value or to a list of values; files are pruned, rows are not.
         """
-        return [str(path) for path in self.store.local(self.file_names(name, where, version))]
+        return self.sources(name, where, version).paths
 
-    def file_names(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
-        """As `files`: names in the lake, nothing fetched."""
+    def sources(self, name: str, where: Where | None = None, version: int | None = None) -> Sources:
+        """As `files`, with whether they differ in their columns."""
         delta = self.open(name, version)
-        if delta is None:
-            return []
-        if any(isinstance(v, Sequence) and not isinstance(v, str) and not v for v in (where or {}).values()):
-            return []
-        return names_of(delta, name, where)
+        values = (where or {}).values()
+        if delta is None or any(isinstance(v, Sequence) and not isinstance(v, str) and not v for v in values):
+            return Sources([], False)
+        paths = self.store.local(names_of(delta, name, where))
+        return Sources([str(path) for path in paths], was_widened(delta))
 
     def versions(self) -> dict[str, int]:
         """The newest version of every table that exists."""

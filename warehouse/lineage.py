@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
-
 from schemas.errors import NotFound
+from schemas.identity import example_id
 from schemas.ids import kind_of, round_of
-from warehouse.lake import Lake
+from schemas.tables import TABLES
+from warehouse.lake import Lake, Where
 from warehouse.query import query, read
 
 Fact = dict[str, Any]
@@ -25,14 +25,21 @@ def trace(lake: Lake, row_id: str) -> Fact:
 
 
 def trace_checkpoint(lake: Lake, checkpoint_id: str) -> Fact:
-    """A checkpoint's generations, newest first, each with its training, examples and who wrote them."""
-    generations: list[Fact] = []
+    """A checkpoint's generations, newest first, each with its training, examples and who wrote them.
+
+    The loop's checkpoints, trainings, snapshots and measurements are read once each, however many
+    generations there are.
+    """
+    loop = _one(lake, "checkpoints", "checkpoint_id", checkpoint_id)["loop"]
+    checkpoints = {row["checkpoint_id"]: row for row in _rows(lake, "checkpoints", loop)}
+    line: list[Fact] = []
     at: str | None = checkpoint_id
     while at is not None:
-        checkpoint = _one(lake, "checkpoints", "checkpoint_id", at)
-        generations.append(_generation(lake, checkpoint))
-        at = checkpoint["parent_id"]
-    return {"kind": "checkpoint", "id": checkpoint_id, "generations": generations}
+        if at not in checkpoints:
+            raise NotFound(f"the lake at {lake.where} holds no {at}, from which {checkpoint_id} descends")
+        line.append(checkpoints[at])
+        at = checkpoints[at]["parent_id"]
+    return {"kind": "checkpoint", "id": checkpoint_id, "generations": _generations(lake, loop, line)}
 
 
 def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
@@ -59,53 +66,92 @@ def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
     }
 
 
-def _generation(lake: Lake, checkpoint: Fact) -> Fact:
-    """One checkpoint with the training that made it and what its snapshot was made of."""
-    told: Fact = {"checkpoint": checkpoint, "training": None, "snapshot": None, "writers": []}
-    measured = {"loop": checkpoint["loop"], "checkpoint_id": checkpoint["checkpoint_id"]}
-    told["evaluations"] = read(lake, "evaluations", measured).sort("metric").to_dicts()
-    if checkpoint["training_id"] is None:
-        return told
-    place = {"loop": checkpoint["loop"], "round": checkpoint["round"]}
-    trainings = read(lake, "trainings", place | {"training_id": checkpoint["training_id"]})
-    finished = trainings.filter(pl.col("state") == "finished").to_dicts()
-    if not finished:
-        return told
-    told["training"] = finished[0]
-    snapshots = read(lake, "snapshots", place | {"snapshot_id": finished[0]["snapshot_id"]})
-    told["snapshot"] = snapshots.to_dicts()[0] if snapshots.height else None
-    told["writers"] = _writers(lake, checkpoint["loop"], finished[0]["snapshot_id"])
+def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
+    """Checkpoints with the trainings that made them, what those were fed, and how they measured."""
+    made = {row["training_id"]: row for row in _rows(lake, "trainings", loop) if row["state"] == "finished"}
+    snapshots = {row["snapshot_id"]: row for row in _rows(lake, "snapshots", loop)}
+    measured = _grouped(_rows(lake, "evaluations", loop), "checkpoint_id")
+    used = {made[one["training_id"]]["snapshot_id"] for one in line if one["training_id"] in made}
+    writers = _grouped(_writers(lake, loop, sorted(used)), "snapshot_id")
+    told = []
+    for checkpoint in line:
+        training = made.get(checkpoint["training_id"])
+        snapshot = None if training is None else training["snapshot_id"]
+        told.append(
+            {
+                "checkpoint": checkpoint,
+                "training": training,
+                "snapshot": snapshots.get(snapshot),
+                "writers": writers.get(snapshot, []),
+                "evaluations": measured.get(checkpoint["checkpoint_id"], []),
+            }
+        )
     return told
 
 
-def _writers(lake: Lake, loop: str, snapshot_id: str) -> list[Fact]:
-    """Who wrote a snapshot's examples, by round and checkpoint, with how many each."""
+def _rows(lake: Lake, table: str, loop: str) -> list[Fact]:
+    """A loop's rows of a table that has few a round, in one order."""
+    return read(lake, table, {"loop": loop}).sort("round", *TABLES[table].order).to_dicts()
+
+
+def _grouped(rows: list[Fact], column: str) -> dict[str | None, list[Fact]]:
+    groups: dict[str | None, list[Fact]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return groups
+
+
+def _writers(lake: Lake, loop: str, snapshots: list[str]) -> list[Fact]:
+    """Who wrote the examples of snapshots, by round and checkpoint, with how many each."""
     sql = """
-        SELECT c.round, c.checkpoint_id, c.kind, count(*) AS examples,
-               count(DISTINCT e.prompt_id) AS prompts
-        FROM examples AS e
-        JOIN candidates AS c ON c.candidate_id = e.candidate_id AND c.loop = $loop
-        WHERE e.snapshot_id = $snapshot
+        SELECT snapshot_id, written_in AS round, checkpoint_id, kind, count(*) AS examples,
+               count(DISTINCT prompt_id) AS prompts
+        FROM examples WHERE snapshot_id IN (SELECT unnest($snapshots))
         GROUP BY ALL ORDER BY ALL"""
-    rows = query(lake, sql, {"loop": loop, "snapshot": snapshot_id}, scope={"loop": loop})
-    return rows.to_dicts()
+    scope: Where = {"loop": loop, "snapshot_id": snapshots}
+    return query(lake, sql, {"snapshots": snapshots}, scope=scope).to_dicts()
 
 
 def _uses(lake: Lake, loop: str, candidate_id: str) -> list[Fact]:
-    """Every training that used a candidate, with the optimizer steps and the checkpoint it made."""
+    """Every training that used a candidate, with the optimizer steps and the checkpoint it made.
+
+    Three narrow look-ups: snapshots lie in order of the example's id, which follows from the candidate's;
+    then the trainings on those that hold it; then the steps of those.
+    """
+    example = example_id(candidate_id)
+    held = "SELECT snapshot_id FROM examples WHERE example_id = $example ORDER BY 1"
+    snapshots = query(lake, held, {"example": example}, scope={"loop": loop})["snapshot_id"].to_list()
+    trained = [row for row in _trainings_on(lake, loop, snapshots) if row["state"] == "finished"]
+    if not trained:
+        return []
     sql = """
-        WITH held AS (
-            SELECT snapshot_id, example_id FROM examples WHERE candidate_id = $candidate
-        )
-        SELECT t.round, held.snapshot_id, held.example_id, t.training_id, t.checkpoint_id,
-               list(s.step ORDER BY s.step) AS steps
-        FROM held
-        JOIN trainings AS t ON t.snapshot_id = held.snapshot_id AND t.state = 'finished'
-        JOIN steps AS s ON s.training_id = t.training_id AND list_contains(s.example_ids, held.example_id)
-        WHERE t.loop = $loop AND s.loop = $loop
-        GROUP BY ALL ORDER BY t.round"""
-    scope = {"loop": loop}
-    return query(lake, sql, {"loop": loop, "candidate": candidate_id}, scope=scope).to_dicts()
+        SELECT training_id, list(step ORDER BY step) AS steps FROM steps
+        WHERE loop = $loop AND list_contains(example_ids, $example) GROUP BY ALL"""
+    scope: Where = {
+        "loop": loop,
+        "round": sorted({row["round"] for row in trained}),
+        "training_id": [row["training_id"] for row in trained],
+    }
+    found = query(lake, sql, {"loop": loop, "example": example}, scope=scope)
+    steps = dict(found.select("training_id", "steps").iter_rows())
+    return [
+        {
+            "round": row["round"],
+            "snapshot_id": row["snapshot_id"],
+            "example_id": example,
+            "training_id": row["training_id"],
+            "checkpoint_id": row["checkpoint_id"],
+            "steps": steps[row["training_id"]],
+        }
+        for row in trained
+        if row["training_id"] in steps
+    ]
+
+
+def _trainings_on(lake: Lake, loop: str, snapshots: list[str]) -> list[Fact]:
+    rounds = sorted({number for one in snapshots if (number := round_of(one)) is not None})
+    where: Where = {"loop": loop, "round": rounds, "snapshot_id": snapshots}
+    return read(lake, "trainings", where).sort("round", "event_id").to_dicts()
 
 
 def _descendants(lake: Lake, loop: str, made: list[str]) -> list[Fact]:

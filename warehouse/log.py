@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -21,15 +21,17 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from schemas.errors import CommitOutcomeUnknown, LakeError, RoundSealed, UnitConflict
 from schemas.tables import TABLES, Table
 from schemas.units import Unit
+from warehouse.complete import complete
 from warehouse.datafile import PARTITION, DataFile, write_rows
+from warehouse.evolve import fitted
 from warehouse.fault import reached
 from warehouse.heads import note_head
 from warehouse.health import last_checkpoint
-from warehouse.journal import Actions, describe, entry_name, milliseconds, vouch
+from warehouse.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
-from warehouse.reason import reason
-from warehouse.seals import closed_before, find_seal
+from warehouse.seals import closed_before, compacted_units, find_seal
+from warehouse.trouble import disk_errors, one_line
 
 ATTEMPTS = 10
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
@@ -63,17 +65,22 @@ class Log:
         if len({(unit.loop, unit.round) for unit in units}) > 1:
             raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
-        missing = self._missing(units, table)
-        made: Sequence[pl.DataFrame] = compute(missing) if missing else []
-        frames = {u: _complete(kind, u, rows) for u, rows in zip(missing, made, strict=True)}
-        ours = self._append(kind, frames)
-        if units and len(ours) == len(units):
-            return pl.concat(frames.values()).sort(kind.id)
-        return self.rows(units, table)
+        with self._disk(table):
+            delta = self.lake.open(table)
+            missing = list(units) if delta is None else self._missing_from(delta, units, table)
+        if missing:
+            rows = complete(kind, missing, compute(missing))
+            with self._disk(table), ThreadPoolExecutor(1) as beside:  # sorted while the disk is busy
+                ordered = beside.submit(rows.sort, kind.id)
+                if len(self._append(kind, missing, rows, delta)) == len(units):
+                    return ordered.result()
+        with self._disk(table):
+            return self.rows(units, table)
 
     def holds(self, unit: Unit, table: str) -> bool:
         """Whether the log holds the unit; what it holds is durable before this says so."""
-        return not self._missing([unit], table)
+        with self._disk(table):
+            return not self._missing([unit], table)
 
     def rows(self, units: Sequence[Unit], table: str) -> pl.DataFrame:
         """The rows that the log holds of these units, in order of id."""
@@ -89,15 +96,14 @@ class Log:
     ) -> None:
         """Commit on top of an open table, vouching for the entries before; durable when it returns.
 
-        CommitFailedError where it did not land, CommitOutcomeUnknown where it may have.
+        DeltaError where it did not land, or may not have.
         """
         properties = self.properties(delta, kind, actions, said)
-        with committing(kind):
-            delta.create_write_transaction(
-                actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
-            )
+        delta.create_write_transaction(
+            actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
+        )
         reached(f"append {kind.name}: committed")
-        self.settle(kind.name, delta.version())
+        self.settle(kind.name, self._newest(delta, kind.name))
 
     def properties(
         self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
@@ -109,6 +115,15 @@ class Log:
             custom_metadata={"ratchet": describe(told)},
             app_transactions=[Transaction(*key) for key in actions.keys],
         )
+
+    def _disk(self, table: str) -> AbstractContextManager[None]:
+        return disk_errors(f"table {table} in {self.lake.where}")
+
+    def _newest(self, delta: DeltaTable, table: str) -> int:
+        """The log's newest version: a handle keeps the one that it was opened at, whatever it commits."""
+        log = self.lake.log(table)
+        names = [entry.name for entry in self.lake.store.numbered(log, delta.version() + 1)]
+        return max((version_of(name) for name in names), default=delta.version())
 
     def settle(self, table: str, version: int) -> None:
         """Make log entries up to `version`, and checkpoints, durable, which delta-rs does not; note the hash
@@ -123,7 +138,8 @@ class Log:
         for number in range(max(first, 0), version + 1):
             names += [entry_name(log, number), f"{log}/{number:020d}.checkpoint.parquet"]
         self.lake.store.settle(names)
-        note_head(self.lake.store, log, version)
+        with suppress(OSError):  # a note: what it says can be told anew
+            note_head(self.lake.store, log, version)
         self._synced[table] = version
 
     def _vouched_for(self, delta: DeltaTable, table: str) -> dict[str, object]:
@@ -145,44 +161,52 @@ class Log:
         missing = [unit for unit in units if delta.transaction_version(unit.key) is None]
         if len(missing) < len(units):
             self.settle(table, delta.version())
-        return [unit for unit in missing if not self._sealed(delta, unit, table)]
+        closed = {loop: closed_before(delta, loop) for loop in {unit.loop for unit in missing}}
+        return [u for u in missing if u.round >= closed[u.loop] or not self._sealed(delta, u, table)]
 
     def _sealed(self, delta: DeltaTable, unit: Unit, table: str) -> bool:
         """Whether a sealed round holds the unit, whose key is gone; RoundSealed where it does not."""
-        if unit.round >= closed_before(delta, unit.loop):
-            return False
         seal = find_seal(self.lake.store, unit.loop, unit.round)
-        if seal is not None and unit.key in seal.units(table):
+        log, number = self.lake.log(table), unit.round
+        held = (
+            compacted_units(self.lake.store, log, delta.version(), unit.loop, number)
+            if seal is None
+            else seal.units(table)
+        )
+        if unit.key in held:
             return True
         raise RoundSealed(f"round {unit.round} of loop {unit.loop} is sealed: {table} takes no {unit.key}")
 
-    def _append(self, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> list[Unit]:
-        """Append what the log does not hold; returns the units whose rows are ours."""
-        left = dict(frames)
-        file: DataFile | None = None
-        written: list[Unit] = []
-        for attempt in range(ATTEMPTS if left else 0):
-            # The look and the commit share one handle: a commit conflicts with what came after its
-            # handle was opened, and with nothing that its handle had seen.
-            delta = self.lake.open_or_create(kind)
+    def _append(
+        self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame, looked: DeltaTable | None
+    ) -> list[Unit]:
+        """Append what the log does not hold; returns the units whose rows are ours.
+
+        The look and the commit share one handle: a commit conflicts with what came after its handle was
+        opened, and with nothing that its handle had seen. `looked` is the handle of the first look.
+        """
+        left, written, file = list(units), list[Unit](), None
+        for attempt in range(ATTEMPTS):
             try:
-                left = {unit: left[unit] for unit in self._missing_from(delta, list(left), kind.name)}
+                delta = self._at_hand(kind, looked if attempt == 0 else None)
+                left = left if delta is looked else self._missing_from(delta, left, kind.name)
+                if not left:
+                    break
+                if written != left:
+                    self._drop(file)
+                    file, written = self._write(kind, left, rows), left
+                self._commit(delta, kind, file, left)
+                return left
             except RoundSealed:
                 self._drop(file)
                 raise
-            if written != list(left):
-                self._drop(file)
-                file, written = self._write(kind, left), list(left)
-            if not left:
-                return []
-            try:
-                self._commit(delta, kind, file, written)
-                return written
-            except (CommitFailedError, CommitOutcomeUnknown) as error:
+            except (DeltaError, OSError) as error:
                 if self._landed(kind, file):
-                    return written
-                if isinstance(error, CommitOutcomeUnknown):  # it may yet land: its file must stay
-                    raise
+                    return left
+                if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
+                    raise CommitOutcomeUnknown(
+                        f"table {kind.name}: {one_line(error)}; run again to go on"
+                    ) from None
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2**attempt)))  # noqa: S311
         self._drop(file)
         if left:
@@ -191,11 +215,15 @@ class Log:
             )
         return []
 
-    def _write(self, kind: Table, frames: Mapping[Unit, pl.DataFrame]) -> DataFile | None:
-        if not frames:
-            return None
+    def _at_hand(self, kind: Table, looked: DeltaTable | None) -> DeltaTable:
+        """The handle of an earlier look where it has all our columns, else a new one."""
+        return looked if looked is not None and fitted(looked, kind) else self.lake.open_or_create(kind)
+
+    def _write(self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame) -> DataFile | None:
+        if rows["unit"].n_unique() > len(units):
+            rows = rows.filter(pl.col("unit").is_in([unit.key for unit in units]))
         try:
-            file = write_rows(self.lake.store, kind, pl.concat(frames.values()))
+            file = write_rows(self.lake.store, kind, rows)
         except OSError as error:
             why = error.strerror or str(error)
             raise LakeError(
@@ -223,40 +251,3 @@ class Log:
         """Clear away a file of ours whose commit was refused: no commit names it, none will."""
         if file is not None:
             self.lake.store.delete(file.name)
-
-
-@contextmanager
-def committing(kind: Table) -> Iterator[None]:
-    """What goes wrong in a commit: CommitFailedError where it was refused, else CommitOutcomeUnknown."""
-    try:
-        yield
-    except CommitFailedError:
-        raise
-    except (DeltaError, OSError) as error:
-        raise CommitOutcomeUnknown(f"table {kind.name}: {reason(error)}; run again to go on") from None
-
-
-def _complete(kind: Table, unit: Unit, rows: pl.DataFrame) -> pl.DataFrame:
-    """The unit's rows with the shared columns, cast to the table's schema, or a UnitConflict."""
-    unknown = set(rows.columns) - set(kind.own_polars)
-    if unknown:
-        raise UnitConflict(f"unit {unit.key}: table {kind.name} has no column {min(unknown)!r}")
-    shared = [
-        pl.lit(unit.loop).alias("loop"),
-        pl.lit(unit.round, pl.Int64).alias("round"),
-        pl.lit(unit.key).alias("unit"),
-        pl.lit(datetime.now(UTC)).alias("recorded_at"),
-    ]
-    absent = [pl.lit(None).alias(name) for name in kind.own_polars if name not in rows.columns]
-    frame = rows.with_columns(*shared, *absent).select(list(kind.polars))
-    try:
-        frame = frame.cast(kind.polars)
-    except pl.exceptions.PolarsError as error:
-        raise UnitConflict(f"unit {unit.key}, table {kind.name}: {reason(error)}") from None
-    for column in kind.columns:
-        if not column.nullable and frame[column.name].null_count():
-            raise UnitConflict(f"unit {unit.key}: {kind.name}.{column.name} lacks a value")
-    if frame[kind.id].n_unique() < frame.height:
-        twice = frame[kind.id].filter(frame[kind.id].is_duplicated())[0]
-        raise UnitConflict(f"unit {unit.key}: {kind.id} {twice} stands twice")
-    return frame

@@ -21,6 +21,7 @@ from warehouse.log import Log
 from warehouse.seal import seal_rounds, sealable
 from warehouse.seals import Seal
 from warehouse.store import Entry
+from warehouse.trouble import disk_errors
 from warehouse.verify.chain import read_chains
 from warehouse.verify.findings import Findings
 from warehouse.verify.tables import check_log
@@ -50,7 +51,7 @@ def maintain(
     nothing changes and the result says what would.
     """
     lake, done = log.lake, Maintained()
-    with lake.store.exclusive("maintain", wait=False):
+    with disk_errors("maintenance stopped"), lake.store.exclusive("maintain", wait=False):
         for loop in sealable(lake):
             if dry_run:
                 done.sealed.append(loop)

@@ -22,9 +22,20 @@ import pyarrow as pa
 
 from schemas.errors import LakeError, QueryError
 from schemas.tables import TABLES, Table
-from warehouse.lake import Lake, Where
+from warehouse.lake import Lake, Sources, Where
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
+EXAMPLE_COLUMNS = {
+    "snapshot_id": "VARCHAR",
+    "example_id": "VARCHAR",
+    "candidate_id": "VARCHAR",
+    "prompt_id": "VARCHAR",
+    "kind": "VARCHAR",
+    "checkpoint_id": "VARCHAR",
+    "written_in": "BIGINT",
+    "prompt": "VARCHAR",
+    "response": "VARCHAR",
+}
 BATCH = 65_536  # rows
 VIEWS = Path(__file__).parent / "views"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(?=select\b|from\b|with\b|values\b|\()", re.IGNORECASE)
@@ -65,9 +76,9 @@ def connect(of: duckdb.DuckDBPyConnection | None = None) -> Iterator[duckdb.Duck
 def read(lake: Lake, table: str, where: Where | None = None, *, version: int | None = None) -> pl.DataFrame:
     """The rows of a table with these values (column to a value or a list of values), all columns."""
     condition, values = _condition(where or {})
-    files = lake.files(table, where, version)
+    sources = lake.sources(table, where, version)
     with connect() as connection:
-        sql = f"{relation(TABLES[table], files)} WHERE {condition}"
+        sql = f"{relation(TABLES[table], sources)} WHERE {condition}"
         return _polars(connection.sql(sql, params=values))
 
 
@@ -135,15 +146,18 @@ def views() -> Mapping[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(VIEWS.glob("*.sql"))}
 
 
-def relation(table: Table, files: list[str]) -> str:
-    """A SELECT of all columns of a table, typed, from these files; of no rows where there are none."""
+def relation(table: Table, sources: Sources) -> str:
+    """A SELECT of all columns of a table, typed, from its files; of no rows where there are none.
+
+    Only files that differ in their columns are opened one by one to unite them.
+    """
     typed = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in table.sql.items())
-    if not files:
+    if not sources.paths:
         return f"SELECT * FROM (SELECT {typed} WHERE false)"
     names = ", ".join(f'"{name}"' for name in table.sql)
-    listed = ", ".join(_quoted(file) for file in files)
+    listed = ", ".join(_quoted(path) for path in sources.paths)
     source = (
-        f"read_parquet([{listed}], union_by_name=true, hive_partitioning=true, "
+        f"read_parquet([{listed}], union_by_name={str(sources.mixed).lower()}, hive_partitioning=true, "
         "hive_types={'loop': VARCHAR, 'round': BIGINT})"
     )
     return f"SELECT {names} FROM (SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
@@ -154,22 +168,22 @@ def _create_views(
 ) -> list[str]:
     """Create the tables and views a query names, from the bottom up; returns the files they read."""
     files: list[str] = []
-    for name in _named(connection, sql):
+    for name in named(connection, sql):
         if name in TABLES:
-            found = lake.files(name, scope)
-            files += found
-            body = relation(TABLES[name], found)
+            sources = lake.sources(name, scope)
+            files += sources.paths
+            body = relation(TABLES[name], sources)
         elif name == EXAMPLES:
-            found = _snapshot_files(lake, scope)
+            found = snapshot_files(lake, scope)
             files += found
-            body = _examples(found)
+            body = relation_examples(found)
         else:
             body = views()[name]
         connection.execute(f'CREATE TEMP VIEW "{name}" AS {body}')
     return files
 
 
-def _named(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
+def named(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
     """Tables and views a query needs, each after those it is made of."""
     done: set[str] = set()
 
@@ -204,18 +218,16 @@ def _tables_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
     return found
 
 
-def _snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
+def snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
+    """Local paths of the frozen training sets of a scope."""
     rows = read(lake, "snapshots", scope)
     names = [f"{path}/examples.parquet" for path in rows["path"].sort()]
     return [str(path) for path in lake.store.local(names)]
 
 
-def _examples(files: list[str]) -> str:
+def relation_examples(files: list[str]) -> str:
     """The rows of frozen training sets, with the snapshot each lies in."""
-    typed = ", ".join(
-        f"NULL::VARCHAR AS {name}"
-        for name in ("snapshot_id", "example_id", "candidate_id", "prompt_id", "prompt", "response")
-    )
+    typed = ", ".join(f"NULL::{kind} AS {name}" for name, kind in EXAMPLE_COLUMNS.items())
     if not files:
         return f"SELECT {typed} WHERE false"
     listed = ", ".join(_quoted(file) for file in files)

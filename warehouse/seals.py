@@ -18,7 +18,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from schemas.errors import LogDamaged
-from warehouse.journal import LogEntry, canonical
+from warehouse.journal import LogEntry, canonical, read_entry
 from warehouse.store import Store
 
 START = hashlib.sha256(b"").hexdigest()  # the running hash of a log without entries
@@ -91,6 +91,16 @@ def find_seal(store: Store, loop: str, round_number: int) -> Seal | None:
         return parse_seal(name, store.get(name))
     except FileNotFoundError:
         return None
+
+
+def compacted_units(store: Store, log: str, version: int, loop: str, round_number: int) -> frozenset[str]:
+    """Keys that a round's compaction took out of a table's log, whose seal is not written yet."""
+    for number in range(version, -1, -1):
+        said = read_entry(store, log, number).described
+        done = said.get("compacted") or said.get("closed") or {}
+        if (done.get("loop"), done.get("round")) == (loop, round_number):
+            return frozenset(done.get("units", ()))
+    return frozenset()
 
 
 def last_seal(store: Store, loop: str) -> Seal | None:

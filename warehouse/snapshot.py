@@ -28,6 +28,7 @@ from warehouse.fault import reached
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query
+from warehouse.trouble import disk_errors
 
 ROW_GROUP = 32_768  # rows
 SELECTIONS = Path(__file__).parent / "selections"
@@ -62,7 +63,8 @@ def freeze(
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
-        manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
+        with disk_errors(f"the snapshot of round {unit.round} of loop {unit.loop} cannot be written"):
+            manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
         reached("freeze: manifest written")
         return pl.DataFrame(
             {
