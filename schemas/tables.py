@@ -190,6 +190,9 @@ SCORES = Table(
         Column("path", TEXTS, "the ordered equations: the reasoning path", True),
         _ref("rationale", "why, in one line", True),
         _ref("judge_checkpoint_id", "the judge's checkpoint", True),
+        _ref(
+            "role", "filter (what filters go by; none says so too), also, or audit (no filter sees it)", True
+        ),
     ),
     sorted_by=("candidate_id",),
 )

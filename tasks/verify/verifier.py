@@ -20,7 +20,11 @@ SCORED: frozenset[Outcome] = frozenset(("pass", "fail"))
 _LONGEST_REASON = 200  # characters of an exception that a rationale quotes
 
 # Imported when asked for, so that a round of maths does not load a judge's or a sandbox's libraries.
-_ROOMS = {"maths": "tasks.verify.maths", "unit-tests": "tasks.verify.unit_tests"}
+_ROOMS = {
+    "gsm8k": "tasks.verify.gsm8k",
+    "maths": "tasks.verify.maths",
+    "unit-tests": "tasks.verify.unit_tests",
+}
 
 
 @dataclass(frozen=True, slots=True)
