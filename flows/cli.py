@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from flows.commands.export import export
 from flows.commands.maintain import maintain
 from flows.commands.run import run
 from flows.commands.sql import sql
@@ -22,12 +23,13 @@ def main() -> None:
     ratchet status                  what each round did
     ratchet sql "FROM funnel"       ask the lake
     ratchet trace ID                the story of a checkpoint or of a candidate
+    ratchet export LOOP --to DIR    a training set for others, with its lineage
     ratchet verify                  is the lake what was written?
     ratchet maintain                seal closed rounds, free what nothing needs
     """
 
 
-for command in (run, status, sql, trace, verify, maintain):
+for command in (run, status, sql, trace, export, verify, maintain):
     main.add_command(command)
 
 

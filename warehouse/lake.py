@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -118,22 +117,26 @@ class Lake:
             return None
         except DeltaError as error:
             raise LogDamaged(f"table {name} at {place} does not open: {one_line(error)}") from None
+        except OSError as error:
+            raise LakeError(f"table {name} at {place} cannot be read: {one_line(error)}") from None
 
     def open_or_create(self, table: Table) -> DeltaTable:
         """The Delta table, with every column of ours: created empty where it does not exist, widened where
         it is older. Two creators end with one table.
         """
-        found = self.open(table.name)
+        found, why = self.open(table.name), ""
         if found is None:
-            self._create(table)
+            why = self._create(table)
             found = self.open(table.name)
         if found is None:
-            raise LakeError(f"table {table.name} could not be created in {self.where}")
+            raise LakeError(f"table {table.name} could not be created in {self.where}: {why}")
         return found if fitted(found, table) else self.open_or_create(table)
 
-    def _create(self, table: Table) -> None:
+    def _create(self, table: Table) -> str:
+        """Create a table; why that failed, if it did: another creator may come first."""
         self.store.make(f"tables/{table.name}")
-        with suppress(DeltaError):  # another creator may come first
+        told = {"ratchet": describe({"made": table.name})}
+        try:
             DeltaTable.create(
                 self.store.delta(f"tables/{table.name}"),
                 table.arrow,
@@ -141,10 +144,11 @@ class Lake:
                 partition_by=["loop", "round"],
                 configuration=CONFIGURATION,
                 storage_options=self._options(),
-                commit_properties=CommitProperties(
-                    custom_metadata={"ratchet": describe({"made": table.name})}
-                ),
+                commit_properties=CommitProperties(custom_metadata=told),
             )
+        except (DeltaError, OSError) as error:
+            return one_line(error)
+        return ""
 
     def files(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
         """Local paths of the data files that may hold rows with these values, by statistics.
