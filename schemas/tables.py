@@ -260,6 +260,11 @@ SNAPSHOTS = Table(
         _ref("selection", "the SQL that selected the rows"),
         _ref("path", "its folder, relative to the lake"),
         _ref("files", "the folder's files: JSON of name to [size, SHA-256]", True),
+        _ref(
+            "writers",
+            "who wrote the examples, JSON: round, checkpoint_id, kind, examples, prompts",
+            True,
+        ),
     ),
 )
 

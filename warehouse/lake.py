@@ -157,6 +157,11 @@ class Lake:
         """
         return self.sources(name, where, version).paths
 
+    def file_names(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
+        """As `files`: their names in the lake, nothing fetched."""
+        delta = self.open(name, version)
+        return [] if delta is None else names_of(delta, name, where)
+
     def sources(self, name: str, where: Where | None = None, version: int | None = None) -> Sources:
         """As `files`, with whether they differ in their columns."""
         delta = self.open(name, version)

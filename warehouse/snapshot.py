@@ -76,6 +76,7 @@ def freeze(
                 "selection": sql,
                 "path": f"snapshots/{manifest.snapshot_id}",
                 "files": listing(log.lake, f"snapshots/{manifest.snapshot_id}"),
+                "writers": json.dumps(writers(examples)),
             }
         )
 
@@ -107,6 +108,15 @@ def content_hash(examples: pl.DataFrame) -> str:
         sha.update("\n".join(part["row"]).encode())
         sha.update(b"\n")
     return sha.hexdigest()
+
+
+def writers(examples: pl.DataFrame) -> list[dict[str, Any]]:
+    """Who wrote a snapshot's examples, by round, checkpoint and kind, with how many, to how many prompts."""
+    if not {"written_in", "checkpoint_id", "kind", "prompt_id"}.issubset(examples.columns):
+        return []
+    by = ["written_in", "checkpoint_id", "kind"]
+    told = examples.group_by(by).agg(examples=pl.len(), prompts=pl.col("prompt_id").n_unique())
+    return told.sort(by).rename({"written_in": "round"}).to_dicts()
 
 
 def _examples(selected: pl.DataFrame) -> pl.DataFrame:

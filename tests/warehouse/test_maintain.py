@@ -31,7 +31,8 @@ HOUR = 3600
 
 def retired(lake: Lake) -> set[str]:
     """Files of the tables that no newest version names."""
-    held = {name for table in lake.versions() for name in lake.file_names(table)}
+    files = [Path(file) for table in lake.versions() for file in lake.files(table)]
+    held = {file.relative_to(lake.root).as_posix() for file in files}
     return (
         {e.name for e in lake.store.entries("tables") if e.name.endswith(".parquet")}
         - held
