@@ -92,7 +92,7 @@ def _vacuum(
     if not findings.clean or delta is None:
         done.left.append(f"table {table}: its log is damaged, see `ratchet verify`")
         return
-    needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.tables[table].files}
+    needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.files(table)}
     retired = {file.name for file in story.retired.values()}
     before = lake.store.now() - keep_hours * 3600
     for file in sorted(set(files) - set(in_log), key=lambda file: file.name):

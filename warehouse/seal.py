@@ -208,7 +208,8 @@ def _history(
     lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int | None = None
 ) -> History:
     last = lake.open_or_create(table).version() if version is None else version
-    first = 0 if before is None else before.tables[table.name].later
+    earlier = None if before is None else before.tables.get(table.name)
+    first = 0 if earlier is None else earlier.later
     entries = read_entries(lake.store, lake.log(table.name), first, last)
     return history(table.name, entries, loop, number)
 
@@ -248,7 +249,7 @@ def _told(log: Log, table: Table, loop: str, number: int, before: Seal | None) -
     lake = log.lake
     delta = lake.open_or_create(table)
     version, name = delta.version(), lake.log(table.name)
-    earlier = None if before is None else before.tables[table.name]
+    earlier = None if before is None else before.tables.get(table.name)
     first = 0 if earlier is None else earlier.version + 1
     found = _history(lake, table, loop, number, before, version)
     entries = read_entries(lake.store, name, first, version)

@@ -64,6 +64,10 @@ class Seal:
         """Keys of the units of a table that the round holds."""
         return self._units.get(table, frozenset())
 
+    def files(self, table: str) -> tuple[SealedFile, ...]:
+        """The round's files of a table; none of one that came later than the seal."""
+        return self.tables[table].files if table in self.tables else ()
+
     @cached_property
     def _units(self) -> dict[str, frozenset[str]]:
         return {name: frozenset(table.units) for name, table in self.tables.items()}
@@ -106,7 +110,7 @@ def compacted_units(store: Store, log: str, version: int, loop: str, round_numbe
 def last_seal(store: Store, loop: str) -> Seal | None:
     """The newest seal of a loop's chain; None for a loop without one."""
     names = [entry.name for entry in store.entries(f"seals/{loop}") if entry.name.endswith(".json")]
-    newest = max(names, default=None)
+    newest = max(names, key=lambda name: (len(name), name), default=None)  # rounds beyond 99999 are longer
     return None if newest is None else parse_seal(newest, store.get(newest))
 
 

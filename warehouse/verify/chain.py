@@ -28,6 +28,7 @@ def read_chains(lake: Lake, findings: Findings) -> dict[str, list[Seal]]:
         except (LogDamaged, OSError) as error:
             findings.damage(entry.name, str(error))
     for loop, seals in chains.items():
+        seals.sort(key=lambda seal: seal.round)
         _check_links(loop, seals, findings)
     return chains
 
