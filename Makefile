@@ -34,6 +34,7 @@ unit: $(VENV)/.installed-dev  ## the tests
 
 bench: $(VENV)/.installed-dev  ## every benchmark, one table each
 	$(BIN)/python -m bench.verify_maths
+	$(BIN)/python -m bench.verify_unit_tests
 	$(BIN)/python -m bench.generate
 	$(BIN)/python -m bench.overhead
 

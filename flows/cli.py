@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flows.commands.calibrate import calibrate
+from flows.commands.export import export
 from flows.commands.grade import grade
 from flows.commands.maintain import maintain
 from flows.commands.run import run
@@ -24,6 +25,7 @@ def main() -> None:
     ratchet status                  what each round did
     ratchet sql "FROM funnel"       ask the lake
     ratchet trace ID                the story of a checkpoint or of a candidate
+    ratchet export LOOP --to DIR    a training set for others, with its lineage
     ratchet verify                  is the lake what was written?
     ratchet maintain                seal closed rounds, free what nothing needs
     ratchet grade maths             a verifier on its own: JSONL in, a verdict a line out
@@ -31,7 +33,7 @@ def main() -> None:
     """
 
 
-for command in (run, status, sql, trace, verify, maintain, grade, calibrate):
+for command in (run, status, sql, trace, export, verify, maintain, grade, calibrate):
     main.add_command(command)
 
 

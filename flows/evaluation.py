@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from flows.opening import VERIFIER, shards
+from flows.opening import shards
 from flows.round import Round
-from flows.steps import answers, verdicts
+from flows.steps import answers
+from flows.verification import verdicts
 from schemas.recipe import Sampling
 from schemas.units import Unit
 from tasks.evaluate.measure import (
@@ -26,6 +27,7 @@ _MARKS = """
     FROM candidates AS c JOIN scores AS s USING (loop, round, candidate_id)
     WHERE c.loop = $loop AND c.round = $round AND c.checkpoint_id = $checkpoint AND c.split = 'eval'
       AND c.temperature = 0 AND c.max_tokens = $max_tokens AND s.verifier = $verifier
+      AND coalesce(s.role, 'filter') = 'filter'
       AND ends_with(c.unit, $suite) AND ends_with(s.unit, $suite)
     ORDER BY c.prompt_id"""
 
@@ -35,9 +37,9 @@ def evaluate(round_: Round, checkpoint: Checkpoint, name: str) -> pl.DataFrame:
 
     What an earlier round has measured on the same suite is read, not done again.
     """
-    settings = round_.recipe.evaluation
+    settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     held_out = held_out_prompts(round_)
-    suite = suite_id(held_out, get_verifier(VERIFIER), settings)
+    suite = suite_id(held_out, get_verifier(verifier), settings)
     known = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
     known = known.filter(pl.col("suite") == suite)
     if known.is_empty():
@@ -50,7 +52,7 @@ def evaluate(round_: Round, checkpoint: Checkpoint, name: str) -> pl.DataFrame:
             "round": round_.number if known.is_empty() else known["round"][0],
             "checkpoint": checkpoint.id,
             "max_tokens": settings.max_tokens,
-            "verifier": VERIFIER,
+            "verifier": verifier,
             "suite": f"/{suite}",
         },
         scope={"loop": round_.loop},
@@ -65,7 +67,7 @@ def held_out_prompts(round_: Round) -> pl.DataFrame:
 
 def _measure(round_: Round, checkpoint: Checkpoint, name: str, held_out: pl.DataFrame, suite: str) -> None:
     """Answers, verdicts and metrics of one checkpoint; the metrics last, so that they say it is done."""
-    settings = round_.recipe.evaluation
+    settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     some = held_out.head(settings.sampled_count)
     total = held_out.height + some.height * settings.samples
     metrics = []
@@ -80,7 +82,7 @@ def _measure(round_: Round, checkpoint: Checkpoint, name: str, held_out: pl.Data
                 drawn = answers(round_, shard, checkpoint, sampling, unit, seed, advance)
                 asked = drawn.join(shard.select("prompt_id", "reference"), on="prompt_id")
                 written.append(drawn)
-                scored.append(verdicts(round_, asked, {unit: ids}))
+                scored.append(verdicts(round_, asked, {unit: ids}, verifier))
             found = pl.concat(scored).select("candidate_id", "outcome", "answer")
             return pl.concat(written).join(found, on="candidate_id")
 

@@ -152,6 +152,11 @@ def _recipe_of(state: LoopState, recipe: Rft) -> Rft:
     if state.open_recipe is None:
         return recipe
     began_with = parse_recipe(state.open_recipe, origin="the open round's recipe")
+    if began_with.hash != state.open_hash:  # its units would be done again under other keys
+        raise BadInput(
+            f"round {state.next_round} was begun by another version of Ratchet, with other recipe values: "
+            "finish it with that version"
+        )
     if began_with != recipe:
         reporter().say(
             f"  round {state.next_round} goes on under the recipe it began with ({began_with.hash})"

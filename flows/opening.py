@@ -27,7 +27,6 @@ from warehouse.log import Log
 from warehouse.loops import Checkpoint
 from warehouse.query import read
 
-VERIFIER = "maths"
 SHARD = 2000  # prompts in one unit of admission
 
 
@@ -44,10 +43,14 @@ class Opening:
     training: pl.DataFrame | None
     held_out: pl.DataFrame
     refused: pl.DataFrame
+    verifier: str
 
 
 def check_opening(model: Path, recipe: Rft) -> Opening:
     """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
+    wanted = recipe.verification
+    for name in (wanted.verifier, *wanted.also, wanted.audit):
+        get_verifier(name)  # RecipeError where there is none
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
     training, held_out = fixed_prompts(recipe)
@@ -61,7 +64,7 @@ def check_opening(model: Path, recipe: Rft) -> Opening:
         raise PromptFileError(
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
         )
-    return Opening(model, content_hash, training, held_out, refused)
+    return Opening(model, content_hash, training, held_out, refused, wanted.verifier)
 
 
 def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
@@ -82,7 +85,8 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     """Record a loop's prompts, references and base, once."""
     admit(log, loop, "admit-eval", "eval", opening.held_out)
     if opening.training is not None:
-        admit(log, loop, "admit-train", "train", opening.training)
+        admitted = admit(log, loop, "admit-train", "train", opening.training)
+        _admit_references(log, loop, admitted, opening.verifier)
     if not opening.refused.is_empty():
         admit(log, loop, "admit-refused", "refused", opening.refused)
         count = opening.refused.height
@@ -118,18 +122,21 @@ def fixed_prompts(recipe: Rft) -> tuple[pl.DataFrame | None, pl.DataFrame]:
     return training, held_out
 
 
-def admit(log: Log, loop: str, step: str, split: str, prompts: pl.DataFrame) -> None:
-    """Admit prompts in round 0, and their worked references as candidates."""
+def admit(log: Log, loop: str, step: str, split: str, prompts: pl.DataFrame) -> pl.DataFrame:
+    """Admit prompts in round 0; returns their rows."""
     rows = prompt_rows(prompts, split, loop, 0)
     parts = list(rows.iter_slices(SHARD))
     units = [Unit(loop, 0, step, shard) for shard in range(len(parts))]
-    admitted = log.once_each(units, "prompts", lambda missing: [parts[u.shard] for u in missing])
-    if split == "train":
-        references = reference_rows(admitted, loop, 0)
-        log.once(Unit(loop, 0, "references"), "candidates", lambda: references)
-        judged = references.join(admitted.select("prompt_id", "reference"), on="prompt_id")
-        verifier = get_verifier(VERIFIER)
-        log.once(Unit(loop, 0, "verify-references"), "scores", lambda: score_rows(verifier, judged, 0))
+    return log.once_each(units, "prompts", lambda missing: [parts[u.shard] for u in missing])
+
+
+def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, name: str) -> None:
+    """The worked references of training prompts as candidates, judged as answers are."""
+    references = reference_rows(admitted, loop, 0)
+    log.once(Unit(loop, 0, "references"), "candidates", lambda: references)
+    judged = references.join(admitted.select("prompt_id", "reference"), on="prompt_id")
+    verifier = get_verifier(name)
+    log.once(Unit(loop, 0, "verify-references"), "scores", lambda: score_rows(verifier, judged, 0))
 
 
 def check_weights(checkpoint: Checkpoint) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 from flows.evaluation import evaluate
+from flows.monitoring import audit
 from flows.round import Closed, Round, Verdict, begin, close, judge
-from flows.steps import admit, audit, filter_pool, freeze_examples, generate, verify
+from flows.steps import admit, filter_pool, freeze_examples, generate
 from flows.training import train
+from flows.verification import verify
 from schemas.errors import BadInput, TrainingFailed
 from tasks.evaluate.gate import decide
 from warehouse.loops import Checkpoint

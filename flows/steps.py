@@ -14,16 +14,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import tutor.prompts
-from flows.opening import VERIFIER, shards
+from flows.opening import shards
 from flows.round import Round
 from schemas.errors import RatchetError
 from schemas.identity import decision_id
 from schemas.recipe import Sampling
 from schemas.units import Unit
 from tasks.admit import draw, prompt_rows, without
-from tasks.audit import coverage, drift, narrowing
-from tasks.audit.answers import round_answers
-from tasks.audit.reading import Reading, audit_rows
 from tasks.checkpoint import context_length, example_lengths, load_tokenizer
 from tasks.filter.cap import cap
 from tasks.filter.chain import run_chain
@@ -35,8 +32,6 @@ from tasks.filter.length import fits
 from tasks.filter.pool import COLUMNS, kept_before, reference_share, references
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import embedded_engine
-from tasks.verify.scores import score_rows
-from tasks.verify.verifier import get_verifier
 from warehouse.lake import Where
 from warehouse.loops import Checkpoint, find_checkpoint, past_champions
 from warehouse.query import read
@@ -153,37 +148,6 @@ def answers(
     return rows
 
 
-def verify(
-    round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame, step: str = "verify"
-) -> pl.DataFrame:
-    """A verdict on every candidate, in shards of prompts."""
-    references_ = prompts.select("prompt_id", "reference")
-    asked = candidates.join(references_, on="prompt_id", how="left")
-    parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)
-    scores = []
-    with round_.step(step, candidates.height, "verdicts") as advance:
-        for start in range(0, len(parts), GROUP):
-            group = {round_.unit(step, start + i): ids for i, ids in enumerate(parts[start : start + GROUP])}
-            found = verdicts(round_, asked, group)
-            advance(found.height)
-            scores.append(found)
-    return pl.concat(scores)
-
-
-@step_task
-def verdicts(round_: Round, asked: pl.DataFrame, group: dict[Unit, list[str]]) -> pl.DataFrame:
-    """Some shards' verdicts: units of table scores, one commit."""
-    verifier = get_verifier(VERIFIER)
-
-    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        return [
-            score_rows(verifier, asked.filter(pl.col("prompt_id").is_in(group[unit])), unit.round)
-            for unit in missing
-        ]
-
-    return round_.log.once_each(list(group), "scores", made)
-
-
 def filter_pool(
     round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
 ) -> pl.DataFrame:
@@ -192,8 +156,9 @@ def filter_pool(
     asked = prompts.select("prompt_id", prompt="text")
     found = scores.select("candidate_id", "outcome", "steps", "path")
     own = candidates.join(found, on="candidate_id").join(asked, on="prompt_id").select(COLUMNS)
+    verifier = recipe.verification.verifier
     first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
-    earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), VERIFIER)
+    earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), verifier)
     pool = pl.concat([own, earlier.cast(own.schema)])
     with round_.step("filter", pool.height, "answers") as advance:
         decided = [_decisions(round_, pool)]
@@ -243,7 +208,7 @@ def _reference_decisions(round_: Round) -> pl.DataFrame:
     """Which reference solutions are trained on too."""
 
     def made() -> pl.DataFrame:
-        found = references(round_.lake, round_.loop, VERIFIER)
+        found = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
         share, seed = round_.recipe.reference_share, round_.recipe.seed
         filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
         return _with_ids(round_, run_chain(found, filters)[0])
@@ -276,24 +241,3 @@ def freeze_examples(round_: Round, decisions: pl.DataFrame) -> str | None:
 def _frozen(round_: Round, units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
     return freeze(round_.log, round_.unit("freeze"), "sft", units, parameters)
-
-
-def audit(round_: Round) -> list[Reading]:
-    """Every monitor's readings of this round, held against round 0 and the last round."""
-    with round_.step("audit", None, "readings") as advance:
-        readings = _readings(round_)
-        advance(len(readings))
-    return readings
-
-
-@step_task
-def _readings(round_: Round) -> list[Reading]:
-    number = round_.number
-    baselines = [
-        round_answers(round_.lake, round_.loop, then, VERIFIER)
-        for then in sorted({0, number - 1} - {-1, number})
-    ]
-    now = round_answers(round_.lake, round_.loop, number, VERIFIER)
-    found = [r for monitor in (narrowing, drift, coverage) for r in monitor.readings(now, baselines)]
-    round_.log.once(round_.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
-    return found

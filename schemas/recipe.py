@@ -61,6 +61,22 @@ class Gate(Strict):
     alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 
 
+class Verification(Strict):
+    """Who judges answers: one verifier that filters and the gate go by, and others that they never see."""
+
+    verifier: str = Field("maths", description="the verifier that filters, evaluation and the gate go by")
+    also: tuple[str, ...] = Field((), description="verifiers that judge every answer too")
+    audit: str = Field("gsm8k", description="an independent verifier of a sample, that no filter sees")
+    audit_share: Share = Field(0.1, description="share of the prompts whose answers it judges")
+
+    @model_validator(mode="after")
+    def judges_differ(self) -> Verification:
+        named = (self.verifier, *self.also, self.audit)
+        if len(set(named)) < len(named):
+            raise ValueError("verifier, also and audit must be different verifiers")
+        return self
+
+
 class Rft(Strict):
     """Rejection-sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825)."""
 
@@ -68,6 +84,7 @@ class Rft(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     prompts: Prompts = Prompts()
     sampling: Sampling = Sampling()
+    verification: Verification = Verification()
     pool_checkpoints: Positive = Field(
         1,
         description="checkpoints sampled a round: the champion and the ones it succeeded, newest first",

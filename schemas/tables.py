@@ -190,6 +190,9 @@ SCORES = Table(
         Column("path", TEXTS, "the ordered equations: the reasoning path", True),
         _ref("rationale", "why, in one line", True),
         _ref("judge_checkpoint_id", "the judge's checkpoint", True),
+        _ref(
+            "role", "filter (what filters go by; none says so too), also, or audit (no filter sees it)", True
+        ),
     ),
     sorted_by=("candidate_id",),
 )
@@ -257,6 +260,11 @@ SNAPSHOTS = Table(
         _ref("selection", "the SQL that selected the rows"),
         _ref("path", "its folder, relative to the lake"),
         _ref("files", "the folder's files: JSON of name to [size, SHA-256]", True),
+        _ref(
+            "writers",
+            "who wrote the examples, JSON: round, checkpoint_id, kind, examples, prompts",
+            True,
+        ),
     ),
 )
 

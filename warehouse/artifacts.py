@@ -6,16 +6,23 @@ import json
 from collections.abc import Iterator
 
 from schemas.errors import LogDamaged
+from warehouse.durable import left_behind
 from warehouse.lake import Lake
 from warehouse.seals import SealedFile
+from warehouse.store import Entry
 
 
 def listing(lake: Lake, folder: str) -> str:
     """Every file below a folder of the lake, as column `files` of a table holds them: JSON of name to
     [size, SHA-256].
     """
-    entries = lake.store.entries(folder)
+    entries = complete(lake, folder)
     return json.dumps({entry.name: [entry.size, lake.store.digest(entry.name)] for entry in entries})
+
+
+def complete(lake: Lake, folder: str) -> list[Entry]:
+    """Every file below a folder of the lake, without those that a killed writer left half-written."""
+    return [entry for entry in lake.store.entries(folder) if not left_behind(entry.name)]
 
 
 def listed(text: str | None) -> Iterator[SealedFile]:

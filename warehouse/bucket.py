@@ -6,34 +6,51 @@ on this machine (RATCHET_CACHE, else ~/.cache/ratchet) and read from there.
 
 Covered: stores that put conditionally (If-None-Match, If-Match), as S3, MinIO, R2 and Ceph do; locks
 are leases that lapse when their holder stops renewing them, aged by the store's clock alone. Not covered:
-a store that ignores conditions: there two writers could overwrite each other's commit.
+a store that ignores conditions: there two writers could overwrite each other's commit. A conditional
+write whose reply is lost is looked up, never guessed at; throttling and a store that is away for seconds are
+waited out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import S3Store
 
 from schemas.errors import BadInput, LakeError, LogDamaged
+from warehouse.durable import sha256
 from warehouse.lease import lease
 from warehouse.store import Data, Entry
+from warehouse.trouble import one_line
 
 ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9._/-]*))?")
 NAMED_BY_HASH = re.compile(r"-([0-9a-f]{64})\.parquet$")
 AT_ONCE = 16  # requests in flight
+CONNECT = 5  # seconds
+ANSWER = 15  # seconds without a byte
+PATIENCE = 30  # seconds within which a request is tried again
+TRIES = 8
+BULK = 8 << 20  # bytes: what is larger may take longer to send than an answer to come
+BULK_SECONDS = 900
 
 
 class Bucket:
@@ -47,19 +64,22 @@ class Bucket:
         self.where = f"s3://{bucket}/{prefix}".rstrip("/")
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
         plain = endpoint.startswith("http://")
-        self.options = {"AWS_ALLOW_HTTP": "true"} if plain else {}
+        self.options: Mapping[str, str] = {
+            "aws_allow_http": str(plain).lower(),
+            "connect_timeout": f"{CONNECT}s",
+            "timeout": f"{PATIENCE}s",
+            "max_retries": str(TRIES),
+            "retry_timeout": f"{PATIENCE}s",
+        }
         self.home = _cache() / hashlib.sha256(f"{endpoint} {self.where}".encode()).hexdigest()[:16]
-        self._store = S3Store(
-            bucket,
-            prefix=prefix or None,
-            client_options={"allow_http": plain, "timeout": timedelta(seconds=60)},
-            retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=60)},
-        )
+        self._store = _client(bucket, prefix, plain, TRIES)
+        self._single = _client(bucket, prefix, plain, 0)
+        self._bulk = _client(bucket, prefix, plain, 0, seconds=BULK_SECONDS)
 
     def put_new(self, name: str, data: Data) -> None:
         """Put an object that must not exist yet."""
         with self._said():
-            obstore.put(self._store, name, data, mode="create", use_multipart=False)
+            self._put_by_condition(name, _bytes(data), "create")
 
     def put_file(self, name: str, path: Path) -> None:
         """Put a local file's bytes as a new object."""
@@ -69,7 +89,7 @@ class Bucket:
     def replace(self, name: str, data: Data) -> None:
         """Put an object."""
         with self._said():
-            obstore.put(self._store, name, data)
+            obstore.put(self._store, name, _bytes(data))
 
     def note(self, name: str, data: Data) -> None:
         """Put an object."""
@@ -77,11 +97,9 @@ class Bucket:
 
     def put_if(self, name: str, data: Data, tag: str) -> str | None:
         """Put over the object that has an e-tag, or not at all; returns the new e-tag, else None."""
-        try:
-            with self._said():
-                return obstore.put(self._store, name, data, mode={"e_tag": tag}, use_multipart=False)["e_tag"]
-        except obstore.exceptions.PreconditionError:
-            return None
+        with self._said(), suppress(PreconditionError, AlreadyExistsError, FileNotFoundError):
+            return self._put_by_condition(name, _bytes(data), {"e_tag": tag})
+        return None
 
     def head(self, name: str) -> tuple[Entry, str] | None:
         """An object and its e-tag."""
@@ -121,7 +139,7 @@ class Bucket:
 
     def delete(self, name: str) -> None:
         """Remove an object and its copy here."""
-        with self._said():
+        with self._said(), suppress(FileNotFoundError):
             obstore.delete(self._store, name)
         (self.home / name).unlink(missing_ok=True)
 
@@ -150,18 +168,22 @@ class Bucket:
             return any(len(page) for page in obstore.list(self._store, chunk_size=1))
 
     def publish(self, names: Sequence[str]) -> None:
-        """Put local files, those that the bucket does not hold with the same size."""
+        """Put local files, those that the bucket does not hold to the byte."""
         for name in names:
             path = self.home / name
             held = self.entry(name)
-            if held is None or held.size != path.stat().st_size:
+            same = held is not None and held.size == path.stat().st_size
+            if not same or self.digest(name) != sha256(path):
                 self.replace(name, path.read_bytes())
 
     def stale(self, seconds: float) -> list[Path]:
         """Fetched copies that were not used for so long."""
         before = time.time() - seconds
-        copies = [path for path in self.home.rglob("*") if path.is_file()]
-        return [path for path in copies if path.stat().st_mtime < before]
+        stale = []
+        for path in self.home.rglob("*"):
+            with suppress(FileNotFoundError):  # another process clears away too
+                stale += [path] if path.is_file() and path.stat().st_mtime < before else []
+        return stale
 
     def settle(self, names: Sequence[str]) -> None:
         """An object that was put is durable already."""
@@ -195,18 +217,67 @@ class Bucket:
         temporary.write_bytes(data)
         temporary.replace(path)
 
+    def _put_by_condition(self, name: str, data: bytes | memoryview, mode: Any) -> str:
+        """Put by a condition; the new e-tag. A try whose fate is unknown may be what fails the next one, so
+        that one looks whether the object is ours.
+        """
+        client = self._bulk if len(data) > BULK else self._single
+        end, unsure = time.monotonic() + PATIENCE, False
+        for attempt in range(TRIES + 1):
+            try:
+                return obstore.put(client, name, data, mode=mode, use_multipart=False)["e_tag"] or ""
+            except (AlreadyExistsError, PreconditionError):
+                found = self._held(name) if unsure else None
+                if found is None or found[0] != data:
+                    raise
+                return found[1]
+            except (PermissionDeniedError, UnauthenticatedError, FileNotFoundError):
+                raise
+            except BaseError:
+                unsure = True
+                if attempt == TRIES or time.monotonic() > end:
+                    raise
+            time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311
+        raise AssertionError("the last try returns or raises")
+
+    def _held(self, name: str) -> tuple[bytes, str] | None:
+        try:
+            found = obstore.get(self._store, name)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+        except FileNotFoundError:
+            return None
+
     @contextmanager
     def _said(self) -> Iterator[None]:
         """The store's own errors as ours, in one line; what is missing or taken stays Python's."""
         try:
             yield
-        except (FileNotFoundError, FileExistsError, obstore.exceptions.PreconditionError):
+        except AlreadyExistsError:
+            raise FileExistsError(f"{self.where}: the name is taken") from None
+        except FileExistsError:
             raise
-        except obstore.exceptions.AlreadyExistsError as error:
-            raise FileExistsError(str(error)) from None
         except (BaseError, OSError) as error:
-            line = " ".join(str(error).split())[:300]
-            raise LakeError(f"the bucket of {self.where} cannot be used: {line}") from None
+            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                raise
+            raise LakeError(f"{self.where} cannot be used: {one_line(error)}") from None
+
+
+def _client(bucket: str, prefix: str, plain: bool, tries: int, seconds: int | None = None) -> S3Store:
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        client_options={
+            "allow_http": plain,
+            "connect_timeout": timedelta(seconds=CONNECT),
+            "read_timeout": timedelta(seconds=ANSWER if seconds is None else seconds),
+            "timeout": timedelta(seconds=BULK_SECONDS),
+        },
+        retry_config={"max_retries": tries, "retry_timeout": timedelta(seconds=PATIENCE)},
+    )
+
+
+def _bytes(data: Data) -> bytes | memoryview:
+    return data.cast("B") if isinstance(data, memoryview) else data
 
 
 def _entry(found: Any) -> Entry:

@@ -74,7 +74,8 @@ def write_rows(store: Store, table: Table, rows: pl.DataFrame) -> DataFile | Non
         return None
     loop, round_number = str(rows["loop"][0]), int(rows["round"][0])
     sink = io.BytesIO()
-    rows.drop(PARTITION).write_parquet(sink, compression="zstd", compression_level=1)
+    # The log's own statistics prune such small files; those of row groups come when the round is sealed.
+    rows.drop(PARTITION).write_parquet(sink, compression="zstd", compression_level=1, statistics=False)
     data = sink.getbuffer()
     sha256 = hashlib.sha256(data).hexdigest()
     name = file_name(folder_of(table.name, loop, round_number), sha256)

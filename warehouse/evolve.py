@@ -10,9 +10,10 @@ from contextlib import suppress
 from deltalake import CommitProperties, DeltaTable, Field, Schema
 from deltalake.exceptions import DeltaError
 
-from schemas.errors import SchemaMismatch
+from schemas.errors import LakeError, SchemaMismatch
 from schemas.tables import Table
 from warehouse.journal import describe
+from warehouse.trouble import one_line
 
 LATER = "ratchet.later"  # marks a column that older files lack
 
@@ -48,5 +49,9 @@ def fitted(delta: DeltaTable, table: Table) -> bool:
 
 def _widen(delta: DeltaTable, fields: list[Field]) -> None:
     told = describe({"widened": [field.name for field in fields]})
-    with suppress(DeltaError):  # another writer may widen it first
-        delta.alter.add_columns(fields, commit_properties=CommitProperties(custom_metadata={"ratchet": told}))
+    try:
+        with suppress(DeltaError):  # another writer may widen it first
+            properties = CommitProperties(custom_metadata={"ratchet": told})
+            delta.alter.add_columns(fields, commit_properties=properties)
+    except OSError as error:
+        raise LakeError(f"columns could not be added to {delta.table_uri}: {one_line(error)}") from None

@@ -1,23 +1,42 @@
-"""Named points at which a test can end the process, so that faults are reached by name, not by luck.
+"""Named points at which a test can end the process or have the disk fail, by name and not by luck.
 
 `RATCHET_FAULT=name` or `name#3` kills the process with SIGKILL the first or third time the point is
-reached. Unset, a point costs one comparison.
+reached; `name#3=ENOSPC` raises that OSError there instead, and `name#3+=ENOSPC` there and ever after.
+Unset, a point costs one comparison.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 from collections import Counter
 
-_wanted, _, _nth = os.environ.get("RATCHET_FAULT", "").partition("#")
+_FAULT = re.compile(r"(?P<point>[^#=]+)(?:#(?P<nth>\d+)(?P<on>\+)?)?(?:=(?P<error>[A-Z]+))?")
+_wanted: re.Match[str] | None = None
 _seen: Counter[str] = Counter()
 
 
+def ask(fault: str) -> None:
+    """Have this fault from now on, counted from here; none where it is empty."""
+    global _wanted
+    _wanted = _FAULT.fullmatch(fault)
+    _seen.clear()
+
+
 def reached(point: str) -> None:
-    """Die here, at once and without clean-up, where the environment asks for it."""
-    if point != _wanted:
+    """Fail here where that was asked for: die, at once and without clean-up, or raise an OSError."""
+    if _wanted is None or point != _wanted["point"]:
         return
     _seen[point] += 1
-    if _seen[point] == int(_nth or 1):
+    nth = int(_wanted["nth"] or 1)
+    if _seen[point] < nth or (_seen[point] > nth and not _wanted["on"]):
+        return
+    if _wanted["error"] is None:
         os.kill(os.getpid(), signal.SIGKILL)
+    number = getattr(errno, _wanted["error"])
+    raise OSError(number, os.strerror(number))
+
+
+ask(os.environ.get("RATCHET_FAULT", ""))

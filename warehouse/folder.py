@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import BadInput, LakeBusy
-from warehouse.durable import make_folder, replace, sha256, sync, write_new
+from warehouse.durable import create, link_new, make_folder, replace, sha256, sync
 from warehouse.store import Data, Entry
 
 
@@ -30,16 +30,13 @@ class Folder:
     def put_new(self, name: str, data: Data) -> None:
         """Write and sync a new file and the folders it lies in."""
         path = self._place(name)
-        write_new(path, data)
-        sync(path.parent)
+        create(path, data)
 
     def put_file(self, name: str, path: Path) -> None:
         """Move a local file of the same disk into its place."""
         target = self._place(name)
         sync(path)
-        os.link(path, target)  # unlike a rename, refuses a name that is taken
-        path.unlink()
-        sync(target.parent)
+        link_new(path, target)
 
     def replace(self, name: str, data: Data) -> None:
         """Write a file, or write it anew, by renaming a synced one."""

@@ -18,13 +18,15 @@ from typing import Any
 
 from deltalake.transaction import AddAction, RemoveAction
 
-from schemas.errors import LogDamaged
+from schemas.errors import LakeError, LogDamaged
 from schemas.tables import FORMAT
 from warehouse.datafile import DataFile
 from warehouse.store import Store
 
 Described = dict[str, Any]
 
+EARLIEST = 1_767_225_600_000  # 2026-01-01: no fact is older
+LATEST = EARLIEST + 9_000 * 86_400_000  # keys live for 10000 days, see lake.py
 MOST_SEEN = 4096
 _seen: dict[tuple[str, str, int], tuple[str, int]] = {}
 
@@ -125,6 +127,25 @@ def entry_name(log: str, version: int) -> str:
     return f"{log}/{version:020d}.json"
 
 
+def version_of(name: str) -> int:
+    """The version that a log entry's name carries."""
+    return int(name.rpartition("/")[2].removesuffix(".json"))
+
+
+def problem(entry: LogEntry) -> str | None:
+    """What in an entry is not as it was committed, by its description of itself, in one line; None for
+    nothing, or for an entry that does not describe itself.
+    """
+    said = entry.described
+    if "digest" not in said:
+        return None
+    if said["digest"] != digest_of(said):
+        return "its description of itself was changed"
+    if "actions" in said and said["actions"] != actions_digest(entry):
+        return "what it does is not what was committed: its actions were changed"
+    return None
+
+
 def read_entry(store: Store, log: str, version: int) -> LogEntry:
     """One entry; LogDamaged where it is missing, empty or torn."""
     name = entry_name(log, version)
@@ -162,8 +183,15 @@ def digest_of(described: Mapping[str, Any]) -> str:
 
 
 def milliseconds() -> int:
-    """The time, as Delta's log gives it: milliseconds since the epoch."""
-    return int(time.time() * 1000)
+    """The time, as Delta's log gives it: milliseconds since the epoch.
+
+    Keys expire by date (seal.py). A clock that has lost the date gives EARLIEST; one so far ahead that the
+    keys of facts would seem expired, and facts could be written twice, is a LakeError.
+    """
+    at = int(time.time() * 1000)
+    if at >= LATEST:
+        raise LakeError(f"this host's clock says {time.strftime('%Y-%m-%d')}: set it before going on")
+    return max(at, EARLIEST)
 
 
 def canonical(value: object) -> bytes:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -28,6 +27,7 @@ from warehouse.evolve import fitted, was_widened
 from warehouse.health import check_entries
 from warehouse.journal import describe
 from warehouse.store import Store, open_store
+from warehouse.trouble import one_line
 
 EXPIRY = {
     "delta.setTransactionRetentionDuration": "interval 10000 days"
@@ -116,23 +116,27 @@ class Lake:
         except TableNotFoundError:
             return None
         except DeltaError as error:
-            raise LogDamaged(f"table {name} at {place} does not open: {_line(error)}") from None
+            raise LogDamaged(f"table {name} at {place} does not open: {one_line(error)}") from None
+        except OSError as error:
+            raise LakeError(f"table {name} at {place} cannot be read: {one_line(error)}") from None
 
     def open_or_create(self, table: Table) -> DeltaTable:
         """The Delta table, with every column of ours: created empty where it does not exist, widened where
         it is older. Two creators end with one table.
         """
-        found = self.open(table.name)
+        found, why = self.open(table.name), ""
         if found is None:
-            self._create(table)
+            why = self._create(table)
             found = self.open(table.name)
         if found is None:
-            raise LakeError(f"table {table.name} could not be created in {self.where}")
+            raise LakeError(f"table {table.name} could not be created in {self.where}: {why}")
         return found if fitted(found, table) else self.open_or_create(table)
 
-    def _create(self, table: Table) -> None:
+    def _create(self, table: Table) -> str:
+        """Create a table; why that failed, if it did: another creator may come first."""
         self.store.make(f"tables/{table.name}")
-        with suppress(DeltaError):  # another creator may come first
+        told = {"ratchet": describe({"made": table.name})}
+        try:
             DeltaTable.create(
                 self.store.delta(f"tables/{table.name}"),
                 table.arrow,
@@ -140,10 +144,11 @@ class Lake:
                 partition_by=["loop", "round"],
                 configuration=CONFIGURATION,
                 storage_options=self._options(),
-                commit_properties=CommitProperties(
-                    custom_metadata={"ratchet": describe({"made": table.name})}
-                ),
+                commit_properties=CommitProperties(custom_metadata=told),
             )
+        except (DeltaError, OSError) as error:
+            return one_line(error)
+        return ""
 
     def files(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
         """Local paths of the data files that may hold rows with these values, by statistics.
@@ -151,6 +156,11 @@ class Lake:
         `where` maps a column to a value or to a list of values; files are pruned, rows are not.
         """
         return self.sources(name, where, version).paths
+
+    def file_names(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
+        """As `files`: their names in the lake, nothing fetched."""
+        delta = self.open(name, version)
+        return [] if delta is None else names_of(delta, name, where)
 
     def sources(self, name: str, where: Where | None = None, version: int | None = None) -> Sources:
         """As `files`, with whether they differ in their columns."""
@@ -172,10 +182,16 @@ class Lake:
 
 def names_of(delta: DeltaTable, table: str, where: Where | None = None) -> list[str]:
     """Names in the lake of an open table's files, pruned by `where`."""
-    predicate = [_filter(column, value) for column, value in (where or {}).items()]
+    predicate = [_filter(column, value) for column, value in (where or {}).items() if _prunes(value)]
     uris = delta.file_uris(file_pruning_predicate=predicate or None)
     marker = f"/tables/{table}/"
     return sorted(f"tables/{table}/" + unquote(uri).rpartition(marker)[2] for uri in uris)
+
+
+def _prunes(value: str | int | Sequence[str] | Sequence[int]) -> bool:
+    """Whether Delta may pass over files for want of a value: not an empty text or one beyond ASCII (seen)."""
+    each = [value] if isinstance(value, str | int) else value
+    return all(not isinstance(one, str) or (one != "" and one.isascii()) for one in each)
 
 
 def _filter(column: str, value: object) -> tuple[str, str, object]:
@@ -206,7 +222,3 @@ def _refuse_foreign(store: Store) -> None:
         raise BadInput(f"a lake's path cannot hold '%', which Delta reads as an escape: {store.where}")
     if store.taken():
         raise BadInput(f"{store.where} holds other files and no lake.json: choose an empty folder for a lake")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

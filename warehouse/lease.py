@@ -1,6 +1,7 @@
 """A lock on object storage: an object that its holder renews, put by condition, aged by the store's clock.
 
-Covered: one holder at a time among hosts whose clocks differ, and holders that die. Not covered: a holder
+Covered: one holder at a time among hosts whose clocks differ, and holders that die: their lease lapses, and
+is free at once for a process of the same machine, which sees that they are gone. Not covered: a holder
 that sleeps past its lease and wakes up; nothing that must be exact rests on a lease, commits carry keys.
 """
 
@@ -12,7 +13,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -46,7 +48,13 @@ class Conditional(Protocol):
 def lease(store: Conditional, name: str, *, wait: bool) -> Iterator[None]:
     """Hold an object; LakeBusy where another holds it and `wait` is false."""
     holder = f"process {os.getpid()} on {socket.gethostname()}"
-    told = {"holder": holder, "token": uuid4().hex, "seconds": SECONDS}
+    told = {
+        "holder": holder,
+        "token": uuid4().hex,
+        "seconds": SECONDS,
+        "machine": _machine(),
+        "process": os.getpid(),
+    }
     while (tag := _taken(store, name, told)) is None:
         if not wait:
             raise LakeBusy(_holder(store, name))
@@ -60,7 +68,8 @@ def lease(store: Conditional, name: str, *, wait: bool) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        store.put_if(name, _json(told | {"released": True}), kept.tag)
+        with suppress(LakeError):  # the store is away: the lease lapses by itself
+            store.put_if(name, _json(told | {"released": True}), kept.tag)
 
 
 class _Kept:
@@ -88,7 +97,27 @@ def _taken(store: Conditional, name: str, told: dict[str, Any]) -> str | None:
 
 def _free(store: Conditional, name: str, entry: Entry) -> bool:
     held = _read(store, name)
-    return bool(held.get("released")) or store.now() - entry.modified > float(held.get("seconds", SECONDS))
+    if held.get("released") or _gone(held):
+        return True
+    return store.now() - entry.modified > float(held.get("seconds", SECONDS))
+
+
+def _gone(held: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this machine, and is no more."""
+    process = held.get("process")
+    machine = _machine()
+    if machine is None or held.get("machine") != machine or not isinstance(process, int):
+        return False
+    return not Path(f"/proc/{process}").exists()
+
+
+def _machine() -> str | None:
+    """This machine since it was started, and the processes that we see of it; None where it does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
 
 
 def _renew(store: Conditional, name: str, told: dict[str, Any], kept: _Kept, ended: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from schemas.errors import NotFound
@@ -71,18 +72,16 @@ def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
     made = {row["training_id"]: row for row in _rows(lake, "trainings", loop) if row["state"] == "finished"}
     snapshots = {row["snapshot_id"]: row for row in _rows(lake, "snapshots", loop)}
     measured = _grouped(_rows(lake, "evaluations", loop), "checkpoint_id")
-    used = {made[one["training_id"]]["snapshot_id"] for one in line if one["training_id"] in made}
-    writers = _grouped(_writers(lake, loop, sorted(used)), "snapshot_id")
     told = []
     for checkpoint in line:
         training = made.get(checkpoint["training_id"])
-        snapshot = None if training is None else training["snapshot_id"]
+        snapshot = None if training is None else snapshots.get(training["snapshot_id"])
         told.append(
             {
                 "checkpoint": checkpoint,
                 "training": training,
-                "snapshot": snapshots.get(snapshot),
-                "writers": writers.get(snapshot, []),
+                "snapshot": snapshot,
+                "writers": json.loads((snapshot or {}).get("writers") or "[]"),
                 "evaluations": measured.get(checkpoint["checkpoint_id"], []),
             }
         )
@@ -99,17 +98,6 @@ def _grouped(rows: list[Fact], column: str) -> dict[str | None, list[Fact]]:
     for row in rows:
         groups.setdefault(row[column], []).append(row)
     return groups
-
-
-def _writers(lake: Lake, loop: str, snapshots: list[str]) -> list[Fact]:
-    """Who wrote the examples of snapshots, by round and checkpoint, with how many each."""
-    sql = """
-        SELECT snapshot_id, written_in AS round, checkpoint_id, kind, count(*) AS examples,
-               count(DISTINCT prompt_id) AS prompts
-        FROM examples WHERE snapshot_id IN (SELECT unnest($snapshots))
-        GROUP BY ALL ORDER BY ALL"""
-    scope: Where = {"loop": loop, "snapshot_id": snapshots}
-    return query(lake, sql, {"snapshots": snapshots}, scope=scope).to_dicts()
 
 
 def _uses(lake: Lake, loop: str, candidate_id: str) -> list[Fact]:

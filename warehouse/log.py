@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -26,10 +27,11 @@ from warehouse.evolve import fitted
 from warehouse.fault import reached
 from warehouse.heads import note_head
 from warehouse.health import last_checkpoint
-from warehouse.journal import Actions, describe, entry_name, milliseconds, vouch
+from warehouse.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
-from warehouse.seals import closed_before, find_seal
+from warehouse.seals import closed_before, compacted_units, find_seal
+from warehouse.trouble import disk_errors, one_line
 
 ATTEMPTS = 10
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
@@ -63,19 +65,22 @@ class Log:
         if len({(unit.loop, unit.round) for unit in units}) > 1:
             raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
-        delta = self.lake.open(table)
-        missing = list(units) if delta is None else self._missing_from(delta, units, table)
+        with self._disk(table):
+            delta = self.lake.open(table)
+            missing = list(units) if delta is None else self._missing_from(delta, units, table)
         if missing:
             rows = complete(kind, missing, compute(missing))
-            with ThreadPoolExecutor(1) as beside:  # while the disk is busy
+            with self._disk(table), ThreadPoolExecutor(1) as beside:  # sorted while the disk is busy
                 ordered = beside.submit(rows.sort, kind.id)
                 if len(self._append(kind, missing, rows, delta)) == len(units):
                     return ordered.result()
-        return self.rows(units, table)
+        with self._disk(table):
+            return self.rows(units, table)
 
     def holds(self, unit: Unit, table: str) -> bool:
         """Whether the log holds the unit; what it holds is durable before this says so."""
-        return not self._missing([unit], table)
+        with self._disk(table):
+            return not self._missing([unit], table)
 
     def rows(self, units: Sequence[Unit], table: str) -> pl.DataFrame:
         """The rows that the log holds of these units, in order of id."""
@@ -98,7 +103,7 @@ class Log:
             actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
         )
         reached(f"append {kind.name}: committed")
-        self.settle(kind.name, delta.version())
+        self.settle(kind.name, self._newest(delta, kind.name))
 
     def properties(
         self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
@@ -110,6 +115,15 @@ class Log:
             custom_metadata={"ratchet": describe(told)},
             app_transactions=[Transaction(*key) for key in actions.keys],
         )
+
+    def _disk(self, table: str) -> AbstractContextManager[None]:
+        return disk_errors(f"table {table} in {self.lake.where}")
+
+    def _newest(self, delta: DeltaTable, table: str) -> int:
+        """The log's newest version: a handle keeps the one that it was opened at, whatever it commits."""
+        log = self.lake.log(table)
+        names = [entry.name for entry in self.lake.store.numbered(log, delta.version() + 1)]
+        return max((version_of(name) for name in names), default=delta.version())
 
     def settle(self, table: str, version: int) -> None:
         """Make log entries up to `version`, and checkpoints, durable, which delta-rs does not; note the hash
@@ -124,7 +138,8 @@ class Log:
         for number in range(max(first, 0), version + 1):
             names += [entry_name(log, number), f"{log}/{number:020d}.checkpoint.parquet"]
         self.lake.store.settle(names)
-        note_head(self.lake.store, log, version)
+        with suppress(OSError):  # a note: what it says can be told anew
+            note_head(self.lake.store, log, version)
         self._synced[table] = version
 
     def _vouched_for(self, delta: DeltaTable, table: str) -> dict[str, object]:
@@ -147,12 +162,18 @@ class Log:
         if len(missing) < len(units):
             self.settle(table, delta.version())
         closed = {loop: closed_before(delta, loop) for loop in {unit.loop for unit in missing}}
-        return [u for u in missing if u.round >= closed[u.loop] or not self._sealed(u, table)]
+        return [u for u in missing if u.round >= closed[u.loop] or not self._sealed(delta, u, table)]
 
-    def _sealed(self, unit: Unit, table: str) -> bool:
+    def _sealed(self, delta: DeltaTable, unit: Unit, table: str) -> bool:
         """Whether a sealed round holds the unit, whose key is gone; RoundSealed where it does not."""
         seal = find_seal(self.lake.store, unit.loop, unit.round)
-        if seal is not None and unit.key in seal.units(table):
+        log, number = self.lake.log(table), unit.round
+        held = (
+            compacted_units(self.lake.store, log, delta.version(), unit.loop, number)
+            if seal is None
+            else seal.units(table)
+        )
+        if unit.key in held:
             return True
         raise RoundSealed(f"round {unit.round} of loop {unit.loop} is sealed: {table} takes no {unit.key}")
 
@@ -179,12 +200,12 @@ class Log:
             except RoundSealed:
                 self._drop(file)
                 raise
-            except DeltaError as error:
+            except (DeltaError, OSError) as error:
                 if self._landed(kind, file):
                     return left
                 if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
                     raise CommitOutcomeUnknown(
-                        f"table {kind.name}: {_line(error)}; run again to go on"
+                        f"table {kind.name}: {one_line(error)}; run again to go on"
                     ) from None
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2**attempt)))  # noqa: S311
         self._drop(file)
@@ -230,7 +251,3 @@ class Log:
         """Clear away a file of ours whose commit was refused: no commit names it, none will."""
         if file is not None:
             self.lake.store.delete(file.name)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -35,6 +35,7 @@ class LoopState:
     night_begins: int
     night_ends: int
     open_recipe: dict[str, Any] | None
+    open_hash: str | None
     last_recipe: dict[str, Any] | None
 
     @property
@@ -58,7 +59,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
         scope={"loop": loop},
     ).to_dicts()
     if not states:
-        return LoopState(base, base, 0, 0, 0, None, None)
+        return LoopState(base, base, 0, 0, 0, None, None, None)
     last = states[-1]
     is_open = last["state"] == "started"
     recipe = json.loads(last["recipe_values"])
@@ -71,6 +72,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
         night_ends=0 if stopped else last["night_ends"],
         night_begins=last["night_begins"],
         open_recipe=recipe if is_open else None,
+        open_hash=last["recipe_hash"] if is_open else None,
         last_recipe=recipe,
     )
 

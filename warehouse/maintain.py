@@ -15,12 +15,14 @@ from pathlib import Path
 from schemas.errors import LogDamaged
 from schemas.tables import TABLES
 from warehouse.datafile import hash_in_name
+from warehouse.durable import left_behind
 from warehouse.fault import reached
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
 from warehouse.seal import seal_rounds, sealable
 from warehouse.seals import Seal
 from warehouse.store import Entry
+from warehouse.trouble import disk_errors
 from warehouse.verify.chain import read_chains
 from warehouse.verify.findings import Findings
 from warehouse.verify.tables import check_log
@@ -50,7 +52,7 @@ def maintain(
     nothing changes and the result says what would.
     """
     lake, done = log.lake, Maintained()
-    with lake.store.exclusive("maintain", wait=False):
+    with disk_errors("maintenance stopped"), lake.store.exclusive("maintain", wait=False):
         for loop in sealable(lake):
             if dry_run:
                 done.sealed.append(loop)
@@ -90,7 +92,7 @@ def _vacuum(
     if not findings.clean or delta is None:
         done.left.append(f"table {table}: its log is damaged, see `ratchet verify`")
         return
-    needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.tables[table].files}
+    needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.files(table)}
     retired = {file.name for file in story.retired.values()}
     before = lake.store.now() - keep_hours * 3600
     for file in sorted(set(files) - set(in_log), key=lambda file: file.name):
@@ -114,7 +116,7 @@ def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> No
 def _temporary(file: Entry) -> bool:
     name = file.name.rpartition("/")[2]
     in_log = "/_delta_log/" in file.name and (name.startswith("_commit_") or name.endswith(".tmp"))
-    return in_log or (name.startswith(".") and not file.name.startswith("trainings/"))
+    return in_log or left_behind(name) or (name.startswith(".") and not file.name.startswith("trainings/"))
 
 
 def _trim_cache(lake: Lake, dry_run: bool, done: Maintained) -> None:

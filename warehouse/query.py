@@ -23,6 +23,7 @@ import pyarrow as pa
 from schemas.errors import LakeError, QueryError
 from schemas.tables import TABLES, Table
 from warehouse.lake import Lake, Sources, Where
+from warehouse.trouble import disk_errors
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
 EXAMPLE_COLUMNS = {
@@ -77,7 +78,7 @@ def read(lake: Lake, table: str, where: Where | None = None, *, version: int | N
     """The rows of a table with these values (column to a value or a list of values), all columns."""
     condition, values = _condition(where or {})
     sources = lake.sources(table, where, version)
-    with connect() as connection:
+    with disk_errors(f"table {table} in {lake.where} cannot be read"), connect() as connection:
         sql = f"{relation(TABLES[table], sources)} WHERE {condition}"
         return _polars(connection.sql(sql, params=values))
 
@@ -90,7 +91,7 @@ def query(
     `scope` (loop, rounds) narrows the files that every table named is read from; it prunes files
     and filters no rows, so the SQL must still say what it wants.
     """
-    with connect() as connection:
+    with disk_errors(f"the lake at {lake.where} cannot be asked"), connect() as connection:
         _create_views(connection, lake, sql, scope)
         return _polars(connection.sql(sql, params=values or {}))
 

@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from schemas.errors import CommitOutcomeUnknown, LogDamaged
 from schemas.tables import TABLES, Table
+from warehouse.artifacts import complete
 from warehouse.compact import check_live, compacted
 from warehouse.datafile import DataFile
 from warehouse.fault import reached
-from warehouse.journal import Actions, LogEntry, milliseconds, read_entries
-from warehouse.lake import EXPIRY, Lake, Where
+from warehouse.journal import Actions, LogEntry, milliseconds, problem, read_entries
+from warehouse.lake import EXPIRY, Lake, Where, names_of
 from warehouse.log import ATTEMPTS, Log
 from warehouse.query import query, read
 from warehouse.seals import (
@@ -43,6 +44,7 @@ from warehouse.seals import (
     running_hash,
     seal_name,
 )
+from warehouse.trouble import disk_errors, one_line
 
 LONG_AGO = 1  # a key of this date, in milliseconds, is dropped: no other is older than EXPIRY allows
 CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.parquet")
@@ -54,7 +56,7 @@ def seal_rounds(log: Log, loop: str, advance: Advance = lambda _: None) -> list[
 
     `advance` is told of each table done. LogDamaged where a file to be sealed is not what was written.
     """
-    with log.lake.store.exclusive(f"seal-{loop}", wait=True):
+    with disk_errors(f"loop {loop} cannot be sealed"), log.lake.store.exclusive(f"seal-{loop}", wait=True):
         return [_seal(log, loop, number, advance) for number in unsealed(log.lake, loop)]
 
 
@@ -95,8 +97,12 @@ def _seal(log: Log, loop: str, number: int, advance: Advance) -> Seal:
             tables=tables,
             artifacts=tuple(_artifacts(lake, loop, number)),
         )
-        lake.store.put_new(seal_name(loop, number), seal.data)
+        with suppress(FileExistsError):  # a sealer on another host whose lease outlived its work
+            lake.store.put_new(seal_name(loop, number), seal.data)
+        seal = find_seal(lake.store, loop, number) or seal
         reached("seal: written")
+    else:
+        lake.store.settle([seal_name(loop, number)])  # a killed process may have left it unsynced
     _anchor(log, seal)
     return seal
 
@@ -133,10 +139,8 @@ def _sealed_table(log: Log, table: Table, loop: str, number: int, before: Seal |
         made = compacted(log.lake, table, history.files, loop, number)
         try:
             _commit(log, delta, table, made, history, loop, number)
-        except CommitFailedError:
-            for file in made:
-                log.lake.store.delete(file.name)
-            continue
+        except (DeltaError, OSError) as error:
+            _settle(log, table, made, error)
     else:
         if history.files or history.units:
             raise CommitOutcomeUnknown(
@@ -175,6 +179,19 @@ def _commit(
     reached(f"seal {table.name}: compacted")
 
 
+def _settle(log: Log, table: Table, made: Sequence[DataFile], error: Exception) -> None:
+    """After a failed commit: our files go if it was refused, and stay if it landed or may yet."""
+    delta = log.lake.open_or_create(table)
+    held = names_of(delta, table.name, {"loop": made[0].partition["loop"]}) if made else []
+    if any(file.name in held for file in made):
+        log.settle(table.name, delta.version())
+    elif isinstance(error, CommitFailedError):
+        for file in made:
+            log.lake.store.delete(file.name)
+    else:
+        raise CommitOutcomeUnknown(f"table {table.name}: {one_line(error)}; run again to go on") from None
+
+
 @dataclass(frozen=True)
 class History:
     """What the log says was written to a round's partition of a table: its live files and its units.
@@ -191,7 +208,8 @@ def _history(
     lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int | None = None
 ) -> History:
     last = lake.open_or_create(table).version() if version is None else version
-    first = 0 if before is None else before.tables[table.name].later
+    earlier = None if before is None else before.tables.get(table.name)
+    first = 0 if earlier is None else earlier.later
     entries = read_entries(lake.store, lake.log(table.name), first, last)
     return history(table.name, entries, loop, number)
 
@@ -203,6 +221,8 @@ def history(table: str, entries: Iterable[LogEntry], loop: str, number: int) -> 
     units: dict[str, None] = {}
     later: int | None = None
     for entry in entries:
+        if wrong := problem(entry):
+            raise LogDamaged(f"{entry.name}: {wrong}; restore it before the round is sealed")
         for key in [*entry.units, *entry.described.get("compacted", {}).get("units", [])]:
             if str(key).startswith(f"{loop}/{number:05d}/"):
                 units[str(key)] = None
@@ -229,7 +249,7 @@ def _told(log: Log, table: Table, loop: str, number: int, before: Seal | None) -
     lake = log.lake
     delta = lake.open_or_create(table)
     version, name = delta.version(), lake.log(table.name)
-    earlier = None if before is None else before.tables[table.name]
+    earlier = None if before is None else before.tables.get(table.name)
     first = 0 if earlier is None else earlier.version + 1
     found = _history(lake, table, loop, number, before, version)
     entries = read_entries(lake.store, name, first, version)
@@ -257,7 +277,7 @@ def _artifacts(lake: Lake, loop: str, number: int) -> Iterator[SealedFile]:
     folders = {str(path) for path in read(lake, "snapshots", place)["path"]}
     folders |= {f"trainings/{name}" for name in read(lake, "trainings", place)["training_id"]}
     for folder in sorted(folders):
-        for entry in lake.store.entries(folder):
+        for entry in complete(lake, folder):
             yield SealedFile(entry.name, None, entry.size, lake.store.digest(entry.name))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from schemas.errors import LogDamaged
-from warehouse.journal import LogEntry, canonical
+from warehouse.journal import LogEntry, canonical, read_entry
 from warehouse.store import Store
 
 START = hashlib.sha256(b"").hexdigest()  # the running hash of a log without entries
@@ -64,6 +64,10 @@ class Seal:
         """Keys of the units of a table that the round holds."""
         return self._units.get(table, frozenset())
 
+    def files(self, table: str) -> tuple[SealedFile, ...]:
+        """The round's files of a table; none of one that came later than the seal."""
+        return self.tables[table].files if table in self.tables else ()
+
     @cached_property
     def _units(self) -> dict[str, frozenset[str]]:
         return {name: frozenset(table.units) for name, table in self.tables.items()}
@@ -93,10 +97,20 @@ def find_seal(store: Store, loop: str, round_number: int) -> Seal | None:
         return None
 
 
+def compacted_units(store: Store, log: str, version: int, loop: str, round_number: int) -> frozenset[str]:
+    """Keys that a round's compaction took out of a table's log, whose seal is not written yet."""
+    for number in range(version, -1, -1):
+        said = read_entry(store, log, number).described
+        done = said.get("compacted") or said.get("closed") or {}
+        if (done.get("loop"), done.get("round")) == (loop, round_number):
+            return frozenset(done.get("units", ()))
+    return frozenset()
+
+
 def last_seal(store: Store, loop: str) -> Seal | None:
     """The newest seal of a loop's chain; None for a loop without one."""
     names = [entry.name for entry in store.entries(f"seals/{loop}") if entry.name.endswith(".json")]
-    newest = max(names, default=None)
+    newest = max(names, key=lambda name: (len(name), name), default=None)  # rounds beyond 99999 are longer
     return None if newest is None else parse_seal(newest, store.get(newest))
 
 

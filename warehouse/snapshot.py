@@ -28,6 +28,7 @@ from warehouse.fault import reached
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query
+from warehouse.trouble import disk_errors
 
 ROW_GROUP = 32_768  # rows
 SELECTIONS = Path(__file__).parent / "selections"
@@ -62,7 +63,8 @@ def freeze(
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
-        manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
+        with disk_errors(f"the snapshot of round {unit.round} of loop {unit.loop} cannot be written"):
+            manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
         reached("freeze: manifest written")
         return pl.DataFrame(
             {
@@ -74,6 +76,7 @@ def freeze(
                 "selection": sql,
                 "path": f"snapshots/{manifest.snapshot_id}",
                 "files": listing(log.lake, f"snapshots/{manifest.snapshot_id}"),
+                "writers": json.dumps(writers(examples)),
             }
         )
 
@@ -105,6 +108,15 @@ def content_hash(examples: pl.DataFrame) -> str:
         sha.update("\n".join(part["row"]).encode())
         sha.update(b"\n")
     return sha.hexdigest()
+
+
+def writers(examples: pl.DataFrame) -> list[dict[str, Any]]:
+    """Who wrote a snapshot's examples, by round, checkpoint and kind, with how many, to how many prompts."""
+    if not {"written_in", "checkpoint_id", "kind", "prompt_id"}.issubset(examples.columns):
+        return []
+    by = ["written_in", "checkpoint_id", "kind"]
+    told = examples.group_by(by).agg(examples=pl.len(), prompts=pl.col("prompt_id").n_unique())
+    return told.sort(by).rename({"written_in": "round"}).to_dicts()
 
 
 def _examples(selected: pl.DataFrame) -> pl.DataFrame:

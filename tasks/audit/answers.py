@@ -16,6 +16,7 @@ _ANSWERS = """
            coalesce(d.accepted, false) AS accepted
     FROM candidates AS c
     JOIN scores AS s ON s.candidate_id = c.candidate_id AND s.verifier = $verifier
+        AND coalesce(s.role, 'filter') = 'filter'
     LEFT JOIN decided AS d ON d.candidate_id = c.candidate_id
     WHERE c.loop = $loop AND c.round = $round AND c.split = 'train' AND c.kind = 'answer'
     ORDER BY c.candidate_id"""

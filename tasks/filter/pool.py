@@ -24,6 +24,7 @@ _KEPT_BEFORE = """
     JOIN scores AS s USING (loop, round, candidate_id)
     JOIN prompts AS p ON p.loop = $loop AND p.prompt_id = c.prompt_id
     WHERE k.kept AND c.kind = 'answer' AND s.verifier = $verifier
+      AND coalesce(s.role, 'filter') = 'filter'
     ORDER BY c.candidate_id"""
 
 _REFERENCES = """
@@ -32,6 +33,7 @@ _REFERENCES = """
     JOIN scores AS s USING (loop, round, candidate_id)
     JOIN prompts AS p ON p.loop = $loop AND p.prompt_id = c.prompt_id
     WHERE c.loop = $loop AND c.kind = 'reference' AND s.verifier = $verifier
+      AND coalesce(s.role, 'filter') = 'filter'
     ORDER BY c.candidate_id"""
 
 

@@ -10,10 +10,10 @@ Covered: numbers in every common form (`plain_number.py`), and answers as MATH h
 computation is bounded by the size of what was written, and time is linear in the text.
 
 Decisions. 10% equals 10% only: not 10, not 0.1, and 10 is not 10% (`\\boxed{10}\\%` is read as either).
-Otherwise a bare number equals one with a unit. A decimal stands for a rational within 1e-3 and a hundredth
-of it, for an irrational from six digits. Several boxes must all hold the reference's answer, or together be
-its list. Arithmetic on plain numbers (3*4) must be done where the reference has done it. A numeral in base
-2 equals only itself in base 2.
+Otherwise a bare number equals one with a unit. A decimal of three places or more stands for a rational that
+rounds to it (0.333 for 1/3; not 0.33, and 0.501 not for 1/2), one of six digits for an irrational. Several
+boxes must all hold the reference's answer, or together be its list. Arithmetic on plain numbers (3*4) must
+be done where the reference has done it. A numeral in base 2 equals only itself in base 2.
 
 Not covered: sums, integrals and limits, set builders, congruences; they equal only the same writing. A
 reference that offers a choice ("A or B") or is empty is `unscorable`.
@@ -27,12 +27,12 @@ from functools import lru_cache
 
 from tasks.verify.answers import Answer, is_letter, letter, read_answer
 from tasks.verify.equal import same
-from tasks.verify.equations import PER_TOLERANCE, Rational, equations, read_equations
+from tasks.verify.equations import Rational, equations, read_equations
 from tasks.verify.expression import Measure, Name, Number, Words, rational
 from tasks.verify.glyphs import storable
 from tasks.verify.marks import MOST_BOXES, boxes, marked_phrase, percent_follows
 from tasks.verify.plain_number import canonical_number, read_number, read_short
-from tasks.verify.scalars import PER_SHARE
+from tasks.verify.scalars import near
 from tasks.verify.verifier import Verdict, Verifier
 
 __all__ = ["VERIFIER", "equations", "verify"]
@@ -80,8 +80,8 @@ def judge(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
     if wanted.value is not None:
         found = read_number(phrase)
         if found.value is not None:
-            rounded = found.rounded or wanted.rounded
-            equal = not found.percent and same_number(found.value, wanted.value, rounded)
+            decimals = found.rounded, wanted.rounded
+            equal = not found.percent and same_number(found.value, wanted.value, decimals)
             return canonical_number(found.value) + "%" * found.percent, equal, ""
     answer = _candidate(phrase)
     if answer.tree is None and not answer.written:
@@ -94,16 +94,11 @@ def judge(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
     return _shown(answer), same(answer.tree, wanted.answer.tree), ""
 
 
-def same_number(left: Rational, right: Rational, rounded: bool) -> bool:
-    """Whether two numbers are equal: exactly, or where one is a decimal within 1e-3 and a hundredth.
-
-    The second bound keeps small answers apart that 1e-3 alone would make equal (0.0002 and 0.0004).
-    """
-    a, b = left[0] * right[1], right[0] * left[1]
-    gap = abs(a - b)
-    if gap == 0 or not rounded:
-        return gap == 0
-    return gap * PER_TOLERANCE <= left[1] * right[1] and gap * PER_SHARE <= max(abs(a), abs(b))
+def same_number(found: Rational, wanted: Rational, decimals: tuple[bool, bool]) -> bool:
+    """Whether two numbers are equal, or one that was written as a decimal is the other, rounded."""
+    if found[0] * wanted[1] == wanted[0] * found[1]:
+        return True
+    return any(decimals) and near(Fraction(*found), Fraction(*wanted), decimals)
 
 
 def _candidate(phrase: str) -> Answer:

@@ -12,7 +12,6 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from tasks.verify.equations import PER_TOLERANCE
 from tasks.verify.expression import Name, Number, Tree, rational, undone, variables, walk
 from tasks.verify.values import Undefined, Value, compute
 
@@ -22,7 +21,8 @@ MOST_VARIABLES = 12
 ENOUGH = 9  # points at which both sides are defined
 FEWEST = 4
 
-PER_SHARE = 100  # the tolerance of decimals, 1e-3, never exceeds a hundredth of the larger number
+LEAST_PLACES = 3  # decimals below which a number is no rounding of another
+FLOAT_BITS = 40
 SIGNIFICANT = 6  # digits from which a decimal may stand for an irrational number
 
 # (points, from, to): positive, negative, of both signs, within (0, 1), large, very negative.
@@ -129,10 +129,10 @@ def _rounded(tree: Tree) -> bool:
 
 
 def _same_decimal(found: Tree, wanted: Tree) -> bool:
-    """A decimal against a rational: within the tolerance; against an irrational: rounded, six digits."""
+    """A decimal against a rational: rounded, three decimals; against an irrational: rounded, six digits."""
     left, right = compute(found, {}, LOW_BITS, False), compute(wanted, {}, LOW_BITS, False)
     if isinstance(left, Fraction) and isinstance(right, Fraction):
-        return near(left, right)
+        return near(left, right, (_rounded(found), _rounded(wanted)))
     decimal = rational(found) if _rounded(found) else rational(wanted)
     assert isinstance(decimal, Number)
     digits = len(str(abs(decimal.value.numerator) * 10**decimal.places // decimal.value.denominator))
@@ -141,7 +141,31 @@ def _same_decimal(found: Tree, wanted: Tree) -> bool:
     return bool(_gap(left, right)[0] * 2 * 10**decimal.places <= 1)
 
 
-def near(left: Fraction, right: Fraction) -> bool:
-    """Whether two rationals, one of them written as a decimal, agree within the tolerance."""
+def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:
+    """Whether two rationals are equal, or one of those written as `decimals` is the other, rounded.
+
+    A rounding has at least LEAST_PLACES decimals, and as many digits, and is off by half its last one at
+    most, so that 0.333 is 1/3 and 0.501 is not 1/2; a share of 2**-40 is what a float may be off by.
+    """
     gap = abs(left - right)
-    return gap * PER_TOLERANCE <= 1 and gap * PER_SHARE <= max(abs(left), abs(right))
+    if gap == 0 or not any(decimals):
+        return gap == 0
+    written = [value for value, decimal in zip((left, right), decimals, strict=True) if decimal]
+    places = [_places(value) for value in written]
+    for value, p in zip(written, places, strict=True):
+        enough = p >= LEAST_PLACES and abs(value) * 10**p >= 10 ** (LEAST_PLACES - 1)
+        if enough and bool(gap * 2 * 10**p <= 1):
+            return True
+    return bool(gap * 2**FLOAT_BITS <= max(abs(left), abs(right)))
+
+
+def _places(value: Fraction) -> int:
+    """Decimals that a terminating fraction needs."""
+    places, rest = 0, value.denominator
+    for factor in (2, 5):
+        count = 0
+        while rest % factor == 0:
+            rest //= factor
+            count += 1
+        places = max(places, count)
+    return places

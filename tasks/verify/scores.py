@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import polars as pl
 
 from schemas.identity import score_id
+from schemas.ids import digest
 from schemas.tables import SCORES
 from tasks.verify.verifier import Verifier, verify_rows
 
+Role = Literal["filter", "also", "audit"]  # what filters go by, a further opinion, one that no filter sees
 
-def score_rows(verifier: Verifier, candidates: pl.DataFrame, round_number: int) -> pl.DataFrame:
-    """One verdict for each candidate (columns candidate_id, prompt_id, text, reference).
+
+def score_rows(
+    verifier: Verifier, candidates: pl.DataFrame, round_number: int, role: Role = "filter"
+) -> pl.DataFrame:
+    """One verdict for each candidate (columns candidate_id, prompt_id, text, reference), for a role.
 
     Returns rows of table `scores`. A candidate without a reference is `unscorable`, never a fail.
     """
@@ -37,4 +44,11 @@ def score_rows(verifier: Verifier, candidates: pl.DataFrame, round_number: int) 
         pl.lit(verifier.name).alias("verifier"),
         pl.lit(verifier.version).alias("verifier_version"),
         pl.lit(verifier.kind).alias("verifier_kind"),
+        pl.lit(role).alias("role"),
     )
+
+
+def audit_sample(prompts: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
+    """The prompts whose answers an audit judges: a share of them, by hash of id, so always the same ones."""
+    lots = [int(digest(("audit", seed, one))[:12], 16) / 16**12 for one in prompts["prompt_id"]]
+    return prompts.filter(pl.Series("lot", lots, dtype=pl.Float64) < share)

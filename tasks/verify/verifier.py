@@ -6,7 +6,7 @@ verifier that raises gives the outcome `error`, never a zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
@@ -20,7 +20,11 @@ SCORED: frozenset[Outcome] = frozenset(("pass", "fail"))
 _LONGEST_REASON = 200  # characters of an exception that a rationale quotes
 
 # Imported when asked for, so that a round of maths does not load a judge's or a sandbox's libraries.
-_ROOMS = {"maths": "tasks.verify.maths"}
+_ROOMS = {
+    "gsm8k": "tasks.verify.gsm8k",
+    "maths": "tasks.verify.maths",
+    "unit-tests": "tasks.verify.unit_tests",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Verdict:
     per step of the text: 1.0 holds, 0.0 does not; it is apart from the outcome, which may be pass with
     a wrong step. `rationale` says why in one printable line. `answer` is the final answer as read, in
     canonical form, None where none could be read. `equations` is the reasoning path: the text of each
-    step, as long as `steps`.
+    step, as long as `steps`. `rung` is the rung of the sandbox that a program ran on, None where nothing ran.
     """
 
     outcome: Outcome
@@ -40,6 +44,7 @@ class Verdict:
     rationale: str = ""
     answer: str | None = None
     equations: tuple[str, ...] = ()
+    rung: str | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.outcome in SCORED):
@@ -48,12 +53,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """A verifier: `kind` says what stands behind the verdict (rule, program, judge, reward ...)."""
+    """A verifier: `kind` says what stands behind the verdict (rule, program, judge, reward ...).
+
+    `verify_many`, where a verifier has one, gives the same verdicts for many rows side by side: one per row,
+    in order, as they come. It never raises for a row.
+    """
 
     name: str
     version: str
     kind: str
     verify: Callable[[str | None, str | None], Verdict]
+    verify_many: Callable[[Texts, Texts], Iterator[Verdict]] | None = None
 
 
 def get_verifier(name: str, version: str | None = None) -> Verifier:
@@ -71,6 +81,8 @@ def verify_rows(verifier: Verifier, texts: Texts, references: Texts) -> list[Ver
     """One verdict per text, in order; a verifier that raises on a row gives that row the outcome error."""
     if len(texts) != len(references):
         raise BadInput(f"{len(texts)} texts to verify against {len(references)} references")
+    if verifier.verify_many is not None:
+        return list(verifier.verify_many(texts, references))
     return [_verdict(verifier, *row) for row in zip(texts, references, strict=True)]
 
 

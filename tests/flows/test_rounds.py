@@ -127,3 +127,26 @@ def test_gsm8k_runs_as_it_is_with_its_references_as_training_data(
         "SELECT c.kind, count(*) AS n FROM examples JOIN candidates AS c USING (candidate_id) GROUP BY 1",
     )
     assert dict(trained.iter_rows())["reference"] == 48
+
+
+def test_an_audit_judges_a_sample_that_no_filter_sees(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    """The same round with every prompt audited and with none: only the audit's own verdicts differ."""
+    lakes = {}
+    for share in ("0.5", "0"):
+        lakes[share] = Lake.create(tmp_path / f"lake-{share}")
+        code, _, said = run(lakes[share].root, prefect_server, f"verification.audit_share={share}")
+        assert code == 0, said
+    decided = "SELECT decision_id, kept, reason FROM decisions ORDER BY ALL"
+    assert query(lakes["0.5"], decided).equals(query(lakes["0"], decided))
+    trained = "SELECT content_hash FROM checkpoints ORDER BY ALL"
+    assert query(lakes["0.5"], trained).equals(query(lakes["0"], trained))
+    views = ("funnel", "acceptance", "distinct_paths", "accuracy", "narrowing")
+    for view in views:
+        assert query(lakes["0.5"], f"FROM {view}").equals(query(lakes["0"], f"FROM {view}")), view
+    assert query(lakes["0"], "FROM audited_verdicts").is_empty()
+    (told,) = query(lakes["0.5"], "FROM audited_verdicts").to_dicts()
+    assert (told["verifier"].split()[0], told["audited_by"].split()[0]) == ("maths", "gsm8k")
+    assert 0 < told["audited"] < 96
+    assert told["agreement"] > 0.9
+    prompts = query(lakes["0.5"], "SELECT count(DISTINCT prompt_id) AS n FROM scores WHERE role = 'audit'")
+    assert told["audited"] == 4 * prompts["n"][0], "every answer to an audited prompt"

@@ -25,9 +25,10 @@ def read_chains(lake: Lake, findings: Findings) -> dict[str, list[Seal]]:
             continue
         try:
             chains.setdefault(loop, []).append(parse_seal(entry.name, lake.store.get(entry.name)))
-        except LogDamaged as error:
+        except (LogDamaged, OSError) as error:
             findings.damage(entry.name, str(error))
     for loop, seals in chains.items():
+        seals.sort(key=lambda seal: seal.round)
         _check_links(loop, seals, findings)
     return chains
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+import duckdb
+
 from schemas.errors import RatchetError
 
 Kind = Literal["damage", "leftover"]
@@ -43,11 +45,13 @@ class Findings:
 
     @contextmanager
     def noting(self, where: str) -> Iterator[None]:
-        """An error of ours inside the block is damage there, and the check goes on."""
+        """What cannot be read inside the block is damage there, and the check goes on."""
         try:
             yield
         except RatchetError as error:
             self.damage(where, str(error))
+        except (OSError, duckdb.Error) as error:
+            self.damage(where, f"cannot be read: {' '.join(str(error).split())[:200]}")
 
     @property
     def clean(self) -> bool:

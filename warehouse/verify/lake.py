@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from schemas.errors import RatchetError
 from schemas.tables import FORMAT, TABLES
 from warehouse.artifacts import listed
+from warehouse.durable import left_behind
 from warehouse.lake import Lake
 from warehouse.query import read
 from warehouse.seal import unsealed
@@ -59,7 +60,9 @@ def _check_artifacts(lake: Lake, chains: Chains, findings: Findings, advance: Ad
             findings.damage(file.name, problem)
         advance(1)
     for name in sorted(there.keys() - told.keys()):
-        if folder_of(name) in closed:
+        if left_behind(name):
+            findings.leftover(name, "left by a writer that was killed")
+        elif folder_of(name) in closed:
             findings.damage(name, "does not belong to what was sealed")
         else:
             findings.leftover(name, "no fact names it: a round under way, or one that was killed")

@@ -16,7 +16,7 @@ from schemas.errors import LogDamaged
 from warehouse.datafile import hash_in_name
 from warehouse.heads import checkpoint_name, read_head
 from warehouse.health import last_checkpoint
-from warehouse.journal import LogEntry, actions_digest, digest_of, read_entry
+from warehouse.journal import LogEntry, problem, read_entry
 from warehouse.lake import Lake
 from warehouse.seal import CHECKPOINT
 from warehouse.seals import START, Seal, SealedFile, running_hash, seal_name
@@ -99,15 +99,13 @@ def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
     if before is not None:
         story.running[entry.version] = running_hash(before, [entry])
     said = entry.described
+    if wrong := problem(entry):
+        findings.damage(entry.name, wrong)
+        said = {}  # what it says of others cannot be held against them
+    elif "digest" not in said and story.vouched:
+        findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
     story.vouched |= {f"{int(n):020d}.json": str(told) for n, told in said.get("links", {}).items()}
     story.vouched |= {str(n): str(told) for n, told in said.get("checkpoints", {}).items()}
-    if "digest" in said:
-        if said["digest"] != digest_of(said):
-            findings.damage(entry.name, "its description of itself was changed")
-        elif "actions" in said and said["actions"] != actions_digest(entry):
-            findings.damage(entry.name, "what it does is not what was committed: its actions were changed")
-    elif any(version in story.running for version in range(entry.version)) and story.vouched:
-        findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
     for key in entry.units:
         if key in story.units:
             findings.damage(entry.name, f"brings unit {key} a second time, after entry {story.units[key]}")
@@ -151,12 +149,13 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
     newest = max(story.hashes, default=-1)
     head = read_head(lake.store, log)
     pointed = last_checkpoint_noted(lake, log, findings)
-    if head is None or newest < 0:
+    if pointed >= 0 and lake.store.entry(checkpoint_name(log, pointed)) is None:
+        findings.damage(f"{log}/_last_checkpoint", f"names checkpoint {pointed}, which is not there")
+    if head is None:
         return
     if head.version > newest:
         findings.damage(f"{log}/{head.version:020d}.json", "is missing: the head has it on record")
-        return
-    if story.hashes.get(head.version) != head.entry:
+    elif story.hashes.get(head.version) != head.entry:
         findings.damage(f"{log}/{head.version:020d}.json", "was changed: the head gives it another hash")
     if head.checkpoint >= 0 and pointed == head.checkpoint:
         for name, told in (
@@ -165,7 +164,7 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
         ):
             if lake.store.entry(name) is None or lake.store.digest(name) != told:
                 findings.damage(name, "was changed: the head gives it another hash")
-    elif head.checkpoint >= 0 and head.version == newest:
+    elif pointed < head.checkpoint:
         findings.damage(f"{log}/_last_checkpoint", f"does not name checkpoint {head.checkpoint}")
 
 
@@ -180,7 +179,9 @@ def last_checkpoint_noted(lake: Lake, log: str, findings: Findings) -> int:
 
 def _check_seal(story: TableStory, seal: Seal, findings: Findings) -> None:
     """One table's part of a seal against the log: where it stood, and which files held the round's rows."""
-    told = seal.tables[story.name]
+    told = seal.tables.get(story.name)
+    if told is None:  # a table that a later Ratchet added
+        return
     name = seal_name(seal.loop, seal.round)
     found = story.running.get(told.version)
     if found is not None and found != told.log:
@@ -240,10 +241,9 @@ def _check_files(
     for name in there.keys() - {file.name for file in story.live.values()}:
         findings.files += 1
         findings.size += there[name].size
-        told = hash_in_name(name)
         if name in retired:
             continue  # compacted away; `maintain` frees it
-        if told is not None and lake.store.digest(name) == told:
+        if hash_in_name(name):
             findings.leftover(name, "left by a writer that was killed: no commit names it")
         elif name.rpartition("/")[2].startswith("."):
             findings.leftover(name, "left by a writer that was killed")
@@ -264,4 +264,6 @@ def check_bytes(lake: Lake, file: SealedFile, found: Entry | None) -> str | None
         return "is missing"
     except LogDamaged as error:
         return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
     return None if sha256 == file.sha256 else "was changed: its hash is not the one on record"

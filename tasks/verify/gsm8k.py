@@ -1,0 +1,45 @@
+"""GSM8K's own rule: the first number after `####`, commas removed, equal to the reference's as text.
+
+It shares no code with the maths verifier and reads far less, which is what it is for: a second, independent
+opinion on a sample of prompts, that no filter sees. The rule is that of Cobbe et al. 2021 (arXiv 2110.14168).
+"""
+
+from __future__ import annotations
+
+import re
+
+from tasks.verify.verifier import Verdict, Verifier
+
+_MARKED = re.compile(r"#### (-?[0-9.,]+)")
+_NUMBER = re.compile(r"-?[0-9][0-9.,]*")
+_LONGEST = 40  # characters of an answer that a row keeps
+
+
+def verify(text: str | None, reference: str | None) -> Verdict:
+    """Pass where the text's marked number is the reference's, to the character."""
+    wanted = _wanted(reference or "")
+    if wanted is None:
+        return Verdict("unscorable", None, rationale="the reference is not a number that GSM8K's rule reads")
+    found = _marked(text or "")
+    if found is None:
+        return Verdict("fail", 0.0, rationale="no number after ####")
+    same = found == wanted
+    why = "the marked number is the reference's" if same else "the marked number is not the reference's"
+    return Verdict("pass" if same else "fail", float(same), rationale=why, answer=found[:_LONGEST])
+
+
+def _wanted(reference: str) -> str | None:
+    bare = _NUMBER.fullmatch(reference.strip())
+    return _plain(bare[0]) if bare else _marked(reference)
+
+
+def _marked(text: str) -> str | None:
+    found = _MARKED.search(text)
+    return _plain(found[1]) if found else None
+
+
+def _plain(number: str) -> str:
+    return number.replace(",", "").removesuffix(".")
+
+
+VERIFIER = Verifier("gsm8k", "1", "rule", verify)

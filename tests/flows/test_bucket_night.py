@@ -1,0 +1,48 @@
+"""A whole night into a bucket, read afterwards by a machine that has never seen it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from tests.flows.conftest import ratchet, small_night
+from tests.warehouse.s3 import client, serving
+
+
+def test_a_night_in_a_bucket_goes_on_after_a_kill_and_another_machine_reads_and_checks_it(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    with serving(tmp_path / "s3.log") as server:
+        lake = f"s3://{server.bucket()}/lakes/first"
+        here = prefect_server | server.environment | {"RATCHET_CACHE": str(tmp_path / "here")}
+        there = server.environment | {"RATCHET_CACHE": str(tmp_path / "there")}
+        night = small_night(lake, rounds=1)
+        killed = ratchet(*night, environment=here, fault="append decisions: file written")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        done = ratchet(*night, "--json", environment=here)
+        assert done.returncode == 0, done.stderr
+        (told,) = json.loads(done.stdout)
+        assert told["verdict"] in {"promoted", "held"}
+
+        def ask(*arguments: str) -> str:
+            answer = ratchet(*arguments, "--lake", lake, environment=there)
+            assert answer.returncode == 0, answer.stderr + answer.stdout
+            return answer.stdout
+
+        (shown,) = json.loads(ask("status", "--json"))
+        assert {key: shown[key] for key in told} == told
+        (counted,) = json.loads(
+            ask("sql", "--json", "SELECT count(*) AS n FROM candidates WHERE split='train'")
+        )
+        assert counted["n"] == 24 * 4
+        (made,) = json.loads(ask("sql", "--json", "SELECT * FROM checkpoints WHERE parent_id IS NOT NULL"))
+        story = json.loads(ask("trace", "--json", made["checkpoint_id"]))
+        assert len(story["generations"]) == 2
+        checked = json.loads(ask("verify", "--deep", "--json"))
+        assert checked["clean"], checked
+        assert {found["kind"] for found in checked["findings"]} == {"leftover"}, "the killed append's file"
+        assert checked["seals"]["night"]["round"] == 0
+        weights = f"lakes/first/{made['path']}/model.safetensors"
+        held = client(server).head_object(Bucket=lake.split("/")[2], Key=weights)
+        assert held["ContentLength"] > 1_000_000

@@ -1,0 +1,107 @@
+"""The fault campaign's tools: work done in a process that ends as asked, and a tally of what was survived.
+
+Run as a program (`python -m tests.warehouse.campaign FOLDER`), it fills a small disk that is mounted there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.errors import RatchetError
+from tests.warehouse.story import facts, play, same
+from warehouse.fault import ask
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.maintain import maintain
+from warehouse.seal import seal_rounds
+from warehouse.verify.lake import verify
+
+REFUSED = 3  # exit code of work that ended with one of our own errors
+TALLY: dict[str, list[int]] = {}  # kind of fault -> how many were tried, how many survived
+
+Work = Callable[[Lake], object]
+
+
+@contextmanager
+def trial(kind: str) -> Iterator[None]:
+    """One fault of a kind; it is survived where the block ends without an error."""
+    count = TALLY.setdefault(kind, [0, 0])
+    count[0] += 1
+    yield
+    count[1] += 1
+
+
+def round_of_work(lake: Lake) -> None:
+    """A whole round, sealed, and what nothing needs freed."""
+    log = Log(lake)
+    play(log, "ada", 0)
+    seal_rounds(log, "ada")
+    maintain(log, keep_hours=0)
+
+
+def in_process(root: Path, work: Work, fault: str = "", largest_file: int | None = None) -> int | None:
+    """Do work in a process of its own under a fault; its exit code, negative for a signal."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.warehouse.campaign"])
+    process = context.Process(target=_begin, args=(root, work, fault, largest_file))
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def refusal(lake: Lake, work: Work) -> str | None:
+    """Do work here; the one line with which it is refused, None where it completes."""
+    try:
+        work(lake)
+    except RatchetError as error:
+        said = str(error)
+    else:
+        return None
+    assert "\n" not in said
+    return said
+
+
+def _begin(root: Path, work: Work, fault: str, largest_file: int | None) -> None:
+    if largest_file is not None:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+    ask(fault)
+    sys.exit(0 if refusal(Lake(root), work) is None else REFUSED)
+
+
+def _fill(disk: Path) -> None:
+    """A disk that is full at one point after another of the work, each a little later than the last."""
+    reference = Lake.create(disk.parent / "reference")
+    round_of_work(reference)
+    lake = Lake.create(disk / "lake")
+    refused = 0
+    for kilobytes in range(16, 2000, 48):
+        _resize(disk, kilobytes)
+        said = refusal(lake, round_of_work)
+        assert verify(lake).clean, verify(lake).found
+        if said is None:
+            break
+        refused += 1
+    _resize(disk, 65536)
+    round_of_work(lake)
+    assert same(facts(reference), facts(lake))
+    assert verify(lake, deep=True).found == [], verify(lake, deep=True).found
+    print(refused)
+
+
+def _resize(disk: Path, kilobytes: int) -> None:
+    """Leave so much room on the disk beside what it holds; never less than that."""
+    held = sum(path.stat().st_blocks * 512 for path in disk.rglob("*")) // 1024
+    subprocess.run(["mount", "-o", f"remount,size={held + kilobytes}k", str(disk)], check=True)
+
+
+if __name__ == "__main__":
+    _fill(Path(sys.argv[1]))

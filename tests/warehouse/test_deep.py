@@ -1,0 +1,145 @@
+"""Promises of `verify --deep`: what is whole byte by byte and yet does not add up is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from schemas.identity import reference_id, training_event_id
+from schemas.ids import make_id
+from schemas.tables import TABLES
+from schemas.units import Unit
+from tests.warehouse.damage import damaged
+from tests.warehouse.story import SHARDS
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.query import read
+from warehouse.snapshot import content_hash
+from warehouse.verify.lake import verify
+
+NOBODY = make_id("cand", 2, "nobody")
+
+
+def rows_of(lake: Lake, table: str) -> pl.DataFrame:
+    """The first row of the open round, its own columns: what a fact of it may look like."""
+    rows = read(lake, table, {"loop": "ada", "round": 2}).sort(TABLES[table].id)
+    return rows.select(list(TABLES[table].own_polars)).head(1)
+
+
+def append(lake: Lake, table: str, rows: pl.DataFrame) -> None:
+    """As a faulty step would: through the log, so that every hash is right."""
+    Log(lake).once(Unit("ada", 2, "faulty"), table, lambda: rows)
+    assert verify(lake).found == []
+
+
+def found(lake: Lake) -> str:
+    return "\n".join(f"{one.where}: {one.what}" for one in verify(lake, deep=True).found)
+
+
+def test_a_candidate_without_its_prompt(full: Lake) -> None:
+    prompt = make_id("prompt", 2, "nobody's")
+    known = {"candidate_id": reference_id(2, "ada", prompt), "prompt_id": prompt, "kind": "reference"}
+    row = rows_of(full, "candidates").with_columns(pl.lit(value).alias(name) for name, value in known.items())
+    append(full, "candidates", row)
+    assert f"prompts does not hold: {prompt}" in found(full)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "parent"),
+    [
+        ("candidates", "checkpoint_id", "checkpoints"),
+        ("scores", "candidate_id", "candidates"),
+        ("scores", "prompt_id", "prompts"),
+        ("decisions", "candidate_id", "candidates"),
+        ("decisions", "duplicate_of", "candidates"),
+        ("trainings", "snapshot_id", "snapshots"),
+        ("trainings", "base_checkpoint_id", "checkpoints"),
+        ("steps", "training_id", "trainings"),
+        ("checkpoints", "parent_id", "checkpoints"),
+        ("evaluations", "checkpoint_id", "checkpoints"),
+        ("rounds", "champion_in", "checkpoints"),
+    ],
+)
+def test_a_fact_that_rests_on_one_the_lake_does_not_hold(
+    full: Lake, table: str, column: str, parent: str
+) -> None:
+    key = TABLES[table].id
+    changes = {column: pl.lit(NOBODY), key: pl.lit(make_id("new", 2, table))}
+    append(full, table, rows_of(full, table).with_columns(**changes))
+    assert f"name a {column} that {parent} does not hold: {NOBODY}" in found(full)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("prompts", {"text": pl.lit("another question")}),
+        ("candidates", {"seed": pl.lit(8)}),
+        ("scores", {"verifier_version": pl.lit("2")}),
+        ("decisions", {"position": pl.lit(1)}),
+        ("steps", {"step": pl.lit(1)}),
+        ("evaluations", {"metric": pl.lit("pass@1")}),
+    ],
+)
+def test_an_id_that_does_not_follow_from_its_row(full: Lake, table: str, change: dict[str, pl.Expr]) -> None:
+    key = TABLES[table].id
+    row = rows_of(full, table).with_columns(**change, **{key: pl.lit(make_id("new", 2, table))})
+    append(full, table, row)
+    assert f"{key} {row[key][0]} does not follow from its row" in found(full)
+
+
+def test_an_id_that_stands_twice(full: Lake) -> None:
+    row = rows_of(full, "evaluations")
+    append(full, "evaluations", row)
+    assert f"evaluation_id {row['evaluation_id'][0]} stands 2 times" in found(full)
+
+
+def _refrozen(lake: Lake, change: Callable[[pl.DataFrame], pl.DataFrame]) -> str:
+    """A second snapshot of the open round with other rows, whose name and hashes claim to be right."""
+    row = rows_of(lake, "snapshots")
+    old = lake.root / row["path"][0]
+    examples = change(pl.read_parquet(old / "examples.parquet", glob=False))
+    manifest = json.loads((old / "manifest.json").read_text())
+    name = f"snap-00002-{hashlib.sha256(b'other').hexdigest()[:24]}"
+    (lake.root / "snapshots" / name).mkdir()
+    examples.write_parquet(lake.root / "snapshots" / name / "examples.parquet")
+    told = {**manifest, "snapshot_id": name, "content_hash": content_hash(examples)}
+    (lake.root / "snapshots" / name / "manifest.json").write_text(json.dumps(told))
+    from warehouse.artifacts import listing
+
+    files = listing(lake, f"snapshots/{name}")
+    place = f"snapshots/{name}"
+    new = {"snapshot_id": pl.lit(name), "path": pl.lit(place), "files": pl.lit(files)}
+    append(lake, "snapshots", row.with_columns(**new))
+    return name
+
+
+def test_a_snapshot_whose_rows_are_not_those_of_its_name(full: Lake) -> None:
+    name = _refrozen(full, lambda rows: rows.with_columns(response=pl.lit("#### 0")))
+    assert f"snapshots/{name}" in damaged(verify(full, deep=True))
+
+
+def test_an_example_that_never_was_a_candidate(full: Lake) -> None:
+    name = _refrozen(full, lambda rows: rows.with_columns(candidate_id=pl.lit(NOBODY)))
+    assert f"snapshots/{name}: {2 * SHARDS} examples come from no candidate" in found(full)
+
+
+def test_a_step_that_was_fed_what_its_snapshot_does_not_hold(full: Lake) -> None:
+    stray = make_id("ex", 2, "stray")
+    row = rows_of(full, "steps").with_columns(
+        step=pl.lit(1), step_id=pl.lit(make_id("step", 2, "x")), example_ids=pl.lit([stray])
+    )
+    append(full, "steps", row)
+    assert "1 examples of" in found(full)
+    assert "are not in its snapshot" in found(full)
+
+
+def test_a_second_start_of_a_training_is_not_a_finding(full: Lake) -> None:
+    row = rows_of(full, "trainings")
+    event = training_event_id(2, row["training_id"][0], "failed", 1)
+    failed = row.with_columns(event_id=pl.lit(event), state=pl.lit("failed"), files=pl.lit(None))
+    append(full, "trainings", failed)
+    assert verify(full, deep=True).found == []
