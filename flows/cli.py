@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from flows.commands.calibrate import calibrate
 from flows.commands.export import export
+from flows.commands.grade import grade
 from flows.commands.maintain import maintain
 from flows.commands.run import run
 from flows.commands.sql import sql
@@ -26,10 +28,12 @@ def main() -> None:
     ratchet export LOOP --to DIR    a training set for others, with its lineage
     ratchet verify                  is the lake what was written?
     ratchet maintain                seal closed rounds, free what nothing needs
+    ratchet grade maths             a verifier on its own: JSONL in, a verdict a line out
+    ratchet calibrate               how far can a judge be trusted?
     """
 
 
-for command in (run, status, sql, trace, export, verify, maintain):
+for command in (run, status, sql, trace, export, verify, maintain, grade, calibrate):
     main.add_command(command)
 
 

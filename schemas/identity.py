@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,34 @@ def answer_id(
     return make_id("cand", round_number, prompt, checkpoint, index, seed, temperature, top_p, max_tokens)
 
 
-def score_id(round_number: int, candidate: str, verifier: str, version: str) -> str:
-    """A score: the candidate, and the verifier by name and version."""
-    return make_id("score", round_number, candidate, verifier, version)
+def judgement_id(
+    round_number: int,
+    judged: Sequence[str],
+    checkpoint: str | None,
+    index: int,
+    seed: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    max_tokens: int | None,
+) -> str:
+    """A judge's text: the candidates judged in the order shown, the judge, vote, seed and settings.
+
+    The seed is a hash of the rubric and of what the judge was asked, and so stands for both.
+    """
+    settings = (checkpoint, index, seed, temperature, top_p, max_tokens)
+    return make_id("cand", round_number, "judgement", len(judged), *judged, *settings)
+
+
+def score_id(round_number: int, candidate: str, verifier: str, version: str, judge: str | None = None) -> str:
+    """A score: the candidate, the verifier by name and version, and a judge by its checkpoint too."""
+    return make_id("score", round_number, candidate, verifier, version, *([judge] if judge else []))
+
+
+def preference_id(
+    round_number: int, chosen: str, rejected: str, principle: str | None, judge: str | None
+) -> str:
+    """A judged pair: the two candidates, whichever was chosen, the principle and the judge."""
+    return make_id("pref", round_number, *sorted((chosen, rejected)), principle, judge)
 
 
 def decision_id(round_number: int, loop: str, position: int, name: str, candidate: str) -> str:
@@ -93,9 +118,13 @@ class Identity:
     of: Callable[..., str]
 
 
-def _candidate(round_: int, loop: str, kind: str, prompt: str, *settings: Any) -> str:
+def _candidate(
+    round_: int, loop: str, kind: str, prompt: str, parents: Sequence[str] | None, *settings: Any
+) -> str:
     if kind == "reference":
         return reference_id(round_, loop, prompt)
+    if kind == "judgement":
+        return judgement_id(round_, parents or (), *settings)
     return answer_id(round_, prompt, *settings)
 
 
@@ -108,11 +137,14 @@ def _round_event(round_: int, loop: str, state: str) -> str:
 
 
 _SETTINGS = ("checkpoint_id", "sample_index", "seed", "temperature", "top_p", "max_tokens")
+_VERIFIER = ("verifier", "verifier_version", "judge_checkpoint_id")
+_JUDGE = ("principle", "judge_checkpoint_id")
 
 IDENTITIES: Mapping[str, Identity] = {
     "prompts": Identity(("round", "loop", "split", "source", "line", "text"), prompt_id),
-    "candidates": Identity(("round", "loop", "kind", "prompt_id", *_SETTINGS), _candidate),
-    "scores": Identity(("round", "candidate_id", "verifier", "verifier_version"), score_id),
+    "candidates": Identity(("round", "loop", "kind", "prompt_id", "parents", *_SETTINGS), _candidate),
+    "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
+    "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
     "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),
     "steps": Identity(("round", "training_id", "step"), step_id),
     "checkpoints": Identity(("round", "loop", "training_id", "content_hash"), _checkpoint),

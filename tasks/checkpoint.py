@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
@@ -124,7 +125,11 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | N
         return (f"{system}\n\n" if system else "") + PLAIN_PROMPT.format(prompt=prompt)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": prompt})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        roles = " and ".join(message["role"] for message in messages)
+        raise ModelError(f"the chat template refuses a message by {roles}: {_first_line(error)}") from None
     return str(text)
 
 

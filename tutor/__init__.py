@@ -7,5 +7,8 @@ from pathlib import Path
 BASE = Path(__file__).resolve().parent / "base"
 """The folder of the shipped base model: a Hugging Face checkpoint, built by `python -m tutor.build`."""
 
+JUDGE = Path(__file__).resolve().parent / "judge"
+"""The folder of the shipped judge of stories: built from the base by `python -m tutor.judge_build`."""
+
 RECIPES = Path(__file__).resolve().parent
 """The folder of the tutor's own recipes, such as `rft.yaml`."""

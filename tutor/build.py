@@ -130,14 +130,16 @@ def loss_of(model: LlamaForCausalLM, batch: list[Example], pad: int) -> torch.Te
     )
 
 
-def train(model: LlamaForCausalLM, work: list[list[Example]], recipe: Recipe, pad: int) -> float:
+def train(
+    model: LlamaForCausalLM, work: list[list[Example]], recipe: Recipe, pad: int, what: str = "base"
+) -> float:
     """Trains in place, batch by batch; returns the mean loss of the last tenth, in nats a token."""
     optimizers = _optimizers(model, recipe)
     schedules = [LambdaLR(each, lambda step: _rate(step, recipe)) for each in optimizers]
     seen: list[float] = []
     model.train()
     with _progress() as progress:
-        bar = progress.add_task("training the base", total=len(work), loss=float("nan"))
+        bar = progress.add_task(f"training the {what}", total=len(work), loss=float("nan"))
         for batch in work:
             loss = loss_of(model, batch, pad)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -181,12 +183,20 @@ def build(out: Path, seed: int, recipe: Recipe) -> dict[str, object]:
     model = new_model(tokenizer, recipe, seed)
     work = batches(encoded(tokenizer, written), recipe, seed)
     loss = train(model, work, recipe, tokenizer.get_vocab()[PAD])
+    origin = _origin(seed, recipe, written, model.num_parameters(), loss)
+    return save(out, model, tokenizer, origin)
+
+
+def save(
+    out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, origin: dict[str, object]
+) -> dict[str, object]:
+    """Writes a model folder, whole or not at all, with an `origin.json`; returns what the origin says."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".building-") as folder:
-        fresh = Path(folder) / "base"
+        fresh = Path(folder) / "model"
         model.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
-        origin = _origin(fresh, seed, recipe, written, model.num_parameters(), loss)
+        origin = origin | made_with() | {"weights_sha256": weights_hash(fresh)}
         (fresh / "origin.json").write_text(json.dumps(origin, indent=2) + "\n", "utf-8")
         shutil.rmtree(out, ignore_errors=True)
         fresh.rename(out)
@@ -194,12 +204,7 @@ def build(out: Path, seed: int, recipe: Recipe) -> dict[str, object]:
 
 
 def _origin(
-    folder: Path,
-    seed: int,
-    recipe: Recipe,
-    written: list[Written],
-    parameters: int,
-    loss: float,
+    seed: int, recipe: Recipe, written: list[Written], parameters: int, loss: float
 ) -> dict[str, object]:
     return {
         "made_by": "python -m tutor.build",
@@ -216,6 +221,12 @@ def _origin(
         },
         "parameters": parameters,
         "final_loss": round(loss, 4),
+    }
+
+
+def made_with() -> dict[str, object]:
+    """The versions and threads that the weights depend on besides the seed."""
+    return {
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -223,7 +234,6 @@ def _origin(
             "tokenizers": tokenizers.__version__,
         },
         "threads": THREADS,
-        "weights_sha256": weights_hash(folder),
     }
 
 

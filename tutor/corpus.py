@@ -45,7 +45,7 @@ def corpus(seed: int, count: int) -> list[Written]:
     """`count` texts, stories with one solution each and sums, the same ones for the same seed."""
     rng = random.Random(f"corpus:{seed}")  # noqa: S311
     sums = round(count * SUMS)
-    read = [_sums(rng) for _ in range(sums)]
+    read = [worked_sums(rng) for _ in range(sums)]
     for story in stories(seed, count - sums):
         solution, writer = write(story, rng)
         question = story.question
@@ -56,7 +56,7 @@ def corpus(seed: int, count: int) -> list[Written]:
     return read
 
 
-def _sums(rng: random.Random) -> Written:
+def worked_sums(rng: random.Random) -> Written:
     """Sums as a user may ask for them, worked out one after the other."""
     worked = [_sum(rng) for _ in range(SUMS_AT_ONCE)]
     question = "Work out " + ", ".join(expression for expression, _ in worked) + "."

@@ -8,7 +8,7 @@ steps, two steps in one equation.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,13 +83,30 @@ def careful(story: Story, rng: random.Random) -> str:
 
 def careless(story: Story, rng: random.Random) -> str:
     """A solution by someone who slips at most steps: mostly wrong, with equations that mostly hold."""
+    return _written(story, rng, _slipping(rng, MISCONCEPTIONS), MISCOUNT)
+
+
+def grader(story: Story, rng: random.Random, blind: Container[str]) -> str:
+    """The bare equations, in the story's order, of someone who slips only at steps of some topics."""
+    value, lines = story.start, []
+    for done in _decided(story, story.steps, _slipping(rng, blind)):
+        expression = done.move.expression(str(value))
+        value = done.move.result(value) or 0
+        lines.append(equation(expression, value))
+    return "\n".join([*lines, f"#### {value}"])
+
+
+def _slipping(rng: random.Random, topics: Container[str]) -> Doing:
+    """What someone with misconceptions about some topics does at a step."""
 
     def doing(step: Step, value: int) -> Move:
+        if step.topic not in topics:
+            return step.move
         slipped = Move(MISCONCEPTIONS[step.topic], step.move.number)
         wanted = (slipped, step.move) if rng.random() < SLIP else (step.move, slipped)
         return next((move for move in wanted if _possible(move, value)), _difference(step, value))
 
-    return _written(story, rng, doing, miscount=MISCOUNT)
+    return doing
 
 
 def _possible(move: Move, value: int) -> bool:

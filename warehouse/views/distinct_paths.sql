@@ -11,7 +11,7 @@ found AS (
     FROM candidates AS c
     JOIN scores AS s USING (loop, round, candidate_id)
     WHERE c.split = 'train' AND c.kind = 'answer' AND s.outcome = 'pass'
-      AND coalesce(s.role, 'filter') = 'filter'
+      AND s.verifier_kind <> 'judge' AND coalesce(s.role, 'filter') = 'filter'
       AND NOT list_contains(s.steps, 0.0)
     GROUP BY ALL
 )

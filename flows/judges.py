@@ -1,0 +1,21 @@
+"""Which judge and rubric a command uses: the tutor's own unless the user names others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.errors import RecipeError
+from tasks.verify.rubric import Kind, Rubric, load_rubric
+from tutor import JUDGE
+
+TUTORS = {"points": "story", "pairwise": "story-pair"}
+OTHERS = {"points": "additive", "pairwise": "pairwise"}
+
+
+def chosen_rubric(model: Path, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
+    """The rubric of a name or file, or the model's default of a kind; RecipeError where it is of another."""
+    default = TUTORS if model.resolve() == JUDGE.resolve() else OTHERS
+    rubric = load_rubric(name or default[kind])
+    if rubric.kind != kind:
+        raise RecipeError(f"rubric {rubric.name} is {rubric.kind}; one of {kind} is needed")
+    return rubric if votes is None else rubric.with_votes(votes)

@@ -1,0 +1,234 @@
+"""A model as judge: candidates and a rubric in, judgements and scores out.
+
+Each candidate is judged `rubric.votes` times; votes are parsed strictly and the valid ones averaged. Fewer
+valid votes than the rubric asks for are an `error`. A text that says nothing (tasks/verify/neutral.py) fails
+with the menu's lowest points and is shown to no judge; one that does not fit the judge's context, or whose
+special tokens cannot be broken, is `unscorable`.
+
+A judge is asked by one user's message, through the chat template where its tokenizer has one: the rubric's
+instructions stand in it too, so that a template without a system role works as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from schemas.identity import judgement_id, score_id
+from schemas.ids import digest
+from schemas.tables import CANDIDATES, SCORES
+from tasks.generate.engine import Engine, Progress, PromptRefused, Sample
+from tasks.verify.judgement import Vote, read_vote
+from tasks.verify.neutral import quoted, says_nothing, special_texts
+from tasks.verify.rubric import Rubric
+from tasks.verify.verifier import Verdict
+
+NAME = "judge"
+SEED_SPACING = 2**16  # a prompt's judgements take seed, seed + 1 ...: more than any number of votes apart
+_SHOWN_VOTES = 12  # of a rationale
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer to be judged. `reference` is a right answer that the judge may see, None for none."""
+
+    prompt: str
+    answer: str | None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict with what it rests on: the judge's texts and the votes read from them, in order."""
+
+    verdict: Verdict
+    samples: tuple[Sample, ...] = ()
+    votes: tuple[Vote, ...] = ()
+
+
+def judge(
+    engine: Engine,
+    rubric: Rubric,
+    asked: Sequence[Asked],
+    *,
+    seed: int = 0,
+    round_number: int = 0,
+    progress: Progress | None = None,
+) -> list[Judged]:
+    """A verdict on each answer, in order. The same question to the judge gets the same judgements.
+
+    `value` is the mean of the valid votes in points of the rubric; from `rubric.pass_from` on it is a pass.
+    `steps` are the valid votes.
+    """
+    tokenizer = getattr(engine, "tokenizer", None)
+    specials = special_texts(tokenizer)
+    refused: dict[int, Verdict] = {}
+    texts: dict[int, str] = {}
+    for place, one in enumerate(asked):
+        early = _unasked(one, rubric)
+        if early is None:
+            try:
+                texts[place] = question(rubric, one, specials)
+            except ValueError as error:
+                early = Verdict("unscorable", None, rationale=str(error))
+        if early is not None:
+            refused[place] = early
+    drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
+    found = dict(zip(texts, drawn, strict=True))
+    return [
+        Judged(refused[place]) if place in refused else _judged(found[place], rubric)
+        for place in range(len(asked))
+    ]
+
+
+def question(rubric: Rubric, asked: Asked, specials: Sequence[str] = ()) -> str:
+    """What the judge is asked about one answer, all that is quoted made harmless."""
+    slots = {"prompt": quoted(asked.prompt, specials), "answer": quoted(asked.answer or "", specials)}
+    told = None if asked.reference is None else quoted(asked.reference, specials)
+    return rubric.asked(slots, told)
+
+
+def judgements(
+    engine: Engine,
+    rubric: Rubric,
+    questions: Sequence[str],
+    seed: int,
+    round_number: int,
+    progress: Progress | None = None,
+) -> list[tuple[Sample, ...] | None]:
+    """`rubric.votes` texts for each question; None where one does not fit the judge's context.
+
+    Each distinct question is put once. Its seed comes from the rubric's label and its text.
+    """
+    distinct = list(dict.fromkeys(questions))
+    seeds = [_seed(seed, round_number, rubric.label, text) for text in distinct]
+    long: set[int] = set()
+    while True:
+        left = [i for i in range(len(distinct)) if i not in long]
+        try:
+            drawn = engine.generate(
+                [distinct[i] for i in left], rubric.sampling, [seeds[i] for i in left], progress
+            )
+            break
+        except PromptRefused as error:  # names all that do not fit, before anything is generated
+            long |= {left[i] for i in error.indices}
+            if not error.indices:
+                raise
+    answers = dict(zip((distinct[i] for i in left), map(tuple, drawn), strict=True))
+    return [answers.get(text) for text in questions]
+
+
+def judge_rows(
+    engine: Engine,
+    rubric: Rubric,
+    candidates: pl.DataFrame,
+    *,
+    judge_checkpoint_id: str,
+    round_number: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judgements and verdicts on candidates (columns candidate_id, prompt_id, split, prompt, text).
+
+    Returns rows of tables `candidates` (kind judgement, whose parent is what was judged) and `scores` (one a
+    candidate). A column `reference` is shown to the judge where the rubric has room for it: leave it out
+    where the judge is to be measured against it.
+    """
+    shown = candidates["reference"] if "reference" in candidates.columns else [None] * candidates.height
+    rows = candidates.select("candidate_id", "prompt_id", "split", "prompt", "text").to_dicts()
+    asked = [Asked(row["prompt"], row["text"], told) for row, told in zip(rows, shown, strict=True)]
+    found = judge(engine, rubric, asked, seed=seed, round_number=round_number, progress=progress)
+    written = [
+        judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
+        for row, one in zip(rows, found, strict=True)
+        for sample in one.samples
+    ]
+    scores = [
+        {
+            "score_id": score_id(round_number, row["candidate_id"], NAME, rubric.label, judge_checkpoint_id),
+            "candidate_id": row["candidate_id"],
+            "prompt_id": row["prompt_id"],
+            "verifier": NAME,
+            "verifier_version": rubric.label,
+            "verifier_kind": "judge",
+            "outcome": one.verdict.outcome,
+            "value": one.verdict.value,
+            "steps": list(one.verdict.steps),
+            "rationale": one.verdict.rationale,
+            "judge_checkpoint_id": judge_checkpoint_id,
+        }
+        for row, one in zip(rows, found, strict=True)
+    ]
+    return as_table(written, CANDIDATES.own_polars), as_table(scores, SCORES.own_polars)
+
+
+def judgement_row(
+    about: dict[str, Any],
+    judged: Sequence[str],
+    sample: Sample,
+    rubric: Rubric,
+    judge_checkpoint_id: str,
+    round_number: int,
+) -> dict[str, Any]:
+    """One judge's text as a row of `candidates`; `judged` are the candidates in the order shown."""
+    settings = (rubric.temperature, rubric.top_p, rubric.max_tokens)
+    drawn = (judge_checkpoint_id, sample.index, sample.seed, *settings)
+    return {
+        "candidate_id": judgement_id(round_number, judged, *drawn),
+        "prompt_id": about["prompt_id"],
+        "checkpoint_id": judge_checkpoint_id,
+        "kind": "judgement",
+        "split": about["split"],
+        "sample_index": sample.index,
+        "text": sample.text,
+        "finish_reason": sample.finish_reason,
+        "token_count": sample.token_count,
+        "logprob_sum": sample.logprob_sum,
+        "temperature": rubric.temperature,
+        "top_p": rubric.top_p,
+        "max_tokens": rubric.max_tokens,
+        "seed": sample.seed,
+        "parents": list(judged),
+    }
+
+
+def as_table(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    """Rows as a frame of a table's own types: the columns they have, all of them where there are no rows."""
+    kept = {name: kind for name, kind in schema.items() if not rows or name in rows[0]}
+    return pl.DataFrame(rows, schema=kept)
+
+
+def _unasked(one: Asked, rubric: Rubric) -> Verdict | None:
+    """The verdict that needs no judge, where there is one."""
+    if one.answer is None:
+        return Verdict("unscorable", None, rationale="there is no text")
+    if says_nothing(one.answer):
+        return Verdict("fail", rubric.lowest, rationale="the answer says nothing: no judge was asked")
+    return None
+
+
+def _judged(samples: tuple[Sample, ...] | None, rubric: Rubric) -> Judged:
+    if samples is None:
+        return Judged(Verdict("unscorable", None, rationale="too long for the judge's context"))
+    votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples)
+    return Judged(_counted(votes, rubric), samples, votes)
+
+
+def _counted(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
+    """The votes' mean as a verdict."""
+    points = tuple(vote.points for vote in votes if vote.points is not None)
+    said = "votes " + ", ".join(vote.verdict or f"none ({vote.why})" for vote in votes[:_SHOWN_VOTES])
+    if len(points) < rubric.least_valid:
+        return Verdict("error", None, points, f"{said}: {rubric.least_valid} valid ones are needed")
+    assert rubric.pass_from is not None
+    mean = sum(points) / len(points)
+    if mean >= rubric.pass_from:
+        return Verdict("pass", mean, points, said)
+    return Verdict("fail", mean, points, f"{said}: below {rubric.pass_from:g}")
+
+
+def _seed(seed: int, round_number: int, rubric: str, text: str) -> int:
+    return int(digest(("judgement", seed, round_number, rubric, text))[:10], 16) * SEED_SPACING

@@ -1,0 +1,181 @@
+"""Promises of `grade` and `calibrate`: a verdict a line, in order, whatever the lines hold."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flows.cli import main
+from flows.grading import LONGEST, Line, graded, parsed, program_row
+from schemas.errors import RecipeError
+from tasks.verify.verifier import get_verifier
+from tests.conftest import REPOSITORY
+
+QUESTION = "Tom has 12 apples. Tom gives 5 apples to Ben. How many apples does Tom have now?"
+KEYS = ("line", "outcome", "value", "reason", "verifier", "version")
+
+
+def ask(*arguments: str, lines: list[Any] | None = None) -> Result:
+    text = "\n".join(one if isinstance(one, str) else json.dumps(one) for one in lines or [])
+    return CliRunner().invoke(main, list(arguments), input=text)
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+GOOD = {"answer": "so #### 4", "reference": "4"}
+BROKEN = ["{", "", "[1]", '"x"', "[" * 100_000, '{"answer": 4, "reference": "4"}', '{"answer": "4"}', "{}"]
+
+
+def test_each_line_has_one_verdict_in_order_with_its_reason() -> None:
+    found = rows(
+        ask(
+            "grade", "maths", lines=[GOOD | {"id": "a"}, GOOD | {"answer": "#### 5"}, GOOD | {"answer": None}]
+        )
+    )
+    assert [row["outcome"] for row in found] == ["pass", "fail", "unscorable"]
+    assert [row["value"] for row in found] == [1.0, 0.0, None]
+    assert found[0]["id"] == "a"
+    assert set(KEYS) == set(found[1])
+    assert all(row["verifier"] == "maths" and row["reason"] for row in found)
+
+
+def test_a_malformed_line_is_unscorable_by_its_number_and_the_others_are_graded() -> None:
+    found = rows(ask("grade", "maths", lines=[GOOD, *BROKEN, GOOD]))
+    assert [row["line"] for row in found] == list(range(1, len(BROKEN) + 3))
+    assert [row["outcome"] for row in found] == ["pass", *["unscorable"] * len(BROKEN), "pass"]
+    assert all(row["reason"].startswith(f"line {row['line']}: ") for row in found[1:-1])
+
+
+def test_bytes_that_are_no_text_and_a_line_without_end_are_unscorable(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    good = json.dumps(GOOD).encode()
+    file.write_bytes(b"\xff\xfe\n" + b"x" * (LONGEST + 5) + b"\n" + good)
+    found = rows(ask("grade", "maths", str(file)))
+    assert [row["outcome"] for row in found] == ["unscorable", "unscorable", "pass"]
+    assert "longer than" in found[1]["reason"]
+
+
+def test_workers_give_the_same_lines_in_the_same_order() -> None:
+    lines = [
+        parsed(n, json.dumps({"answer": f"#### {n % 7}", "reference": "3"}).encode()) for n in range(1, 80)
+    ]
+    lines[40] = Line(41, None, "not JSON")
+    assert list(graded("maths", lines, workers=2)) == list(graded("maths", lines))
+
+
+def test_verdicts_stream_while_the_input_is_still_open() -> None:
+    command = [sys.executable, "-m", "flows.cli", "grade", "maths"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY, text=True
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        for _ in range(2):
+            child.stdin.write(json.dumps(GOOD) + "\n")
+            child.stdin.flush()
+            assert json.loads(child.stdout.readline())["outcome"] == "pass"
+        child.stdin.close()
+        assert child.stdout.read() == ""
+    assert child.returncode == 0
+
+
+def test_nothing_to_grade_is_nothing_and_a_file_that_is_not_there_is_refused() -> None:
+    assert ask("grade", "maths", lines=[]).output == ""
+    refused = ask("grade", "maths", "nowhere.jsonl")
+    assert refused.exit_code == 2
+    assert refused.stderr.strip() == "ratchet: nowhere.jsonl: No such file or directory"
+
+
+def test_a_programs_line_is_its_text_and_its_tests() -> None:
+    assert program_row({"program": "x = 1", "tests": ["assert x"]}) == ("x = 1", '{"tests": ["assert x"]}')
+    told = {"prompt": "def f():\n", "test": "def check(f): ...", "entry_point": "f"}
+    text, reference = program_row(told | {"completion": "    return 1\n", "task_id": "HumanEval/0"})
+    assert text == "    return 1\n"
+    assert json.loads(reference or "") == told
+
+
+def test_unit_tests_are_graded_from_either_form() -> None:
+    try:
+        get_verifier("unit-tests")
+    except RecipeError:
+        pytest.skip("the unit-test verifier is not registered here")
+    human = {"prompt": "def one():\n", "test": "def check(f):\n    assert f() == 1\n", "entry_point": "one"}
+    found = rows(
+        ask(
+            "grade",
+            "unit-tests",
+            lines=[
+                {"program": "def f(x):\n    return x + 1\n", "tests": ["assert f(1) == 2"]},
+                {"program": "def f(x):\n    return x\n", "tests": ["assert f(1) == 2"]},
+                human | {"completion": "    return 1\n"},
+                {"program": "x = 1", "tests": []},
+            ],
+        )
+    )
+    if found[0]["outcome"] == "unscorable" and found[0]["reason"]:
+        pytest.skip(f"no sandbox on this machine: {found[0]['reason']}")
+    assert [row["outcome"] for row in found] == ["pass", "fail", "pass", "unscorable"]
+
+
+def test_a_judge_grades_lines_with_its_votes() -> None:
+    lines: list[Any] = [
+        {"prompt": QUESTION, "answer": "That leaves <<12-5=7>>7.\n#### 7"},
+        {"prompt": QUESTION, "answer": ""},
+        {"prompt": QUESTION},
+    ]
+    found = rows(ask("grade", "judge", "--votes", "2", lines=lines))
+    assert found[0]["outcome"] in ("pass", "fail")
+    assert len(found[0]["votes"]) == 2
+    assert [row["outcome"] for row in found[1:]] == ["fail", "unscorable"]
+    assert [row["votes"] for row in found[1:]] == [[], []]
+    assert found[0]["version"].startswith("story-1-")
+    assert rows(ask("grade", "judge", "--votes", "2", "--batch", "1", lines=lines)) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "nowhere"], "no model folder at nowhere"),
+        (["--rubric", "kindness"], "no rubric is called 'kindness'"),
+        (["--rubric", "pairwise"], "one of points is needed"),
+        (["--rubric", "mine.yaml"], "No such file"),
+    ],
+)
+def test_a_judge_that_cannot_be_is_refused_in_one_line(arguments: list[str], words: str) -> None:
+    for command in (["grade", "judge"], ["calibrate"]):
+        refused = ask(*command, *arguments)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+def test_calibrate_reads_labels_and_says_how_far_the_judge_agrees(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    lines = [
+        {
+            "prompt": QUESTION,
+            "answer": f"That leaves <<12{sign}5={n}>>{n}.\n#### {n}",
+            "label": n == 7,
+            "topic": "giving",
+        }
+        for sign, n in (("-", 7), ("+", 17), ("*", 60), ("-", 8))
+    ]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    told = json.loads(ask("calibrate", str(file), "--json").stdout)
+    readings = {(one["reading"], one["subject"]): one for one in told["readings"]}
+    assert readings["no verdict", None]["n"] == 4
+    assert readings["agreement", "giving"]["n"] == readings["agreement", None]["n"]
+    assert readings["first place wins", None]["n"] <= 2
+    file.write_text(file.read_text() + '\n{"prompt": "x", "answer": "y", "label": 1}')
+    refused = ask("calibrate", str(file))
+    assert refused.exit_code == 2
+    assert "line 5: 'label' must be true or false" in refused.stderr

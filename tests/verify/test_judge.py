@@ -1,0 +1,223 @@
+"""Promises of the judge, with the tutor's own: repeatable judgements, events that hold together, and no pass
+for a text without an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas.errors import ModelError
+from schemas.identity import IDENTITIES, answer_id, base_id, prompt_id
+from schemas.tables import TABLES
+from schemas.units import Unit
+from tasks.checkpoint import prompt_text, weights_hash
+from tasks.generate.embedded import EmbeddedEngine
+from tasks.verify.judge import Asked, Judged, judge, judge_rows, question
+from tasks.verify.judgement import read_vote
+from tasks.verify.neutral import special_texts
+from tasks.verify.pairs import Pair, judge_pairs, preference_rows
+from tasks.verify.rubric import load_rubric
+from tests.generate.conftest import byte_tokenizer, save_model
+from tutor import JUDGE
+from tutor.labelled import MASTER_KEYS, labelled
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.verify.lake import verify
+
+STORY, PAIR = load_rubric("story"), load_rubric("story-pair")
+QUESTION = "Tom has 12 apples. Tom gives 5 apples to Ben. How many apples does Tom have now?"
+RIGHT, WRONG = "That leaves <<12-5=7>>7.\n#### 7", "That leaves <<12+5=17>>17.\n#### 17"
+
+
+@pytest.fixture(scope="module")
+def engine() -> EmbeddedEngine:
+    return EmbeddedEngine(JUDGE, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def answers() -> pl.DataFrame:
+    found = labelled(3, 60)
+    return found.filter(pl.col("writer").is_in(["careful", "careless"]))
+
+
+@pytest.fixture(scope="module")
+def judged(engine: EmbeddedEngine, answers: pl.DataFrame) -> list[Judged]:
+    asked = [Asked(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    return judge(engine, STORY, asked)
+
+
+def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[Judged]) -> None:
+    for one in judged:
+        assert len(one.samples) == len(one.votes) == STORY.votes
+        read = [read_vote(sample.text, sample.finish_reason, STORY) for sample in one.samples]
+        assert list(one.votes) == read
+        points = tuple(vote.points for vote in read if vote.points is not None)
+        assert one.verdict.steps == points
+        if len(points) < STORY.least_valid:
+            assert (one.verdict.outcome, one.verdict.value) == ("error", None)
+        else:
+            assert one.verdict.value == pytest.approx(sum(points) / len(points))
+            assert (one.verdict.outcome == "pass") == (one.verdict.value >= (STORY.pass_from or 0))
+
+
+def test_the_tutors_judge_is_better_than_chance_and_worse_than_the_oracle(
+    judged: list[Judged], answers: pl.DataFrame
+) -> None:
+    said = [one.verdict.outcome == "pass" for one in judged]
+    agreement = sum(a == b for a, b in zip(said, answers["label"], strict=True)) / len(said)
+    assert 0.55 < agreement < 0.95
+
+
+def test_a_judgement_does_not_depend_on_what_else_is_judged(
+    engine: EmbeddedEngine, judged: list[Judged], answers: pl.DataFrame
+) -> None:
+    asked = [Asked(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    again = judge(engine, STORY, [asked[7], asked[3], asked[7]])
+    texts = [[sample.text for sample in one.samples] for one in again]
+    assert texts[0] == texts[2] == [sample.text for sample in judged[7].samples]
+    assert texts[1] == [sample.text for sample in judged[3].samples]
+    other = judge(engine, STORY, [asked[7]], seed=1)
+    assert other[0].samples[0].seed != again[0].samples[0].seed
+
+
+@pytest.mark.parametrize("text", MASTER_KEYS)
+def test_a_master_key_passes_no_judge(engine: EmbeddedEngine, text: str) -> None:
+    (one,) = judge(engine, STORY, [Asked(QUESTION, text)])
+    assert one.verdict.outcome == "fail"
+
+
+def test_an_answer_that_says_nothing_is_shown_to_no_judge(engine: EmbeddedEngine) -> None:
+    found = judge(engine, STORY, [Asked(QUESTION, text) for text in ("", ":", "Thought process:")])
+    assert [one.samples for one in found] == [(), (), ()]
+    assert [one.verdict.value for one in found] == [0.0, 0.0, 0.0]
+
+
+def test_no_text_and_one_beyond_the_context_are_unscorable_and_spoil_no_other(engine: EmbeddedEngine) -> None:
+    asked = [Asked(QUESTION, None), Asked(QUESTION, "7 " * 5000), Asked(QUESTION, RIGHT)]
+    none, long, right = judge(engine, STORY, asked)
+    assert none.verdict.outcome == long.verdict.outcome == "unscorable"
+    assert "context" in long.verdict.rationale
+    assert right.votes == judge(engine, STORY, [asked[2]])[0].votes
+
+
+def test_a_model_that_gives_no_verdict_is_an_error_and_never_a_zero(tmp_path: Path) -> None:
+    short = STORY.model_copy(update={"prompt": "{prompt}\n{answer}\nScore: 3", "max_tokens": 8})
+    with EmbeddedEngine(save_model(tmp_path / "babbler", "llama"), device="cpu") as babbler:
+        (one,) = judge(babbler, short, [Asked("1+1?", "2")])
+    assert (one.verdict.outcome, one.verdict.value) == ("error", None)
+    assert "valid ones are needed" in one.verdict.rationale
+
+
+def test_both_orders_of_a_pair_are_asked_and_a_place_wins_nothing(
+    engine: EmbeddedEngine, answers: pl.DataFrame
+) -> None:
+    asked = [
+        Pair(prompt, *part["answer"].to_list())
+        for (prompt,), part in answers.group_by("prompt", maintain_order=True)
+        if part["answer"].n_unique() == 2
+    ]
+    found = judge_pairs(engine, PAIR, asked[:30])
+    assert len(found) == 30
+    for one in found:
+        a, b = one.left_first.first, one.right_first.first
+        if a is not None and b is not None:
+            assert one.probability == (0.5 if a == b else a)
+        else:
+            assert one.probability is None
+    assert any(one.probability not in (None, 0.5) for one in found)
+    turned = judge_pairs(engine, PAIR, [pair.turned for pair in asked[:30]])
+    assert [one.left_first.votes for one in turned] == [one.right_first.votes for one in found]
+
+
+def test_an_empty_answer_never_wins_a_pair(engine: EmbeddedEngine) -> None:
+    (one,) = judge_pairs(engine, PAIR, [Pair(QUESTION, "", WRONG)])
+    assert one.probability == 0.0
+    assert judge_pairs(engine, PAIR, [Pair(QUESTION, ":", "")])[0].probability == 0.5
+
+
+def candidates(loop: str, prompt: str, writer: str) -> pl.DataFrame:
+    """Two answers of a checkpoint to one prompt, as the log holds them."""
+    rows = [
+        {
+            "candidate_id": answer_id(0, prompt, writer, index, index, 0.0, 1.0, 96),
+            "prompt_id": prompt,
+            "checkpoint_id": writer,
+            "kind": "answer",
+            "split": "train",
+            "sample_index": index,
+            "text": text,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "max_tokens": 96,
+            "seed": index,
+        }
+        for index, text in enumerate((RIGHT, WRONG))
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
+    engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    log, loop = Log(Lake.create(tmp_path / "lake")), "judged"
+    sha = weights_hash(JUDGE)
+    judge_id, prompt = base_id(loop, sha), prompt_id(0, loop, "train", "test", 1, QUESTION)
+    checkpoint = {"checkpoint_id": judge_id, "content_hash": sha, "role": "judge", "path": str(JUDGE)}
+    asked = {"prompt_id": prompt, "split": "train", "source": "test", "line": 1, "text": QUESTION}
+    log.once(Unit(loop, 0, "open"), "checkpoints", lambda: pl.DataFrame([checkpoint]))
+    log.once(Unit(loop, 0, "admit"), "prompts", lambda: pl.DataFrame([asked]))
+    written = log.once(Unit(loop, 0, "write"), "candidates", lambda: candidates(loop, prompt, judge_id))
+    shown = written.with_columns(prompt=pl.lit(QUESTION))
+    how = {"judge_checkpoint_id": judge_id, "round_number": 0, "seed": 0}
+    judgements, scores = judge_rows(engine, STORY, shown, **how)  # type: ignore[arg-type]
+    ids = written["candidate_id"].to_list()
+    pairs = pl.DataFrame(
+        [{"left_id": ids[0], "right_id": ids[1], "left": RIGHT, "right": WRONG, "prompt": QUESTION} | asked]
+    )
+    compared, preferences = preference_rows(engine, PAIR, pairs, **how)  # type: ignore[arg-type]
+    log.once(Unit(loop, 0, "judge"), "candidates", lambda: judgements)
+    log.once(Unit(loop, 0, "judge"), "scores", lambda: scores)
+    log.once(Unit(loop, 0, "compare"), "candidates", lambda: compared)
+    log.once(Unit(loop, 0, "compare"), "preferences", lambda: preferences)
+    assert judgements.height == 2 * STORY.votes
+    assert compared["parents"].to_list() == [ids, ids[::-1]]
+    assert set(scores["verifier_version"]) == {STORY.label}
+    findings = verify(log.lake, deep=True)
+    assert findings.clean, findings.found
+
+
+def test_another_judge_rubric_or_vote_is_another_row(engine: EmbeddedEngine) -> None:
+    shown = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
+    shown = shown.with_columns(prompt=pl.lit(QUESTION))
+    seen: list[str] = []
+    for who, rubric in (("ckpt-1", STORY), ("ckpt-2", STORY), ("ckpt-1", STORY.with_votes(1))):
+        for rows, key in zip(
+            judge_rows(engine, rubric, shown, judge_checkpoint_id=who, round_number=0, seed=0),
+            ("candidate_id", "score_id"),
+            strict=True,
+        ):
+            seen += rows[key].to_list()
+            table = "candidates" if key == "candidate_id" else "scores"
+            formula = IDENTITIES[table]
+            full = rows.with_columns(round=pl.lit(0), loop=pl.lit("x")).select(*formula.columns, key)
+            assert all(formula.of(*row[:-1]) == row[-1] for row in full.rows())
+            assert set(rows.columns) <= set(TABLES[table].own_polars)
+    assert len(set(seen)) == len(seen) == 2 * (3 + 3 + 1) + 2 * 3
+
+
+def test_the_engines_special_tokens_are_known(engine: EmbeddedEngine) -> None:
+    assert {"<|end|>", "<|assistant|>", "<|user|>"} <= set(special_texts(engine.tokenizer))
+
+
+def test_a_template_without_a_system_role_judges_and_one_that_refuses_users_is_refused() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{%- for m in messages -%}{%- if m['role'] != 'user' -%}{{- raise_exception('only users speak') -}}"
+        "{%- endif -%}{{- '<u>' + m['content'] -}}{%- endfor -%}"
+    )
+    asked = question(STORY, Asked(QUESTION, RIGHT))
+    assert prompt_text(tokenizer, asked) == "<u>" + asked
+    with pytest.raises(ModelError, match="refuses a message by system and user: only users speak"):
+        prompt_text(tokenizer, asked, system="Be fair.")

@@ -1,0 +1,77 @@
+"""Teaches the base to judge: `python -m tutor.judge_build --out tutor/judge --seed 0`.
+
+The judge starts from the shipped base and learns from graders of mixed quality (tutor/grading.py). The same
+seed on the same machine, with the same versions, gives the same weights to the bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tasks.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.verify.rubric import load_rubric
+from tutor import BASE, JUDGE
+from tutor.build import THREADS, Recipe, batches, encoded, save, train
+from tutor.corpus import Written
+from tutor.grading import BLIND, CARELESS, demonstrations
+from tutor.tokens import PAD
+
+RECIPE = Recipe(texts=12_000, steps=750, batch=16, muon=0.01, adamw=2e-3, warmup=30)
+"""The sizes of the model are the base's."""
+
+
+def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
+    """Makes the judge in `out`, from the shipped base; returns what its `origin.json` says."""
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    graded = demonstrations(seed, recipe.texts)
+    read = [Written(each.question, each.solution, each.topic, "careful") for each in graded]
+    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(BASE))
+    model = cast(LlamaForCausalLM, load_model(BASE))
+    work = batches(encoded(tokenizer, read), recipe, seed)
+    loss = train(model, work, recipe, tokenizer.get_vocab()[PAD], "judge")
+    origin = {
+        "made_by": "python -m tutor.judge_build",
+        "command": f"python -m tutor.judge_build --seed {seed}",
+        "seed": seed,
+        "base": weights_hash(BASE),
+        "recipe": vars(recipe),
+        "rubrics": [load_rubric(name).label for name in ("story", "story-pair")],
+        "corpus": {
+            "what": "practice stories of 1-3 steps, each with one or two answers and a grader's critique and"
+            " verdict (tutor.grading); nothing of the held-out family",
+            "texts": len(graded),
+            "read": min(len(graded), recipe.steps * recipe.batch),
+            "kinds": dict(sorted(Counter(each.writer for each in graded).items())),
+            "careless_grades": CARELESS,
+            "blind_topics": sorted(BLIND),
+        },
+        "parameters": model.num_parameters(),
+        "final_loss": round(loss, 4),
+    }
+    return save(out, model, tokenizer, origin)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tutor.judge_build", description=(__doc__ or "").split(":")[0]
+    )
+    parser.add_argument("--out", type=Path, default=JUDGE, help="the model folder to write (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of demonstrations and batches (%(default)s)")
+    given = parser.parse_args(arguments)
+    print(json.dumps(build(given.out, given.seed), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
