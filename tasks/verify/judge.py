@@ -133,7 +133,7 @@ def judge_rows(
     role: Role = "filter",
     progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judgements and verdicts on candidates (columns candidate_id, prompt_id, split, prompt, text), for a role.
+    """Judgements and verdicts (of a role) on candidates: candidate_id, prompt_id, split, prompt, text.
 
     Returns rows of tables `candidates` (kind judgement, whose parent is what was judged) and `scores` (one a
     candidate). A column `reference` is shown to the judge where the rubric has room for it: leave it out
