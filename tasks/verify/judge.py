@@ -24,6 +24,7 @@ from tasks.generate.engine import Engine, Progress, PromptRefused, Sample
 from tasks.verify.judgement import Vote, read_vote
 from tasks.verify.neutral import quoted, says_nothing, special_texts
 from tasks.verify.rubric import Rubric
+from tasks.verify.scores import Role
 from tasks.verify.verifier import Verdict
 
 NAME = "judge"
@@ -129,9 +130,10 @@ def judge_rows(
     judge_checkpoint_id: str,
     round_number: int,
     seed: int,
+    role: Role = "filter",
     progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judgements and verdicts on candidates (columns candidate_id, prompt_id, split, prompt, text).
+    """Judgements and verdicts (of a role) on candidates: candidate_id, prompt_id, split, prompt, text.
 
     Returns rows of tables `candidates` (kind judgement, whose parent is what was judged) and `scores` (one a
     candidate). A column `reference` is shown to the judge where the rubric has room for it: leave it out
@@ -159,6 +161,7 @@ def judge_rows(
             "steps": list(one.verdict.steps),
             "rationale": one.verdict.rationale,
             "judge_checkpoint_id": judge_checkpoint_id,
+            "role": role,
         }
         for row, one in zip(rows, found, strict=True)
     ]
