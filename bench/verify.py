@@ -2,9 +2,9 @@
 
     python -m bench.verify [--data ../shared/data] [--json]
 
-maths and gsm8k judge GSM8K's graded answers, unit-tests HumanEval's canonical solutions, the judge (one process,
-a model that takes the cores it gets) answers to the tutor's stories. All go the way `ratchet grade` goes, from
-lines to rows; the clock starts when the first row is there, so that starting processes is not in it.
+maths and gsm8k judge GSM8K's graded answers, unit-tests HumanEval's canonical solutions, the judge (one
+process, a model that takes the cores it gets) answers to the tutor's stories. All go the way `ratchet grade`
+goes, from lines to rows; the clock starts when the first row is there: starting processes is not in it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,17 @@ def program_lines(data: Path) -> list[Line]:
     with gzip.open(data / "human-eval" / "HumanEval.jsonl.gz", "rt", encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
     fields = ("prompt", "test", "entry_point")
-    return _numbered([{k: row[k] for k in fields} | {"completion": row["canonical_solution"]} for row in found])
+    return _numbered(
+        [{k: row[k] for k in fields} | {"completion": row["canonical_solution"]} for row in found]
+    )
 
 
 def story_lines() -> list[Line]:
     """The tutor's stories with their references for answers."""
     stories = tutor.prompts.draw(0, 0, JUDGED, (1, 2, 3), "practice")
-    rows = [{"prompt": text, "answer": told} for text, told in stories.select("text", "reference").iter_rows()]
+    rows = [
+        {"prompt": text, "answer": told} for text, told in stories.select("text", "reference").iter_rows()
+    ]
     return _numbered(rows)
 
 

@@ -108,7 +108,7 @@ def text_of(value: Mapping[str, Any], name: str, needed: bool = False) -> str | 
     return found
 
 
-READS: Mapping[str, Read] = {"maths": maths_row, "unit-tests": program_row}
+READS: Mapping[str, Read] = {"gsm8k": maths_row, "maths": maths_row, "unit-tests": program_row}
 """How a line becomes a text and a reference, by verifier."""
 
 

@@ -12,6 +12,11 @@ TUTORS = {"points": "story", "pairwise": "story-pair"}
 OTHERS = {"points": "additive", "pairwise": "pairwise"}
 
 
+def judge_folder(model: str | None) -> Path:
+    """Where a judge's weights lie: the folder named, else the tutor's own judge."""
+    return JUDGE if model is None else Path(model)
+
+
 def chosen_rubric(model: Path, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
     """The rubric of a name or file, or the model's default of a kind; RecipeError where it is of another."""
     default = TUTORS if model.resolve() == JUDGE.resolve() else OTHERS

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 import tutor
 import tutor.prompts
+from flows.judges import chosen_rubric, judge_folder
 from flows.progress import reporter
 from flows.round import lake_path
 from schemas.errors import BadInput, ModelError, PromptFileError
@@ -51,6 +52,10 @@ def check_opening(model: Path, recipe: Rft) -> Opening:
     wanted = recipe.verification
     for name in (wanted.verifier, *wanted.also, wanted.audit):
         get_verifier(name)  # RecipeError where there is none
+    if wanted.judge.share:
+        folder = judge_folder(wanted.judge.model)
+        weights_hash(folder)
+        chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
     training, held_out = fixed_prompts(recipe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from flows.evaluation import evaluate
+from flows.judging import judge_answers
 from flows.monitoring import audit
 from flows.round import Closed, Round, Verdict, begin, close, judge
 from flows.steps import admit, filter_pool, freeze_examples, generate
@@ -35,6 +36,7 @@ def improve(round_: Round) -> tuple[Verdict, str, Checkpoint | None]:
     prompts = admit(round_)
     candidates = generate(round_, prompts)
     scores = verify(round_, prompts, candidates)
+    judge_answers(round_, prompts, candidates)
     decisions = filter_pool(round_, prompts, candidates, scores)
     snapshot = freeze_examples(round_, decisions)
     if snapshot is None:

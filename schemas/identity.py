@@ -88,6 +88,11 @@ def base_id(loop: str, content_hash: str) -> str:
     return make_id("ckpt", 0, loop, "base", content_hash)
 
 
+def judge_id(round_number: int, loop: str, content_hash: str) -> str:
+    """A judge that was not trained here: the loop, and its weights."""
+    return make_id("ckpt", round_number, loop, "judge", content_hash)
+
+
 def checkpoint_id(round_number: int, training: str) -> str:
     """A trained checkpoint: the training that made it."""
     return make_id("ckpt", round_number, training)
@@ -128,8 +133,10 @@ def _candidate(
     return answer_id(round_, prompt, *settings)
 
 
-def _checkpoint(round_: int, loop: str, training: str | None, content_hash: str) -> str:
-    return base_id(loop, content_hash) if training is None else checkpoint_id(round_, training)
+def _checkpoint(round_: int, loop: str, role: str, training: str | None, content_hash: str) -> str:
+    if training is not None:
+        return checkpoint_id(round_, training)
+    return judge_id(round_, loop, content_hash) if role == "judge" else base_id(loop, content_hash)
 
 
 def _round_event(round_: int, loop: str, state: str) -> str:
@@ -147,7 +154,7 @@ IDENTITIES: Mapping[str, Identity] = {
     "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
     "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),
     "steps": Identity(("round", "training_id", "step"), step_id),
-    "checkpoints": Identity(("round", "loop", "training_id", "content_hash"), _checkpoint),
+    "checkpoints": Identity(("round", "loop", "role", "training_id", "content_hash"), _checkpoint),
     "evaluations": Identity(("round", "loop", "checkpoint_id", "suite", "metric"), evaluation_id),
     "audits": Identity(("round", "loop", "monitor", "metric", "subject", "against"), audit_id),
     "rounds": Identity(("round", "loop", "state"), _round_event),

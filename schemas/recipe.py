@@ -61,6 +61,15 @@ class Gate(Strict):
     alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
 
 
+class Judging(Strict):
+    """A model that judges answers too, for people and audits to look at: no filter goes by it."""
+
+    share: Share = Field(0.0, description="share of the prompts whose answers it judges; 0: no judge")
+    model: str | None = Field(None, description="its Hugging Face folder; None: the tutor's judge")
+    rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
+    votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
+
+
 class Verification(Strict):
     """Who judges answers: one verifier that filters and the gate go by, and others that they never see."""
 
@@ -68,6 +77,7 @@ class Verification(Strict):
     also: tuple[str, ...] = Field((), description="verifiers that judge every answer too")
     audit: str = Field("gsm8k", description="an independent verifier of a sample, that no filter sees")
     audit_share: Share = Field(0.1, description="share of the prompts whose answers it judges")
+    judge: Judging = Judging()
 
     @model_validator(mode="after")
     def judges_differ(self) -> Verification:

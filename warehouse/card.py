@@ -61,7 +61,7 @@ _TRAINED = """
     ORDER BY c.round, 1"""
 _BASE = """
     SELECT checkpoint_id, content_hash, origin FROM checkpoints
-    WHERE loop = $loop AND parent_id IS NULL AND training_id IS NULL ORDER BY ALL"""
+    WHERE loop = $loop AND parent_id IS NULL AND training_id IS NULL AND role = 'policy' ORDER BY ALL"""
 
 
 def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: bool) -> str:

@@ -47,7 +47,7 @@ class LoopState:
 def fold(lake: Lake, loop: str) -> LoopState | None:
     """The state of a loop; None where the log has no base for it yet."""
     bases = read(lake, "checkpoints", {"loop": loop, "round": 0}).filter(
-        pl.col("parent_id").is_null() & pl.col("training_id").is_null()
+        pl.col("parent_id").is_null() & pl.col("training_id").is_null() & (pl.col("role") == "policy")
     )
     if bases.is_empty():
         return None

@@ -10,6 +10,7 @@ import pytest
 from tests.flows.conftest import ratchet, small_night
 from warehouse.lake import Lake
 from warehouse.query import query, read
+from warehouse.verify.lake import verify
 
 
 def run(
@@ -150,3 +151,32 @@ def test_an_audit_judges_a_sample_that_no_filter_sees(tmp_path: Path, prefect_se
     assert told["agreement"] > 0.9
     prompts = query(lakes["0.5"], "SELECT count(DISTINCT prompt_id) AS n FROM scores WHERE role = 'audit'")
     assert told["audited"] == 4 * prompts["n"][0], "every answer to an audited prompt"
+
+
+def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    """Two rounds with a judge: texts, votes and verdicts are facts, and no decision goes by them."""
+    lake = Lake.create(tmp_path / "lake")
+    code, rounds, said = run(lake.root, prefect_server, "verification.judge.share=0.3", rounds=2)
+    assert code == 0, said
+    judges = query(lake, "SELECT checkpoint_id, round FROM checkpoints WHERE role = 'judge'")
+    assert judges["round"].to_list() == [0], "one judge, on record once"
+    assert rounds[0]["champion"]["checkpoint"] != judges["checkpoint_id"][0]  # type: ignore[index]
+    told = query(
+        lake,
+        """
+        SELECT s.round, s.candidate_id, s.role, s.value, s.steps, count(j.candidate_id) AS texts
+        FROM scores AS s
+        LEFT JOIN candidates AS j
+            ON j.loop = s.loop AND j.kind = 'judgement' AND list_contains(j.parents, s.candidate_id)
+        WHERE s.verifier = 'judge' GROUP BY ALL""",
+    )
+    assert set(told["round"]) == {0, 1}
+    assert set(told["role"]) == {"also"}
+    voted = told.filter(told["value"].is_not_null())
+    assert voted.height > 20
+    assert (voted["texts"] == 3).sum() > 20, "three judgements each, kept as they were written"
+    assert query(lake, "SELECT count(*) AS n FROM decisions WHERE filter = 'judge'")["n"][0] == 0
+    findings = verify(lake, deep=True)
+    assert findings.clean, findings.found
