@@ -71,7 +71,8 @@ def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) ->
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
         reached("train: job finished")
         place = f"trainings/{job.training_id}"
-        round_.lake.publish(place)
+        if not log.holds(round_.unit("train-finish"), "trainings"):  # another host's result stays what it is
+            round_.lake.publish(place)
         files = listing(round_.lake, place)
         log.once(round_.unit("steps"), "steps", lambda: ledger_rows(job, result, number))
         done = training_row(job, number, "finished", result, files=files)

@@ -37,7 +37,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from schemas.errors import BadInput, LakeError, LogDamaged
-from warehouse.durable import sha256
+from warehouse.durable import sha256, write_new
 from warehouse.lease import lease
 from warehouse.store import Data, Entry
 from warehouse.trouble import one_line
@@ -148,7 +148,7 @@ class Bucket:
         paths = [self.home / name for name in names]
         missing = [(name, path) for name, path in zip(names, paths, strict=True) if not path.exists()]
         for path in paths:
-            if path.exists():
+            with suppress(FileNotFoundError):
                 os.utime(path)  # used: see `stale`
         if missing:
             with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -180,7 +180,8 @@ class Bucket:
         """Fetched copies that were not used for so long."""
         before = time.time() - seconds
         stale = []
-        for path in self.home.rglob("*"):
+        fetched = (path for room in ("tables", "snapshots") for path in (self.home / room).rglob("*"))
+        for path in fetched:
             with suppress(FileNotFoundError):  # another process clears away too
                 stale += [path] if path.is_file() and path.stat().st_mtime < before else []
         return stale
@@ -214,7 +215,7 @@ class Bucket:
             raise LogDamaged(f"{self.where}/{name} is not the file that was written: its hash differs")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-        temporary.write_bytes(data)
+        write_new(temporary, data)  # synced: an empty copy after a power loss would be read for ever
         temporary.replace(path)
 
     def _put_by_condition(self, name: str, data: bytes | memoryview, mode: Any) -> str:

@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 from schemas.errors import LogDamaged
 from schemas.tables import Table
 from warehouse.datafile import DataFile, file_name, folder_of, statistics, stored_schema
+from warehouse.durable import sha256
 from warehouse.fault import reached
 from warehouse.lake import Lake, Sources, names_of
 from warehouse.query import connect, relation
@@ -43,7 +44,7 @@ def compacted(
         return []
     for file in inputs:
         check_file(lake, file)
-    names = [str(path) for path in lake.store.local([file.name for file in inputs])]
+    names = [str(path) for path in _copies(lake, inputs)]
     with connect() as connection, _sorted(connection, table, names) as batches:
         made = list(_written(lake, table, batches, folder_of(table.name, loop, number)))
     wanted = sum(file.rows or 0 for file in inputs)
@@ -54,6 +55,18 @@ def compacted(
         )
     reached(f"seal {table.name}: files written")
     return made
+
+
+def _copies(lake: Lake, inputs: Sequence[SealedFile]) -> list[Path]:
+    """Where the inputs are read on this machine: a bucket's copies are held to their hashes too."""
+    names = [file.name for file in inputs]
+    paths = lake.store.local(names)
+    if lake.store.options is None:  # the files themselves, which were just hashed
+        return paths
+    for file, path in zip(inputs, paths, strict=True):
+        if sha256(path) != file.sha256:
+            path.unlink(missing_ok=True)
+    return lake.store.local(names)
 
 
 def check_file(lake: Lake, file: SealedFile) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -144,6 +145,14 @@ def problem(entry: LogEntry) -> str | None:
     if "actions" in said and said["actions"] != actions_digest(entry):
         return "what it does is not what was committed: its actions were changed"
     return None
+
+
+def half_written(name: str) -> bool:
+    """Whether a file of a log's folder is one that a killed writer leaves, Delta's own among them, which
+    stages `<name>#1`.
+    """
+    last = name.rpartition("/")[2]
+    return last.startswith((".", "_commit_")) or bool(re.search(r"\.tmp$|#\d+$", last))
 
 
 def read_entry(store: Store, log: str, version: int) -> LogEntry:

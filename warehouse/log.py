@@ -18,19 +18,19 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from schemas.errors import CommitOutcomeUnknown, LakeError, RoundSealed, UnitConflict
+from schemas.errors import CommitOutcomeUnknown, LakeError, LogDamaged, RoundSealed, UnitConflict
 from schemas.tables import TABLES, Table
 from schemas.units import Unit
 from warehouse.complete import complete
 from warehouse.datafile import PARTITION, DataFile, write_rows
 from warehouse.evolve import fitted
 from warehouse.fault import reached
-from warehouse.heads import note_head
+from warehouse.heads import checkpoint_name, note_head, read_head
 from warehouse.health import last_checkpoint
 from warehouse.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
-from warehouse.seals import closed_before, compacted_units, find_seal
+from warehouse.seals import closed_before, compacted_units, find_seal, last_seal
 from warehouse.trouble import disk_errors, one_line
 
 ATTEMPTS = 10
@@ -98,6 +98,7 @@ class Log:
 
         DeltaError where it did not land, or may not have.
         """
+        self.settle(kind.name, delta.version())
         properties = self.properties(delta, kind, actions, said)
         delta.create_write_transaction(
             actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
@@ -133,12 +134,14 @@ class Log:
         newest = self._synced.get(table)
         if newest is not None and newest >= version:
             return
+        if newest is None:  # a killed writer may have made the folder, and entries that nobody synced
+            self.lake.store.make(log)
         first = last_checkpoint(self.lake.store, log) if newest is None else newest + 1
         names = [f"{log}/_last_checkpoint"]
         for number in range(max(first, 0), version + 1):
-            names += [entry_name(log, number), f"{log}/{number:020d}.checkpoint.parquet"]
+            names += [entry_name(log, number), checkpoint_name(log, number)]
         self.lake.store.settle(names)
-        with suppress(OSError):  # a note: what it says can be told anew
+        with suppress(OSError, LakeError):  # a note: what it says can be told anew
             note_head(self.lake.store, log, version)
         self._synced[table] = version
 
@@ -148,8 +151,11 @@ class Log:
         said: dict[str, object] = dict(vouch(store, log, delta.version()))
         newest = last_checkpoint(store, log)
         if newest > self._vouched.get(table, -1):
-            name = f"{newest:020d}.checkpoint.parquet"
-            said["checkpoints"] = {name: store.digest(f"{log}/{name}")}
+            name = checkpoint_name(log, newest)
+            found, head = store.digest(name), read_head(store, log)
+            if head is not None and head.checkpoint == newest and head.checkpoint_hash != found:
+                raise LogDamaged(f"{name} was changed since it was written: see `ratchet verify`")
+            said["checkpoints"] = {name.rpartition("/")[2]: found}
             self._vouched[table] = newest
         return said
 
@@ -161,8 +167,15 @@ class Log:
         missing = [unit for unit in units if delta.transaction_version(unit.key) is None]
         if len(missing) < len(units):
             self.settle(table, delta.version())
-        closed = {loop: closed_before(delta, loop) for loop in {unit.loop for unit in missing}}
+        closed = {loop: self._closed(delta, loop) for loop in {unit.loop for unit in missing}}
         return [u for u in missing if u.round >= closed[u.loop] or not self._sealed(delta, u, table)]
+
+    def _closed(self, delta: DeltaTable, loop: str) -> int:
+        """Rounds of a loop below this number are closed; a table younger than the last seal asks that."""
+        closed = closed_before(delta, loop)
+        if closed == 0 and (seal := last_seal(self.lake.store, loop)):
+            return seal.round + 1
+        return closed
 
     def _sealed(self, delta: DeltaTable, unit: Unit, table: str) -> bool:
         """Whether a sealed round holds the unit, whose key is gone; RoundSealed where it does not."""
@@ -194,7 +207,7 @@ class Log:
                     break
                 if written != left:
                     self._drop(file)
-                    file, written = self._write(kind, left, rows), left
+                    file, written = self._write(kind, left, rows, whole=left == list(units)), left
                 self._commit(delta, kind, file, left)
                 return left
             except RoundSealed:
@@ -219,8 +232,11 @@ class Log:
         """The handle of an earlier look where it has all our columns, else a new one."""
         return looked if looked is not None and fitted(looked, kind) else self.lake.open_or_create(kind)
 
-    def _write(self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame) -> DataFile | None:
-        if rows["unit"].n_unique() > len(units):
+    def _write(
+        self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame, *, whole: bool
+    ) -> DataFile | None:
+        """Write the rows of some units, which are all that there are where `whole` says so."""
+        if not whole:
             rows = rows.filter(pl.col("unit").is_in([unit.key for unit in units]))
         try:
             file = write_rows(self.lake.store, kind, rows)

@@ -9,14 +9,15 @@ longer than `keep_hours` between writing a file and committing it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from schemas.errors import LogDamaged
 from schemas.tables import TABLES
 from warehouse.datafile import hash_in_name
 from warehouse.durable import left_behind
 from warehouse.fault import reached
+from warehouse.journal import half_written
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
 from warehouse.seal import seal_rounds, sealable
@@ -93,10 +94,10 @@ def _vacuum(
         done.left.append(f"table {table}: its log is damaged, see `ratchet verify`")
         return
     needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.files(table)}
-    retired = {file.name for file in story.retired.values()}
+    retired = {file.name: story.retired_at[path] for path, file in story.retired.items()}
     before = lake.store.now() - keep_hours * 3600
     for file in sorted(set(files) - set(in_log), key=lambda file: file.name):
-        if file.name in needed or file.modified > before:
+        if file.name in needed or max(file.modified, retired.get(file.name, 0.0)) > before:
             continue
         if file.name in retired or hash_in_name(file.name):
             _free(lake, file, dry_run, done)
@@ -115,17 +116,18 @@ def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> No
 
 def _temporary(file: Entry) -> bool:
     name = file.name.rpartition("/")[2]
-    in_log = "/_delta_log/" in file.name and (name.startswith("_commit_") or name.endswith(".tmp"))
+    in_log = "/_delta_log/" in file.name and half_written(name)
     return in_log or left_behind(name) or (name.startswith(".") and not file.name.startswith("trainings/"))
 
 
 def _trim_cache(lake: Lake, dry_run: bool, done: Maintained) -> None:
     """Drop a bucket's copies on this machine that were not used for long."""
     for file in lake.store.stale(CACHE_DAYS * 86400):
-        done.freed.append(str(file))
-        done.bytes += file.stat().st_size
-        if not dry_run:
-            Path(file).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process may trim too
+            done.bytes += file.stat().st_size
+            done.freed.append(str(file))
+            if not dry_run:
+                file.unlink()
 
 
 def _free(lake: Lake, file: Entry, dry_run: bool, done: Maintained) -> None:

@@ -181,3 +181,17 @@ def test_a_lake_reads_as_of_a_version(log: Log) -> None:
     log.once(other, "prompts", lambda: prompts(other))
     assert read(log.lake, "prompts", version=then).height == 5
     assert read(log.lake, "prompts").height == 10
+
+
+def test_a_lost_race_beside_an_empty_unit_doubles_nothing(log: Log) -> None:
+    """Two units in one commit, one of them empty; another writer lands the full one first."""
+    full, empty = Unit("loop", 3, "admit", 0), Unit("loop", 3, "admit", 1)
+
+    def compute(missing: list[Unit]) -> list[pl.DataFrame]:
+        Log(log.lake).once(full, "prompts", lambda: prompts(full))
+        return [prompts(unit, 5 if unit == full else 0) for unit in missing]
+
+    assert log.once_each([full, empty], "prompts", compute).height == 5
+    assert log.holds(empty, "prompts")
+    rows = read(log.lake, "prompts")
+    assert rows.height == rows["prompt_id"].n_unique() == 5

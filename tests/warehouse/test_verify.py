@@ -105,7 +105,7 @@ def test_a_turned_bit_in_any_seal_is_found(full: Lake) -> None:
         for wrong in flips(data, 80, SEED):
             with changed(path, wrong):
                 findings = Findings()
-                check_anchors(read_chains(full, findings), rounds, findings)
+                check_anchors(full, read_chains(full, findings), rounds, findings)
                 assert path.relative_to(full.root).as_posix() in damaged(findings)
 
 

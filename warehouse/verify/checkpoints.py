@@ -21,7 +21,10 @@ def check_checkpoint(lake: Lake, log: str, version: int) -> None:
         rows = pq.read_table(io.BytesIO(lake.store.get(name))).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise LogDamaged(f"does not read: {' '.join(str(error).split())[:200]}") from None
-    added, keys = _replayed(lake, log, version)
+    try:
+        added, keys = _replayed(lake, log, version)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise LogDamaged("cannot be held against the log, whose entries are damaged") from None
     told = {row["add"]["path"]: _said(row["add"]) for row in rows if row.get("add")}
     if told != added:
         wrong = next(iter(dict(told.items() ^ added.items())))

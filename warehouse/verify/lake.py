@@ -33,7 +33,7 @@ def verify(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lambda _:
     chains = read_chains(lake, findings)
     seals = [seal for chain in chains.values() for seal in chain]
     stories = {name: check_table(lake, name, seals, findings, begin(name)) for name in TABLES}
-    check_anchors(chains, stories["rounds"], findings)
+    check_anchors(lake, chains, stories["rounds"], findings)
     _check_artifacts(lake, chains, findings, begin("snapshots and trainings"))
     _check_strangers(lake, findings)
     if findings.clean:

@@ -16,7 +16,7 @@ from schemas.errors import LogDamaged
 from warehouse.datafile import hash_in_name
 from warehouse.heads import checkpoint_name, read_head
 from warehouse.health import last_checkpoint
-from warehouse.journal import LogEntry, problem, read_entry
+from warehouse.journal import LogEntry, entry_name, half_written, problem, read_entry
 from warehouse.lake import Lake
 from warehouse.seal import CHECKPOINT
 from warehouse.seals import START, Seal, SealedFile, running_hash, seal_name
@@ -34,6 +34,7 @@ class TableStory:
     name: str
     live: dict[str, SealedFile] = field(default_factory=dict)
     retired: dict[str, SealedFile] = field(default_factory=dict)
+    retired_at: dict[str, float] = field(default_factory=dict)  # seconds since the epoch
     units: dict[str, int] = field(default_factory=dict)  # key -> version that brought it
     anchors: list[dict[str, Any]] = field(default_factory=list)
     hashes: dict[int, str] = field(default_factory=dict)
@@ -45,10 +46,11 @@ def check_table(
     lake: Lake, name: str, seals: Sequence[Seal], findings: Findings, advance: Advance
 ) -> TableStory:
     """Check one table's log and files; what its log says, as far as it can be read."""
-    files = lake.store.entries(f"tables/{name}")
-    in_log = [entry for entry in files if entry.name.startswith(f"{lake.log(name)}/")]
+    log = f"{lake.log(name)}/"
+    in_log = lake.store.entries(lake.log(name))  # first: what the log names is there when we look
+    files = [file for file in lake.store.entries(f"tables/{name}") if not file.name.startswith(log)]
     story = check_log(lake, name, seals, in_log, findings, advance)
-    _check_files(lake, story, sorted(set(files) - set(in_log), key=lambda f: f.name), findings, advance)
+    _check_files(lake, story, files, findings, advance)
     return story
 
 
@@ -83,7 +85,7 @@ def _entries(lake: Lake, log: str, files: Sequence[Entry], findings: Findings) -
         findings.size += file.size
         if name.endswith(".json") and name[:-5].isdigit() and len(name) == 25:
             versions.append(int(name[:-5]))
-        elif name.startswith(("_commit_", ".")) or name.endswith(".tmp"):
+        elif half_written(name):
             findings.leftover(file.name, "left by a writer that was killed")
         elif name != "_last_checkpoint" and not CHECKPOINT.fullmatch(name):
             findings.damage(file.name, "does not belong to the log")
@@ -104,8 +106,14 @@ def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
         said = {}  # what it says of others cannot be held against them
     elif "digest" not in said and story.vouched:
         findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
-    story.vouched |= {f"{int(n):020d}.json": str(told) for n, told in said.get("links", {}).items()}
-    story.vouched |= {str(n): str(told) for n, told in said.get("checkpoints", {}).items()}
+    vouched = {f"{int(n):020d}.json": str(told) for n, told in said.get("links", {}).items()}
+    vouched |= {str(n): str(told) for n, told in said.get("checkpoints", {}).items()}
+    for name, told in vouched.items():  # the first to vouch counts: a later one may have seen a changed file
+        if story.vouched.setdefault(name, told) != told:
+            where = f"{entry.name.rpartition('/')[0]}/{name}"
+            findings.damage(
+                where, f"was changed: entry {entry.version} found another hash than was on record"
+            )
     for key in entry.units:
         if key in story.units:
             findings.damage(entry.name, f"brings unit {key} a second time, after entry {story.units[key]}")
@@ -114,6 +122,7 @@ def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
         path = str(removed.get("path"))
         if path in story.live:
             story.retired[path] = story.live.pop(path)
+            story.retired_at[path] = float(removed.get("deletionTimestamp") or 0) / 1e3
     told = said.get("files", {})
     for added in entry.of("add"):
         path = str(added.get("path"))
@@ -154,6 +163,8 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
     if head is None:
         return
     if head.version > newest:
+        if lake.store.entry(entry_name(log, head.version)) is not None:
+            return  # committed while we looked
         findings.damage(f"{log}/{head.version:020d}.json", "is missing: the head has it on record")
     elif story.hashes.get(head.version) != head.entry:
         findings.damage(f"{log}/{head.version:020d}.json", "was changed: the head gives it another hash")
@@ -180,9 +191,13 @@ def last_checkpoint_noted(lake: Lake, log: str, findings: Findings) -> int:
 def _check_seal(story: TableStory, seal: Seal, findings: Findings) -> None:
     """One table's part of a seal against the log: where it stood, and which files held the round's rows."""
     told = seal.tables.get(story.name)
-    if told is None:  # a table that a later Ratchet added
-        return
     name = seal_name(seal.loop, seal.round)
+    if told is None:  # a table that a later Ratchet added
+        folder = f"loop={seal.loop}/round={seal.round}/"
+        for path, file in story.live.items():
+            if path.startswith(folder):
+                findings.damage(file.name, f"holds rows of a round that {name} had sealed without it")
+        return
     found = story.running.get(told.version)
     if found is not None and found != told.log:
         findings.damage(
@@ -213,13 +228,13 @@ def _check_checkpoints(
 ) -> None:
     """Delta's checkpoints: by hash where one is on record, else by holding what they say against the log."""
     there = [file.name.rpartition("/")[2] for file in files]
-    named = {finding.where for finding in findings.found}
-    for name in [name for name in there if CHECKPOINT.fullmatch(name)]:
+    held = sorted(name for name in there if CHECKPOINT.fullmatch(name))
+    for name in held:
         told = story.vouched.get(name)
-        if told is not None:
-            if lake.store.digest(f"{log}/{name}") != told:
-                findings.damage(f"{log}/{name}", "was changed: another hash is on record")
-        elif f"{log}/{name}" not in named:
+        if told is not None and lake.store.digest(f"{log}/{name}") != told:
+            findings.damage(f"{log}/{name}", "was changed: another hash is on record")
+        named = {finding.where for finding in findings.found}
+        if (told is None or name == held[-1]) and f"{log}/{name}" not in named:  # readers go by the newest
             with findings.noting(f"{log}/{name}"):
                 check_checkpoint(lake, log, int(name[:20]))
     for name in story.vouched.keys() - set(there):
