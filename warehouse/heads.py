@@ -8,11 +8,14 @@ Delta's pointer to that. It decides nothing, it may be lost, and a writer that i
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 
 from warehouse.health import last_checkpoint
 from warehouse.journal import canonical, digest_of, entry_name
 from warehouse.store import Store
+
+CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.parquet")  # the name of a checkpoint in a log's folder
 
 _seen: dict[tuple[str, str], str] = {}
 

@@ -10,7 +10,6 @@ A lock keeps two sealers from doing the same work; that only one lands rests on 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +25,7 @@ from warehouse.artifacts import complete
 from warehouse.compact import check_live, compacted
 from warehouse.datafile import DataFile
 from warehouse.fault import reached
+from warehouse.heads import CHECKPOINT
 from warehouse.journal import Actions, LogEntry, milliseconds, problem, read_entries
 from warehouse.lake import EXPIRY, Lake, Where, names_of
 from warehouse.log import ATTEMPTS, Log
@@ -47,7 +47,6 @@ from warehouse.seals import (
 from warehouse.trouble import disk_errors, one_line
 
 LONG_AGO = 1  # a key of this date, in milliseconds, is dropped: no other is older than EXPIRY allows
-CHECKPOINT = re.compile(r"\d{20}\.checkpoint\.parquet")
 Advance = Callable[[int], None]
 
 

@@ -50,7 +50,7 @@ def _check_artifacts(lake: Lake, chains: Chains, findings: Findings, advance: Ad
     with findings.noting("tables"):
         told |= {file.name: file for file in _of_facts(lake)}
     told |= {file.name: file for chain in chains.values() for seal in chain for file in seal.artifacts}
-    closed = {folder_of(file.name) for chain in chains.values() for seal in chain for file in seal.artifacts}
+    closed = {_artifact(file.name) for chain in chains.values() for seal in chain for file in seal.artifacts}
     there = {entry.name: entry for room in ("snapshots", "trainings") for entry in lake.store.entries(room)}
     for file in told.values():
         findings.files += 1
@@ -62,7 +62,7 @@ def _check_artifacts(lake: Lake, chains: Chains, findings: Findings, advance: Ad
     for name in sorted(there.keys() - told.keys()):
         if left_behind(name):
             findings.leftover(name, "left by a writer that was killed")
-        elif folder_of(name) in closed:
+        elif _artifact(name) in closed:
             findings.damage(name, "does not belong to what was sealed")
         else:
             findings.leftover(name, "no fact names it: a round under way, or one that was killed")
@@ -75,7 +75,7 @@ def _of_facts(lake: Lake) -> Iterator[SealedFile]:
             yield from listed(text)
 
 
-def folder_of(name: str) -> str:
+def _artifact(name: str) -> str:
     """The folder of a snapshot or a training, from a file's name."""
     return "/".join(name.split("/")[:2])
 

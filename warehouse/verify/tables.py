@@ -14,11 +14,10 @@ from typing import Any
 
 from schemas.errors import LogDamaged
 from warehouse.datafile import hash_in_name
-from warehouse.heads import checkpoint_name, read_head
+from warehouse.heads import CHECKPOINT, checkpoint_name, read_head
 from warehouse.health import last_checkpoint
 from warehouse.journal import LogEntry, entry_name, half_written, problem, read_entry
 from warehouse.lake import Lake
-from warehouse.seal import CHECKPOINT
 from warehouse.seals import START, Seal, SealedFile, running_hash, seal_name
 from warehouse.store import Entry
 from warehouse.verify.checkpoints import check_checkpoint
