@@ -32,9 +32,11 @@ types: $(VENV)/.installed-dev  ## mypy, strict
 unit: $(VENV)/.installed-dev  ## the tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.installed-dev  ## every benchmark, one table each
+bench: $(VENV)/.installed-dev  ## benchmarks of minutes, a table each; bench.lake and bench.training apart
+	$(BIN)/python -m bench.verify
 	$(BIN)/python -m bench.verify_maths
 	$(BIN)/python -m bench.verify_unit_tests
+	$(BIN)/python -m bench.lake_append
 	$(BIN)/python -m bench.generate
 	$(BIN)/python -m bench.overhead
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from schemas.errors import LakeError, SchemaMismatch
 from schemas.tables import Table
@@ -50,8 +50,8 @@ def fitted(delta: DeltaTable, table: Table) -> bool:
 def _widen(delta: DeltaTable, fields: list[Field]) -> None:
     told = describe({"widened": [field.name for field in fields]})
     try:
-        with suppress(DeltaError):  # another writer may widen it first
+        with suppress(CommitFailedError):  # another writer may widen it first
             properties = CommitProperties(custom_metadata={"ratchet": told})
             delta.alter.add_columns(fields, commit_properties=properties)
-    except OSError as error:
+    except (DeltaError, OSError) as error:
         raise LakeError(f"columns could not be added to {delta.table_uri}: {one_line(error)}") from None

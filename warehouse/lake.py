@@ -39,6 +39,8 @@ CONFIGURATION: Mapping[str, str | None] = {
     **EXPIRY,
 }
 
+TRIES = 10  # at widening a table that others write to
+
 Where = Mapping[str, str | int | Sequence[str] | Sequence[int]]
 
 
@@ -124,13 +126,16 @@ class Lake:
         """The Delta table, with every column of ours: created empty where it does not exist, widened where
         it is older. Two creators end with one table.
         """
-        found, why = self.open(table.name), ""
-        if found is None:
-            why = self._create(table)
-            found = self.open(table.name)
-        if found is None:
-            raise LakeError(f"table {table.name} could not be created in {self.where}: {why}")
-        return found if fitted(found, table) else self.open_or_create(table)
+        for _ in range(TRIES):
+            found, why = self.open(table.name), ""
+            if found is None:
+                why = self._create(table)
+                found = self.open(table.name)
+            if found is None:
+                raise LakeError(f"table {table.name} could not be created in {self.where}: {why}")
+            if fitted(found, table):
+                return found
+        raise LakeError(f"table {table.name} could not be widened in {self.where}; run again to go on")
 
     def _create(self, table: Table) -> str:
         """Create a table; why that failed, if it did: another creator may come first."""

@@ -1,9 +1,9 @@
 """Maintenance that can run at any time, beside any round: seal what is closed, free what nothing needs.
 
-Covered: nothing that a table's newest version or a seal names is ever touched, nor a file younger than
-`keep_hours`, so that readers and writers under way keep what they see; a table whose log is damaged is left
-alone, because a lost commit makes live files look like leftovers. Not covered: a writer that sleeps for
-longer than `keep_hours` between writing a file and committing it.
+Covered: nothing that a table's newest version or a seal names is ever touched, nor a file written or
+retired in the last `keep_hours`, so that readers and writers under way keep what they see; a table whose log
+is damaged is left alone, because a lost commit makes live files look like leftovers. Not covered: a writer
+that sleeps for longer than `keep_hours` between writing a file and committing it.
 """
 
 from __future__ import annotations

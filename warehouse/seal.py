@@ -131,21 +131,23 @@ def _close(log: Log, table: Table, loop: str, number: int) -> None:
 def _sealed_table(log: Log, table: Table, loop: str, number: int, before: Seal | None) -> SealedTable:
     """Compact one table's part of a round, unless that was done, and say what it consists of."""
     history = _history(log.lake, table, loop, number, before)
-    for _ in range(ATTEMPTS if history.files or history.units else 0):
+    if history.files or history.units:
+        _compact(log, table, history, loop, number)
+    return _told(log, table, loop, number, before)
+
+
+def _compact(log: Log, table: Table, history: History, loop: str, number: int) -> None:
+    """Compact what a round's history holds, once: the key says whether that was done."""
+    for _ in range(ATTEMPTS):
         delta = log.lake.open_or_create(table)
         if int(delta.transaction_version(compaction_key(loop)) or 0) > number:
-            break
+            return
         made = compacted(log.lake, table, history.files, loop, number)
         try:
             _commit(log, delta, table, made, history, loop, number)
         except (DeltaError, OSError) as error:
             _settle(log, table, made, error)
-    else:
-        if history.files or history.units:
-            raise CommitOutcomeUnknown(
-                f"table {table.name}, round {number}: not compacted; run again to go on"
-            )
-    return _told(log, table, loop, number, before)
+    raise CommitOutcomeUnknown(f"table {table.name}, round {number}: not compacted; run again to go on")
 
 
 def _commit(
