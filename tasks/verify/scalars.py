@@ -145,7 +145,8 @@ def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:
     """Whether two rationals are equal, or one of those written as `decimals` is the other, rounded.
 
     A rounding has at least LEAST_PLACES decimals, and as many digits, and is off by half its last one at
-    most, so that 0.333 is 1/3 and 0.501 is not 1/2; a share of 2**-40 is what a float may be off by.
+    most, so that 0.333 is 1/3 and 0.501 is not 1/2. A share of 2**-40 is what a float may be off by, but
+    never more than half the last of LEAST_PLACES decimals: 10**13 + 1 is not 10**13, however it is written.
     """
     gap = abs(left - right)
     if gap == 0 or not any(decimals):
@@ -156,7 +157,8 @@ def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:
         enough = p >= LEAST_PLACES and abs(value) * 10**p >= 10 ** (LEAST_PLACES - 1)
         if enough and bool(gap * 2 * 10**p <= 1):
             return True
-    return bool(gap * 2**FLOAT_BITS <= max(abs(left), abs(right)))
+    as_float = gap * 2**FLOAT_BITS <= max(abs(left), abs(right))
+    return bool(as_float and gap * 2 * 10**LEAST_PLACES <= 1)
 
 
 def _places(value: Fraction) -> int:

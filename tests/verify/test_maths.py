@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.verify.maths import equations, verify
@@ -114,6 +114,8 @@ def test_a_number_passes_in_whatever_form_it_is_written(
 
 
 @given(number=numbers, change=numbers.filter(bool), form=st.sampled_from(FORMS), mark=st.sampled_from(MARKS))
+@example(number=2**40 - 1, change=1, form="{:,}.00", mark="#### {}")
+@example(number=10**20, change=-1, form="{:,}.00", mark="#### {}")
 def test_a_changed_number_always_fails(number: int, change: int, form: str, mark: str) -> None:
     verdict = verify(mark.format(form.format(number + change)), str(number))
     assert (verdict.outcome, verdict.value) == ("fail", 0.0)
