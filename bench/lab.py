@@ -28,7 +28,8 @@ from flows.progress import Lines, reporting  # noqa: E402
 from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
-from schemas.recipe import Rft, load_recipe, parse_recipe, with_value  # noqa: E402
+from schemas.recipe import Rft  # noqa: E402
+from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
 
 # Yuan et al. 2023, table of LLaMA-7B on GSM8K: k, accuracy in %, distinct paths a question (with D).
 PAPER = {1: (37.6, 1.17), 3: (39.0, 1.44), 6: (39.5, 1.74), 12: (41.6, 2.20), 25: (40.9, 2.93)}

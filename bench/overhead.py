@@ -22,7 +22,7 @@ from flows.nightly import night  # noqa: E402
 from flows.progress import Lines, reporting  # noqa: E402
 from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
-from schemas.recipe import load_recipe, parse_recipe, with_value  # noqa: E402
+from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
 
 PROMISED = 0.10
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tutor
 from schemas.errors import RecipeError
-from schemas.recipe import RECIPES, Rft, load_recipe, parse_recipe, with_value
+from schemas.recipes import RECIPES, AnyRecipe, load_recipe, parse_recipe, with_value
 from warehouse.lake import Lake
 from warehouse.loops import fold
 from warehouse.store import open_store
@@ -21,7 +21,7 @@ def chosen_recipe(
     prompts: Path | None,
     eval_prompts: Path | None,
     settings: tuple[str, ...],
-) -> Rft:
+) -> AnyRecipe:
     """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
     values, origin = _values(recipe, lake, loop, model)
     if prompts is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from flows.opening import shards
@@ -32,7 +34,7 @@ _MARKS = """
     ORDER BY c.prompt_id"""
 
 
-def evaluate(round_: Round, checkpoint: Checkpoint, name: str) -> pl.DataFrame:
+def evaluate(round_: Round[Any], checkpoint: Checkpoint, name: str) -> pl.DataFrame:
     """A checkpoint's greedy verdicts, one row a held-out prompt: prompt_id, passed.
 
     What an earlier round has measured on the same suite is read, not done again.
@@ -59,13 +61,15 @@ def evaluate(round_: Round, checkpoint: Checkpoint, name: str) -> pl.DataFrame:
     )
 
 
-def held_out_prompts(round_: Round) -> pl.DataFrame:
+def held_out_prompts(round_: Round[Any]) -> pl.DataFrame:
     """The loop's held-out prompts, in order of id."""
     fixed = read(round_.lake, "prompts", {"loop": round_.loop, "round": 0})
     return fixed.filter(pl.col("split") == "eval").sort("prompt_id")
 
 
-def _measure(round_: Round, checkpoint: Checkpoint, name: str, held_out: pl.DataFrame, suite: str) -> None:
+def _measure(
+    round_: Round[Any], checkpoint: Checkpoint, name: str, held_out: pl.DataFrame, suite: str
+) -> None:
     """Answers, verdicts and metrics of one checkpoint; the metrics last, so that they say it is done."""
     settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     some = held_out.head(settings.sampled_count)

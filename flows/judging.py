@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,7 +25,7 @@ from tasks.verify.scores import audit_sample
 from warehouse.query import read
 
 
-def judge_answers(round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
+def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
     """Judgements and verdicts on the answers to a sample of prompts, in shards of prompts."""
     wanted = round_.recipe.verification.judge
     sample = audit_sample(prompts, wanted.share, round_.recipe.seed)
@@ -42,7 +43,7 @@ def judge_answers(round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame
 
 @step_task
 def judgements(
-    round_: Round,
+    round_: Round[Any],
     shard: pl.DataFrame,
     folder: Path,
     rubric: Rubric,
@@ -67,7 +68,7 @@ def judgements(
     advance(shard.height)
 
 
-def _registered(round_: Round, folder: Path) -> str:
+def _registered(round_: Round[Any], folder: Path) -> str:
     """The judge's checkpoint id: on record since the loop first asked it."""
     found = weights_hash(folder)
     known = read(round_.lake, "checkpoints", {"loop": round_.loop})

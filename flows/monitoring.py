@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flows.round import Round
 from flows.steps import step_task
 from tasks.audit import coverage, drift, narrowing
@@ -9,7 +11,7 @@ from tasks.audit.answers import round_answers
 from tasks.audit.reading import Reading, audit_rows
 
 
-def audit(round_: Round) -> list[Reading]:
+def audit(round_: Round[Any]) -> list[Reading]:
     """Every monitor's readings of this round, held against round 0 and the last round."""
     with round_.step("audit", None, "readings") as advance:
         readings = _readings(round_)
@@ -18,7 +20,7 @@ def audit(round_: Round) -> list[Reading]:
 
 
 @step_task
-def _readings(round_: Round) -> list[Reading]:
+def _readings(round_: Round[Any]) -> list[Reading]:
     number, verifier = round_.number, round_.recipe.verification.verifier
     baselines = [
         round_answers(round_.lake, round_.loop, then, verifier)

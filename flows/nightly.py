@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from flows.rft import rft_round
 from flows.round import Closed, Round
 from flows.status import status, table_rows
 from schemas.errors import BadInput
-from schemas.recipe import Rft, parse_recipe
+from schemas.recipes import AnyRecipe, parse_recipe
 from schemas.units import check_loop
 from tasks.checkpoint import weights_hash
 from warehouse.lake import Lake
@@ -31,7 +32,7 @@ from warehouse.log import Log
 from warehouse.loops import LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
 
-ROUND_OF = {"rft": rft_round}
+ROUND_OF: Mapping[str, Callable[[Round[Any], int, int], Closed]] = {"rft": rft_round}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def plan(state: LoopState, rounds: int | None) -> Plan:
 
 @flow(name="night", flow_run_name="{loop}", log_prints=False, persist_result=False)
 def night(
-    recipe: Rft,
+    recipe: AnyRecipe,
     loop: str = "night",
     rounds: int | None = None,
     lake: str = "lake",
@@ -88,7 +89,9 @@ def night(
 
 
 @flow(name="round", flow_run_name="{loop}-round-{number}", log_prints=False, persist_result=False)
-def run_round(lake: str, loop: str, number: int, night_begins: int, night_ends: int, recipe: Rft) -> Closed:
+def run_round(
+    lake: str, loop: str, number: int, night_begins: int, night_ends: int, recipe: AnyRecipe
+) -> Closed:
     """One round of a loop, from its place in the log to its verdict; an open round keeps its recipe."""
     _tag(loop, recipe)
     log = Log(Lake(lake))
@@ -121,7 +124,7 @@ def seal(log: Log, loop: str) -> None:
     reporter().end("seal", f"{files:,} files", time.monotonic() - start)
 
 
-def check(recipe: Rft, loop: str, lake: str, model: str | None) -> Opening | None:
+def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
     """Refuse what cannot run before anything is written; returns what a new loop opens with."""
     check_loop(loop)
     folder = Path(model) if model else None
@@ -147,7 +150,7 @@ def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
     return prompts["path"] or "the tutor's world", prompts["eval_path"], prompts["eval_count"], values["seed"]
 
 
-def _recipe_of(state: LoopState, recipe: Rft) -> Rft:
+def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:
     """The recipe a round runs under: an open round's own, whatever is asked for now."""
     if state.open_recipe is None:
         return recipe
@@ -164,7 +167,7 @@ def _recipe_of(state: LoopState, recipe: Rft) -> Rft:
     return began_with
 
 
-def _tag(loop: str, recipe: Rft) -> None:
+def _tag(loop: str, recipe: AnyRecipe) -> None:
     """Tag the flow run with its loop and recipe, so that a person finds it in Prefect's UI."""
     run_id = flow_run.get_id()
     if run_id is not None:

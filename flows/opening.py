@@ -17,7 +17,7 @@ from flows.progress import reporter
 from flows.round import lake_path
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
-from schemas.recipe import Rft
+from schemas.recipe import Recipe
 from schemas.units import Unit
 from tasks.admit import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
@@ -47,7 +47,7 @@ class Opening:
     verifier: str
 
 
-def check_opening(model: Path, recipe: Rft) -> Opening:
+def check_opening(model: Path, recipe: Recipe) -> Opening:
     """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
     wanted = recipe.verification
     for name in (wanted.verifier, *wanted.also, wanted.audit):
@@ -109,7 +109,7 @@ def _fitting(
     return prompts.filter(length <= room), prompts.filter(length > room)
 
 
-def fixed_prompts(recipe: Rft) -> tuple[pl.DataFrame | None, pl.DataFrame]:
+def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
     """The loop's training prompts (None: drawn afresh from the world each round) and held-out ones."""
     source = recipe.prompts
     if source.path is None:

@@ -7,18 +7,20 @@ import time
 from flows.evaluation import evaluate
 from flows.judging import judge_answers
 from flows.monitoring import audit
+from flows.rejection import filter_pool, writers
 from flows.round import Closed, Round, Verdict, begin, close, judge
-from flows.steps import admit, filter_pool, freeze_examples, generate
+from flows.steps import admit, freeze_examples, generate
 from flows.training import train
 from flows.verification import verify
 from schemas.errors import BadInput, TrainingFailed
+from schemas.recipe import Rft
 from tasks.evaluate.gate import decide
 from warehouse.loops import Checkpoint
 
 NOTHING_KEPT = "no answer passed every filter: nothing to train on"
 
 
-def rft_round(round_: Round, night_begins: int, night_ends: int) -> Closed:
+def rft_round(round_: Round[Rft], night_begins: int, night_ends: int) -> Closed:
     """One round, from its start to its verdict. What cannot work stops it, in the log: it is not open for
     ever; the champion is untouched, and the night ends.
     """
@@ -31,10 +33,10 @@ def rft_round(round_: Round, night_begins: int, night_ends: int) -> Closed:
     return close(round_, verdict, reason, challenger, time.monotonic() - start)
 
 
-def improve(round_: Round) -> tuple[Verdict, str, Checkpoint | None]:
+def improve(round_: Round[Rft]) -> tuple[Verdict, str, Checkpoint | None]:
     """Sample, verify, filter, fine-tune, measure, and promote what is better."""
     prompts = admit(round_)
-    candidates = generate(round_, prompts)
+    candidates = generate(round_, prompts, writers(round_))
     scores = verify(round_, prompts, candidates)
     judge_answers(round_, prompts, candidates)
     decisions = filter_pool(round_, prompts, candidates, scores)

@@ -12,31 +12,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
 
 from flows.progress import Advance, reporter
 from schemas.identity import round_event_id
-from schemas.recipe import Rft
+from schemas.recipe import Recipe
 from schemas.units import Unit
 from tasks.evaluate.gate import GateDecision
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import Checkpoint
 
+R = TypeVar("R", bound=Recipe, covariant=True)
 Verdict = Literal["promoted", "held", "stopped"]
 STATE_OF: dict[Verdict, str] = {"promoted": "finished", "held": "held", "stopped": "stopped"}
 
 
 @dataclass(frozen=True)
-class Round:
+class Round(Generic[R]):
     """A round under way: its place in the log, its recipe, and the checkpoints it starts from."""
 
     log: Log
     loop: str
     number: int
-    recipe: Rft
+    recipe: R
     base: Checkpoint
     champion: Checkpoint
     seconds: dict[str, float] = field(default_factory=dict)
@@ -86,7 +87,7 @@ class Closed:
     champion: str
 
 
-def begin(round_: Round, night_begins: int, night_ends: int) -> None:
+def begin(round_: Round[Any], night_begins: int, night_ends: int) -> None:
     """Record that the round has started, under which recipe, and as part of which night."""
     unit = Unit(round_.loop, round_.number, "start")
     recipe = round_.recipe
@@ -116,7 +117,7 @@ def judge(gate: GateDecision, stops: list[str]) -> Verdict:
 
 
 def close(
-    round_: Round, verdict: Verdict, reason: str, challenger: Checkpoint | None, total: float
+    round_: Round[Any], verdict: Verdict, reason: str, challenger: Checkpoint | None, total: float
 ) -> Closed:
     """Record how the round ended: a promoted challenger is the next champion, else the champion stays.
 

@@ -22,18 +22,12 @@ from schemas.recipe import Sampling
 from schemas.units import Unit
 from tasks.admit import draw, prompt_rows, without
 from tasks.checkpoint import context_length, example_lengths, load_tokenizer
-from tasks.filter.cap import cap
-from tasks.filter.chain import run_chain
-from tasks.filter.correct import correct
 from tasks.filter.decision import Filter
-from tasks.filter.distinct import distinct
-from tasks.filter.equations_hold import equations_hold
 from tasks.filter.length import fits
-from tasks.filter.pool import COLUMNS, kept_before, reference_share, references
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import embedded_engine
 from warehouse.lake import Where
-from warehouse.loops import Checkpoint, find_checkpoint, past_champions
+from warehouse.loops import Checkpoint
 from warehouse.query import read
 from warehouse.snapshot import freeze
 
@@ -65,7 +59,7 @@ def step_task(function: Callable[P, R]) -> Callable[P, R]:
     return as_task(function)
 
 
-def admit(round_: Round) -> pl.DataFrame:
+def admit(round_: Round[Any]) -> pl.DataFrame:
     """The round's training prompts: fresh stories, or a draw from the loop's file."""
     source = round_.recipe.prompts
     with round_.step("admit", source.per_round, "prompts") as advance:
@@ -81,7 +75,7 @@ def admit(round_: Round) -> pl.DataFrame:
 
 
 @step_task
-def _fresh_prompts(round_: Round, held_out: pl.DataFrame) -> pl.DataFrame:
+def _fresh_prompts(round_: Round[Any], held_out: pl.DataFrame) -> pl.DataFrame:
     recipe = round_.recipe
 
     def made() -> pl.DataFrame:
@@ -92,13 +86,9 @@ def _fresh_prompts(round_: Round, held_out: pl.DataFrame) -> pl.DataFrame:
     return round_.log.once(round_.unit("admit"), "prompts", made)
 
 
-def generate(round_: Round, prompts: pl.DataFrame) -> pl.DataFrame:
-    """`samples` answers a prompt from the champion and, where the recipe pools, from past champions."""
+def generate(round_: Round[Any], prompts: pl.DataFrame, writers: Sequence[Checkpoint]) -> pl.DataFrame:
+    """`samples` answers a prompt from each of the writers."""
     recipe = round_.recipe
-    writers = [round_.champion]
-    for past in past_champions(round_.lake, round_.loop):
-        if len(writers) < recipe.pool_checkpoints and past not in {w.id for w in writers}:
-            writers.append(find_checkpoint(round_.lake, round_.loop, past))
     parts = shards(prompts["prompt_id"].to_list(), recipe.shard_size)
     total = prompts.height * recipe.sampling.samples * len(writers)
     written = []
@@ -114,7 +104,7 @@ def generate(round_: Round, prompts: pl.DataFrame) -> pl.DataFrame:
 
 @step_task
 def answers(
-    round_: Round,
+    round_: Round[Any],
     prompts: pl.DataFrame,
     writer: Checkpoint,
     sampling: Sampling,
@@ -148,37 +138,7 @@ def answers(
     return rows
 
 
-def filter_pool(
-    round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
-) -> pl.DataFrame:
-    """Decisions on the round's answers, on those earlier rounds kept, and on the references."""
-    recipe = round_.recipe
-    asked = prompts.select("prompt_id", prompt="text")
-    found = scores.select("candidate_id", "outcome", "steps", "path")
-    own = candidates.join(found, on="candidate_id").join(asked, on="prompt_id").select(COLUMNS)
-    verifier = recipe.verification.verifier
-    first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
-    earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), verifier)
-    pool = pl.concat([own, earlier.cast(own.schema)])
-    with round_.step("filter", pool.height, "answers") as advance:
-        decided = [_decisions(round_, pool)]
-        if recipe.reference_share > 0:
-            decided.append(_reference_decisions(round_))
-        advance(pool.height)
-    return pl.concat(decided)
-
-
-def chain(round_: Round) -> list[Filter]:
-    """The recipe's filters, in order (Yuan et al. 2023)."""
-    recipe = round_.recipe
-    filters: list[Filter] = [correct, equations_hold, length_filter(round_), distinct]
-    if recipe.cap is not None:
-        most = recipe.cap
-        filters.append(lambda frame: cap(frame, most, recipe.seed))
-    return filters
-
-
-def length_filter(round_: Round) -> Filter:
+def length_filter(round_: Round[Any]) -> Filter:
     """Keeps what fits the model and the recipe's longest example."""
     tokenizer = load_tokenizer(round_.base.folder)
     context = context_length(round_.base.folder)
@@ -186,37 +146,8 @@ def length_filter(round_: Round) -> Filter:
     return lambda frame: fits(frame, partial(example_lengths, tokenizer), limit)
 
 
-@step_task
-def _decisions(round_: Round, pool: pl.DataFrame) -> pl.DataFrame:
-    """Every filter's decisions on the pool, in units that hold all answers to their prompts."""
-    parts = shards(pool["prompt_id"].unique().to_list(), round_.recipe.shard_size * GROUP)
-    group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
-
-    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        return [_decided(round_, pool.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
-
-    return round_.log.once_each(list(group), "decisions", made)
-
-
-def _decided(round_: Round, pool: pl.DataFrame) -> pl.DataFrame:
-    decisions, _ = run_chain(pool, chain(round_))
-    return _with_ids(round_, decisions)
-
-
-@step_task
-def _reference_decisions(round_: Round) -> pl.DataFrame:
-    """Which reference solutions are trained on too."""
-
-    def made() -> pl.DataFrame:
-        found = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
-        share, seed = round_.recipe.reference_share, round_.recipe.seed
-        filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
-        return _with_ids(round_, run_chain(found, filters)[0])
-
-    return round_.log.once(round_.unit("filter-references"), "decisions", made)
-
-
-def _with_ids(round_: Round, decisions: pl.DataFrame) -> pl.DataFrame:
+def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame) -> pl.DataFrame:
+    """A chain's decisions with the ids that the log knows them by."""
     ids = [
         decision_id(round_.number, round_.loop, position, name, candidate)
         for position, name, candidate in decisions.select("position", "filter", "candidate_id").iter_rows()
@@ -224,7 +155,7 @@ def _with_ids(round_: Round, decisions: pl.DataFrame) -> pl.DataFrame:
     return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
 
 
-def freeze_examples(round_: Round, decisions: pl.DataFrame) -> str | None:
+def freeze_examples(round_: Round[Any], decisions: pl.DataFrame) -> str | None:
     """The snapshot the round trains from: what the last filter kept, frozen by content; None for nothing."""
     last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
     if not last["kept"].any():
@@ -238,6 +169,6 @@ def freeze_examples(round_: Round, decisions: pl.DataFrame) -> str | None:
 
 
 @step_task
-def _frozen(round_: Round, units: list[str]) -> str:
+def _frozen(round_: Round[Any], units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
     return freeze(round_.log, round_.unit("freeze"), "sft", units, parameters)

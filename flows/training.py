@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -23,7 +24,7 @@ from warehouse.loops import Checkpoint, checkpoint
 from warehouse.query import read
 
 
-def train(round_: Round, snapshot_id: str) -> Checkpoint:
+def train(round_: Round[Any], snapshot_id: str) -> Checkpoint:
     """The challenger: fine-tuned from the base or the champion on the snapshot."""
     recipe = round_.recipe
     start = round_.base if recipe.start_from == "base" else round_.champion
@@ -54,7 +55,7 @@ def train(round_: Round, snapshot_id: str) -> Checkpoint:
 
 
 @step_task
-def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) -> Checkpoint:
+def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None]) -> Checkpoint:
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
     log.once(round_.unit("train-start"), "trainings", lambda: training_row(job, number, "started"))
@@ -97,7 +98,7 @@ def _trained(round_: Round, job: TrainingJob, advance: Callable[[int], None]) ->
     return checkpoint(round_.lake, rows.row(0, named=True))
 
 
-def _record_failure(round_: Round, job: TrainingJob, error: TrainingFailed) -> None:
+def _record_failure(round_: Round[Any], job: TrainingJob, error: TrainingFailed) -> None:
     """A failed training stays in the log, one row for each time it failed."""
     attempt = 0
     round_.lake.publish(f"trainings/{job.training_id}")

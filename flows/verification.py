@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from tasks.verify.scores import Role, audit_sample, score_rows
 from tasks.verify.verifier import get_verifier
 
 
-def verify(round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
+def verify(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
     """A verdict on every candidate, by the verifier that filters go by, which is what comes back.
 
     Further verifiers judge too, and an independent one a sample of prompts: the log keeps what they say,
@@ -31,7 +32,7 @@ def verify(round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl
 
 
 def _judged(
-    round_: Round, prompts: pl.DataFrame, candidates: pl.DataFrame, verifier: str, role: Role, step: str
+    round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame, verifier: str, role: Role, step: str
 ) -> pl.DataFrame:
     """One verifier's verdicts on the answers to prompts, in shards of prompts."""
     asked = candidates.join(prompts.select("prompt_id", "reference"), on="prompt_id")
@@ -48,7 +49,7 @@ def _judged(
 
 @step_task
 def verdicts(
-    round_: Round, asked: pl.DataFrame, group: dict[Unit, list[str]], name: str, role: Role = "filter"
+    round_: Round[Any], asked: pl.DataFrame, group: dict[Unit, list[str]], name: str, role: Role = "filter"
 ) -> pl.DataFrame:
     """Some shards' verdicts: units of table scores, one commit."""
     verifier = get_verifier(name)

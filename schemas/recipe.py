@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from schemas.errors import RecipeError
 from schemas.job import Hyperparameters, Positive, Share, Strict
 
 
@@ -87,23 +83,14 @@ class Verification(Strict):
         return self
 
 
-class Rft(Strict):
-    """Rejection-sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825)."""
+class Recipe(Strict):
+    """What every recipe says: where prompts come from, how texts are drawn, judged, learned and measured."""
 
-    recipe: Literal["rft"] = "rft"
+    recipe: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     prompts: Prompts = Prompts()
     sampling: Sampling = Sampling()
     verification: Verification = Verification()
-    pool_checkpoints: Positive = Field(
-        1,
-        description="checkpoints sampled a round: the champion and the ones it succeeded, newest first",
-    )
-    pool_rounds: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="earlier rounds whose kept answers are trained on again; None: all"
-    )
-    cap: Positive | None = Field(None, description="answers kept a prompt; None: every distinct one")
-    reference_share: Share = Field(1.0, description="share of the reference solutions trained on too (D)")
     start_from: Literal["base", "champion"] = "base"
     training: Hyperparameters = Hyperparameters()
     evaluation: Evaluation = Evaluation()
@@ -120,59 +107,16 @@ class Rft(Strict):
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-RECIPES: Mapping[str, type[Rft]] = {"rft": Rft}
+class Rft(Recipe):
+    """Rejection-sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825)."""
 
-
-def parse_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> Rft:
-    """A recipe from plain values; a RecipeError names the first wrong key and what is allowed."""
-    name = values.get("recipe", "rft")
-    kind = RECIPES.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise RecipeError(f"{origin}: no recipe named {name!r}; there is: {', '.join(RECIPES)}")
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise RecipeError(f"{origin}: {_explain(error)}") from None
-
-
-def load_recipe(path: Path) -> dict[str, Any]:
-    """The plain values of a YAML (or JSON) recipe file, not validated yet."""
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"recipe file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).replace("\n", " ")
-        raise RecipeError(f"recipe file {path} does not parse: {first}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"recipe file {path} must hold keys and values, not a {type(values).__name__}")
-    return values
-
-
-def with_value(values: dict[str, Any], dotted: str, text: str) -> dict[str, Any]:
-    """`values` with one dotted key (such as `training.epochs`) set to a YAML scalar."""
-    head, _, rest = dotted.partition(".")
-    if not rest:
-        try:
-            return values | {head: yaml.safe_load(text)}
-        except yaml.YAMLError:
-            raise RecipeError(f"{dotted}={text}: the value does not parse") from None
-    inner = values.get(head) or {}
-    if not isinstance(inner, dict):
-        raise RecipeError(f"{dotted}: {head} is a single value, it has no key {rest}")
-    return values | {head: with_value(inner, rest, text)}
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "recipe"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where}{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[:1].lower()}{message[1:]}, not {_shown(first['input'])}{more}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    recipe: Literal["rft"] = "rft"
+    pool_checkpoints: Positive = Field(
+        1,
+        description="checkpoints sampled a round: the champion and the ones it succeeded, newest first",
+    )
+    pool_rounds: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="earlier rounds whose kept answers are trained on again; None: all"
+    )
+    cap: Positive | None = Field(None, description="answers kept a prompt; None: every distinct one")
+    reference_share: Share = Field(1.0, description="share of the reference solutions trained on too (D)")

@@ -10,7 +10,8 @@ import pytest
 import tutor
 from flows.opening import admit, check_opening, open_loop, refuse_other_opening
 from schemas.errors import BadInput
-from schemas.recipe import Rft, parse_recipe
+from schemas.recipe import Rft
+from schemas.recipes import parse_recipe
 from tasks.admit import draw, prompt_rows, read_prompts, split_off, without
 from warehouse.lake import Lake
 from warehouse.log import Log

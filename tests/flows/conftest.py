@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.recipe import Rft, load_recipe, parse_recipe
+from schemas.recipe import Rft
+from schemas.recipes import load_recipe, parse_recipe
 from tests.conftest import REPOSITORY
 
 SMALL = (
@@ -89,7 +90,7 @@ def small_night(lake: Path, rounds: int = 2) -> list[str]:
 @pytest.fixture
 def small_recipe() -> Rft:
     """The same recipe as a value."""
-    from schemas.recipe import with_value
+    from schemas.recipes import with_value
 
     values = load_recipe(REPOSITORY / "tutor" / "rft.yaml")
     for setting in SMALL:

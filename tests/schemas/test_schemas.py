@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from schemas import errors
 from schemas.errors import BadInput, RecipeError
 from schemas.ids import digest, kind_of, make_id, round_of
-from schemas.recipe import Rft, parse_recipe, with_value
+from schemas.recipe import Rft
+from schemas.recipes import parse_recipe, with_value
 from schemas.tables import SHARED, TABLES, Table
 from schemas.units import Unit
 
