@@ -14,25 +14,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.errors import BadInput
-from schemas.job import Positive, Share, Strict
+from schemas.job import Positive, Share
 from schemas.recipe import Sampling
+from tasks.filter.form import Form
 from tasks.template import Template, load_template, template_names
 from tasks.verify.neutral import quoted, unmarked, visible
 
 ROOM = Path(__file__).resolve().parent / "inventors"
 
 _SLOT = re.compile(r"^\{([a-z]+)\}$", re.MULTILINE)
-
-
-class Form(Strict):
-    """What an invented prompt must look like; lengths are in words between spaces."""
-
-    least_words: Positive = 4
-    most_words: Positive = 150
-    one_line: bool = Field(False, description="whether it may have one line only")
-    one_question: bool = Field(False, description="whether its only question mark must be its end")
-    keywords: tuple[str, ...] = Field((), description="words of which it may hold none, in any case")
-    openers: tuple[str, ...] = Field((), description="words that it may not begin with, in any case")
 
 
 class Inventor(Template):
