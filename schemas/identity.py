@@ -19,6 +19,11 @@ def reference_id(round_number: int, loop: str, prompt: str) -> str:
     return make_id("cand", round_number, loop, prompt, "reference")
 
 
+def demonstration_id(round_number: int, loop: str, prompt: str) -> str:
+    """The candidate that a seed set demonstrates as a prompt's response."""
+    return make_id("cand", round_number, loop, prompt, "demonstration")
+
+
 def answer_id(
     round_number: int,
     prompt: str,
@@ -128,6 +133,8 @@ def _candidate(
 ) -> str:
     if kind == "reference":
         return reference_id(round_, loop, prompt)
+    if kind == "demonstration":
+        return demonstration_id(round_, loop, prompt)
     if kind == "judgement":
         return judgement_id(round_, parents or (), *settings)
     return answer_id(round_, prompt, *settings)
