@@ -25,7 +25,7 @@ _FIRST_OF_MANY = re.compile(r"1\s?[.):]\s")
 
 
 class Form(Strict):
-    """What an invented prompt must look like; lengths are in words between spaces (Self-Instruct: 4 to 150)."""
+    """What an invented prompt must look like; lengths in words between spaces (Self-Instruct: 4 to 150)."""
 
     least_words: Positive = 4
     most_words: Positive = 150
