@@ -11,18 +11,16 @@ from typing import Any
 
 import polars as pl
 
+from flows.guests import registered
 from flows.judges import chosen_rubric, judge_folder
 from flows.opening import shards
-from flows.round import Round, lake_path
+from flows.round import Round
 from flows.steps import step_task
-from schemas.identity import judge_id
 from schemas.units import Unit
-from tasks.checkpoint import weights_hash
 from tasks.generate.embedded import embedded_engine
 from tasks.verify.judge import judge_rows
 from tasks.verify.rubric import Rubric
 from tasks.verify.scores import audit_sample
-from warehouse.query import read
 
 
 def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
@@ -34,7 +32,7 @@ def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.Data
     folder = judge_folder(wanted.model)
     rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
     asked = candidates.join(sample.select("prompt_id", prompt="text"), on="prompt_id")
-    judge = _registered(round_, folder)
+    judge = registered(round_, folder, "judge").id
     with round_.step("judge", asked.height, "verdicts") as advance:
         for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
             shard = asked.filter(pl.col("prompt_id").is_in(ids))
@@ -66,20 +64,3 @@ def judgements(
         round_.log.once(unit, "candidates", lambda: written)
         round_.log.once(unit, "scores", lambda: scores)
     advance(shard.height)
-
-
-def _registered(round_: Round[Any], folder: Path) -> str:
-    """The judge's checkpoint id: on record since the loop first asked it."""
-    found = weights_hash(folder)
-    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
-    known = known.filter((pl.col("role") == "judge") & (pl.col("content_hash") == found))
-    if known.height:
-        return str(known["checkpoint_id"][0])
-    row = {
-        "checkpoint_id": judge_id(round_.number, round_.loop, found),
-        "content_hash": found,
-        "role": "judge",
-        "path": lake_path(folder, round_.lake),
-    }
-    rows = round_.log.once(round_.unit("judge-checkpoint"), "checkpoints", lambda: pl.DataFrame([row]))
-    return str(rows["checkpoint_id"][0])
