@@ -9,18 +9,16 @@ from typing import Any
 
 import polars as pl
 
+from flows.guests import registered
 from flows.judges import chosen_rubric, judge_folder
 from flows.opening import shards
-from flows.round import Round, lake_path
+from flows.round import Round
 from flows.steps import step_task
-from schemas.identity import judge_id
 from schemas.units import Unit
-from tasks.checkpoint import weights_hash
 from tasks.generate.embedded import embedded_engine
 from tasks.verify.judge import judge_rows
 from tasks.verify.rubric import Rubric
 from tasks.verify.scores import Role, audit_sample
-from warehouse.query import read
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.Data
         return
     folder = judge_folder(wanted.model)
     rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
-    judge = Judge(folder, registered(round_, folder), rubric)
+    judge = Judge(folder, registered(round_, folder, "judge").id, rubric)
     judged(round_, judge, sample, candidates, "also", "judge")
 
 
@@ -88,20 +86,3 @@ def judgements(
     scores = round_.log.once(unit, "scores", made)
     advance(shard.height)
     return scores
-
-
-def registered(round_: Round[Any], folder: Path) -> str:
-    """The id of a judge that is no checkpoint of the loop's: on record since the loop first asked it."""
-    found = weights_hash(folder)
-    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
-    known = known.filter((pl.col("role") == "judge") & (pl.col("content_hash") == found))
-    if known.height:
-        return str(known["checkpoint_id"][0])
-    row = {
-        "checkpoint_id": judge_id(round_.number, round_.loop, found),
-        "content_hash": found,
-        "role": "judge",
-        "path": lake_path(folder, round_.lake),
-    }
-    rows = round_.log.once(round_.unit("judge-checkpoint"), "checkpoints", lambda: pl.DataFrame([row]))
-    return str(rows["checkpoint_id"][0])

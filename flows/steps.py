@@ -68,7 +68,8 @@ def admit(round_: Round[Any]) -> pl.DataFrame:
         if source.path is None:
             prompts = _fresh_prompts(round_, held_out)
         else:
-            training = fixed.filter(pl.col("split") == "train")
+            given = (pl.col("split") == "train") & pl.col("parents").is_null()  # none that round 0 invented
+            training = fixed.filter(given)
             prompts = draw(training, source.per_round, round_.recipe.seed, round_.number)
         advance(prompts.height)
     return prompts

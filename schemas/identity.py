@@ -93,9 +93,14 @@ def base_id(loop: str, content_hash: str) -> str:
     return make_id("ckpt", 0, loop, "base", content_hash)
 
 
+def guest_id(round_number: int, loop: str, role: str, content_hash: str) -> str:
+    """A checkpoint that was not trained here: the loop, its role in it, and its weights."""
+    return make_id("ckpt", round_number, loop, role, content_hash)
+
+
 def judge_id(round_number: int, loop: str, content_hash: str) -> str:
-    """A judge that was not trained here: the loop, and its weights."""
-    return make_id("ckpt", round_number, loop, "judge", content_hash)
+    """A judge that was not trained here."""
+    return guest_id(round_number, loop, "judge", content_hash)
 
 
 def checkpoint_id(round_number: int, training: str) -> str:
@@ -143,7 +148,7 @@ def _candidate(
 def _checkpoint(round_: int, loop: str, role: str, training: str | None, content_hash: str) -> str:
     if training is not None:
         return checkpoint_id(round_, training)
-    return judge_id(round_, loop, content_hash) if role == "judge" else base_id(loop, content_hash)
+    return base_id(loop, content_hash) if role == "policy" else guest_id(round_, loop, role, content_hash)
 
 
 def _round_event(round_: int, loop: str, state: str) -> str:

@@ -125,15 +125,18 @@ PROMPTS = Table(
     "prompt_id",
     (
         _id("prompt"),
-        _ref("split", "train, eval (never trained on) or refused (too long for the model, never used)"),
-        _ref("source", "where it came from: a file's name, or the tutor's family and seed"),
-        Column("line", INT, "line in the source, from 1", True),
+        _ref(
+            "split",
+            "train, eval (never trained on), refused (too long to use) or invention (asks for one)",
+        ),
+        _ref("source", "a file's name, the tutor's family and seed, invented:<writer> or inventor:<label>"),
+        Column("line", INT, "line in the source, or place among the texts asked for, from 1", True),
         _ref("text", "the prompt as the model sees it"),
         _ref("reference", "the reference answer, as the source gave it", True),
         Column("tests", TEXTS, "unit tests, for programs", True),
         _ref("topic", "topic, where the source names one", True),
         Column("difficulty", INT, "steps a solution needs, where the source says", True),
-        Column("parents", TEXTS, "prompts it was invented from", True),
+        Column("parents", TEXTS, "prompts it was invented from, as shown; none: not invented", True),
     ),
 )
 
@@ -242,7 +245,7 @@ DECISIONS = Table(
         _ref("reason", "why not; none when kept", True),
         Column("value", FLOAT, "the value it decided by", True),
         Column("rank", INT, "rank among its prompt's candidates, from 0", True),
-        _ref("duplicate_of", "the candidate kept in its place", True),
+        _ref("duplicate_of", "the candidate kept in its place, or the prompt it is too like", True),
     ),
     sorted_by=("candidate_id", "position"),
 )
