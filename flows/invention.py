@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 import tutor
-from flows.guests import registered
+from flows.guests import guest
 from flows.progress import reporter
 from flows.round import Round
 from flows.steps import step_task, with_decision_ids
@@ -114,7 +114,7 @@ def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFram
     """
     inventor = chosen_inventor(invention, round_.base.folder)
     given = invention.model
-    writer = round_.champion if given is None else registered(round_, Path(given), "teacher")
+    writer = round_.champion if given is None else guest(round_, Path(given), "teacher")
     prompts = _Prompts(round_)
     found = [pl.DataFrame(schema=PROMPTS.polars)]
     with round_.step("invent", wanted, "prompts") as advance:

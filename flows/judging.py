@@ -9,24 +9,24 @@ from typing import Any
 
 import polars as pl
 
-from flows.guests import registered
+from flows.engines import engine_of, registered_endpoint
+from flows.guests import guest
 from flows.judges import chosen_rubric, judge_folder
 from flows.opening import shards
 from flows.round import Round
 from flows.steps import step_task
 from schemas.units import Unit
-from tasks.generate.embedded import embedded_engine
 from tasks.verify.judge import judge_rows
 from tasks.verify.rubric import Rubric
 from tasks.verify.scores import Role, audit_sample
+from warehouse.loops import Checkpoint
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Who judges: a model's folder, the checkpoint it is in the log, and the rubric it goes by."""
+    """Who judges, as a checkpoint of the loop, and the rubric it goes by."""
 
-    folder: Path
-    checkpoint_id: str
+    checkpoint: Checkpoint
     rubric: Rubric
 
 
@@ -39,9 +39,9 @@ def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.Data
     sample = audit_sample(prompts, wanted.share, round_.recipe.seed)
     if sample.is_empty():
         return
-    folder = judge_folder(wanted.model)
+    folder = None if wanted.endpoint else judge_folder(wanted.model)
     rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
-    judge = Judge(folder, registered(round_, folder, "judge").id, rubric)
+    judge = Judge(_judge(round_, folder), rubric)
     judged(round_, judge, sample, candidates, "also", "judge")
 
 
@@ -72,10 +72,10 @@ def judgements(
     def made() -> pl.DataFrame:
         with round_.model_at_work():
             written, scores = judge_rows(
-                embedded_engine(judge.folder),
+                engine_of(round_, judge.checkpoint, unit),
                 judge.rubric,
                 shard,
-                judge_checkpoint_id=judge.checkpoint_id,
+                judge_checkpoint_id=judge.checkpoint.id,
                 round_number=round_.number,
                 seed=round_.recipe.seed,
                 role=role,
@@ -86,3 +86,10 @@ def judgements(
     scores = round_.log.once(unit, "scores", made)
     advance(shard.height)
     return scores
+
+
+def _judge(round_: Round[Any], folder: Path | None) -> Checkpoint:
+    """The judge of the recipe's verification: a folder's model, or the one behind its endpoint."""
+    if folder is None:
+        return registered_endpoint(round_, round_.recipe.verification.judge.endpoint, "judge")
+    return guest(round_, folder, "judge")

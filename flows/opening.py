@@ -18,7 +18,8 @@ from flows.round import lake_path
 from flows.seeds import admit_seeds, seed_sets
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
-from schemas.recipe import Recipe, SelfRewarding
+from schemas.recipe import Recipe
+from schemas.self_rewarding import SelfRewarding
 from schemas.units import Unit
 from tasks.admit import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
@@ -55,8 +56,9 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     for name in (wanted.verifier, *wanted.also, wanted.audit):
         get_verifier(name)  # RecipeError where there is none
     if wanted.judge.share:
-        folder = judge_folder(wanted.judge.model)
-        weights_hash(folder)
+        folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
+        if folder is not None:
+            weights_hash(folder)
         chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)

@@ -15,7 +15,7 @@ import polars as pl
 import tutor.seeds
 from flows.judges import TUTORS, chosen_rubric
 from schemas.errors import PromptFileError
-from schemas.recipe import SelfRewarding
+from schemas.self_rewarding import SelfRewarding
 from schemas.units import Unit
 from tasks.admit import demonstration_rows, prompt_rows, read_prompts
 from tasks.checkpoint import load_tokenizer

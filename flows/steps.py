@@ -14,7 +14,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import tutor.prompts
+from flows.engines import engine_of
 from flows.opening import shards
+from flows.progress import Advance
 from flows.round import Round
 from schemas.errors import RatchetError
 from schemas.identity import decision_id
@@ -25,7 +27,6 @@ from tasks.checkpoint import context_length, example_lengths, load_tokenizer
 from tasks.filter.decision import Filter
 from tasks.filter.length import fits
 from tasks.generate.candidates import candidate_rows
-from tasks.generate.embedded import embedded_engine
 from warehouse.lake import Where
 from warehouse.loops import Checkpoint
 from warehouse.query import read
@@ -111,7 +112,7 @@ def answers(
     sampling: Sampling,
     unit: Unit,
     seed: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> pl.DataFrame:
     """One shard's answers: one unit of table candidates."""
     shown = 0
@@ -123,7 +124,8 @@ def answers(
 
     def made() -> pl.DataFrame:
         with round_.model_at_work():
-            engine = embedded_engine(writer.folder)
+            ids = dict(prompts.select("text", "prompt_id").iter_rows())
+            engine = engine_of(round_, writer, unit, ids)
             return candidate_rows(
                 engine,
                 prompts.sort("prompt_id"),
@@ -135,7 +137,7 @@ def answers(
             )
 
     rows = round_.log.once(unit, "candidates", made)
-    advance(rows.height - shown)
+    advance(rows.height - shown, held=True)
     return rows
 
 
@@ -156,20 +158,26 @@ def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame) -> pl.DataFra
     return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
 
 
-def freeze_examples(round_: Round[Any], decisions: pl.DataFrame) -> str | None:
-    """The snapshot the round trains from: what the last filter kept, frozen by content; None for nothing."""
-    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
-    if not last["kept"].any():
-        return None
-    kept = decisions["unit"].unique().sort().to_list()
+def freeze_examples(round_: Round[Any], drawn_from: Sequence[pl.DataFrame], purpose: str = "sft") -> str:
+    """The snapshot the round trains from, frozen by content: what `purpose` selects of some units' rows.
+
+    BadInput where that is nothing: ask `any_kept` first.
+    """
+    units = sorted({unit for rows in drawn_from for unit in rows["unit"].unique()})
     with round_.step("freeze", None, "examples") as advance:
-        snapshot_id = _frozen(round_, kept)
+        snapshot_id = _frozen(round_, purpose, units)
         where: Where = {"loop": round_.loop, "round": round_.number}
         advance(int(read(round_.lake, "snapshots", where)["rows"].sum()))
     return snapshot_id
 
 
+def any_kept(decisions: pl.DataFrame) -> bool:
+    """Whether the last filter kept any candidate."""
+    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
+    return bool(last["kept"].any())
+
+
 @step_task
-def _frozen(round_: Round[Any], units: list[str]) -> str:
+def _frozen(round_: Round[Any], purpose: str, units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
-    return freeze(round_.log, round_.unit("freeze"), "sft", units, parameters)
+    return freeze(round_.log, round_.unit("freeze"), purpose, units, parameters)

@@ -98,9 +98,9 @@ def guest_id(round_number: int, loop: str, role: str, content_hash: str) -> str:
     return make_id("ckpt", round_number, loop, role, content_hash)
 
 
-def judge_id(round_number: int, loop: str, content_hash: str) -> str:
-    """A judge that was not trained here."""
-    return guest_id(round_number, loop, "judge", content_hash)
+def request_id(unit: str, checkpoint: str, prompt_hash: str, seed: int, sample_index: int) -> str:
+    """A request to an endpoint: the unit that recorded it, who was asked, and for which samples of what."""
+    return make_id("req", int(unit.split("/")[1]), unit, checkpoint, prompt_hash, seed, sample_index)
 
 
 def checkpoint_id(round_number: int, training: str) -> str:
@@ -162,6 +162,7 @@ _JUDGE = ("principle", "judge_checkpoint_id")
 IDENTITIES: Mapping[str, Identity] = {
     "prompts": Identity(("round", "loop", "split", "source", "line", "text"), prompt_id),
     "candidates": Identity(("round", "loop", "kind", "prompt_id", "parents", *_SETTINGS), _candidate),
+    "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
     "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
     "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),

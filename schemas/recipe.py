@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Hyperparameters, Positive, Share, Strict
 
 
@@ -62,8 +63,15 @@ class Judging(Strict):
 
     share: Share = Field(0.0, description="share of the prompts whose answers it judges; 0: no judge")
     model: str | None = Field(None, description="its Hugging Face folder; None: the tutor's judge")
+    endpoint: Endpoint | None = Field(None, description="it answers behind this endpoint, not from a folder")
     rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
     votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
+
+    @model_validator(mode="after")
+    def one_judge(self) -> Judging:
+        if self.model is not None and self.endpoint is not None:
+            raise ValueError("a judge is a model's folder or an endpoint, not both")
+        return self
 
 
 class Verification(Strict):
@@ -108,6 +116,7 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     prompts: Prompts = Prompts()
     sampling: Sampling = Sampling()
+    engine: AnyEngine = Field(Embedded(), description="what writes the answers")
     verification: Verification = Verification()
     start_from: Literal["base", "champion"] = "base"
     training: Hyperparameters = Hyperparameters()
@@ -120,14 +129,46 @@ class Recipe(Strict):
 
     @property
     def hash(self) -> str:
-        """12 hex digits over the recipe's values, part of every unit's key."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """12 hex digits over what the recipe does, part of every unit's key.
+
+        How hard an endpoint is asked is no part of it, nor is an engine or a judge's endpoint that is the
+        default: a loop from before there were any keeps its hash.
+        """
+        effort = set(EFFORT)
+        values = self.model_dump(
+            mode="json", exclude={"engine": effort, "verification": {"judge": {"endpoint": effort}}}
+        )
+        if self.engine == Embedded():
+            del values["engine"]
+        if self.verification.judge.endpoint is None:
+            del values["verification"]["judge"]["endpoint"]
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
     def filters_by(self) -> str:
         """The verifier whose verdicts on training answers the round's filters go by."""
         return self.verification.verifier
+
+    def with_effort_of(self, other: Recipe) -> Self:
+        """The recipe as it is, its endpoints asked as hard, and for as much money, as the other says."""
+        judge, theirs = self.verification.judge, other.verification.judge
+        judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})
+        verification = self.verification.model_copy(update={"judge": judge})
+        return self.model_copy(
+            update={"engine": _effort(self.engine, other.engine), "verification": verification}
+        )
+
+
+E = TypeVar("E")
+
+
+def _effort(engine: E, other: object) -> E:
+    """An engine with the effort of another of its kind."""
+    if isinstance(engine, Strict) and type(engine) is type(other):
+        fields = EFFORT & type(engine).model_fields.keys()
+        return engine.model_copy(update={name: getattr(other, name) for name in fields})
+    return engine
 
 
 class Rft(Recipe):
@@ -144,61 +185,8 @@ class Rft(Recipe):
     cap: Positive | None = Field(None, description="answers kept a prompt; None: every distinct one")
     reference_share: Share = Field(1.0, description="share of the reference solutions trained on too (D)")
 
-
-class Rewarding(Strict):
-    """Who rewards a round's answers, and which of them make a pair."""
-
-    model: str | None = Field(
-        None, description="a judge's Hugging Face folder; None: the checkpoint that wrote the answers"
-    )
-    rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
-    votes: Positive | None = Field(None, description="judgements an answer, averaged; None: the rubric's")
-    min_gap: Annotated[float, Field(ge=0.0)] = Field(
-        0.5, description="points that a pair's rewards must be apart; ties never make a pair"
-    )
-    length_penalty: Annotated[float, Field(ge=0.0)] = Field(
-        0.0, description="points less for an answer twice as long as its prompt's mean; 0: length is ignored"
-    )
-
-
-class Seeds(Strict):
-    """Demonstrations a loop begins with: of answering (the paper's IFT) and of judging (its EFT)."""
-
-    instruction: str | None = Field(
-        None, description="JSONL of question and answer; None: the tutor's, where prompts are its world's"
-    )
-    evaluation: str | None = Field(
-        None,
-        description="JSONL of question, answer and judgement; None: the tutor's, as above",
-    )
-    count: Positive = Field(2000, description="demonstrations of each kind that the tutor's world writes")
-    sft_start: bool = Field(
-        False, description="round 0 fine-tunes the base on both seed sets instead of on preferences"
-    )
-    sft_training: Hyperparameters = Field(Hyperparameters(), description="how that fine-tuning trains")
-    keep_judging: Annotated[float, Field(ge=0.0)] = Field(
-        0.5, description="demonstrations of judging trained on in every round, for each pair; 0: none"
-    )
-
-
-class SelfRewarding(Recipe):
-    """Self-rewarding: a model judges itself and learns by preference (Yuan et al. 2024, arXiv 2401.10020)."""
-
-    recipe: Literal["self-rewarding"] = "self-rewarding"
-    sampling: Sampling = Sampling(samples=4, temperature=0.7, top_p=0.9)
-    invention: Invention = Invention()
-    rewarding: Rewarding = Rewarding()
-    seeds: Seeds = Seeds()
-    start_from: Literal["base", "champion"] = "champion"
-    training: Hyperparameters = Hyperparameters(learning_rate=1e-6, epochs=1)
-
-    @property
-    def filters_by(self) -> str:
-        """The judge: no rule decides what this recipe learns from."""
-        return "judge"
-
     @model_validator(mode="after")
-    def judges_once(self) -> SelfRewarding:
-        if self.verification.judge.share:
-            raise ValueError("verification.judge.share must be 0: here every answer is judged already")
+    def endpoints_write_alone(self) -> Rft:
+        if isinstance(self.engine, Endpoint) and self.pool_checkpoints > 1:
+            raise ValueError("an endpoint's model writes alone: pool_checkpoints must be 1")
         return self
