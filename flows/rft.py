@@ -7,7 +7,7 @@ from flows.monitoring import audit
 from flows.promotion import weigh
 from flows.rejection import filter_pool, writers
 from flows.round import Round, Verdict
-from flows.steps import admit, any_kept, freeze_examples, generate
+from flows.steps import admit, freeze_examples, generate
 from flows.training import train
 from flows.verification import verify
 from schemas.recipe import Rft
@@ -23,7 +23,8 @@ def improve(round_: Round[Rft]) -> tuple[Verdict, str, Checkpoint | None]:
     scores = verify(round_, prompts, candidates)
     judge_answers(round_, prompts, candidates)
     decisions = filter_pool(round_, prompts, candidates, scores)
-    if not any_kept(decisions):
+    snapshot = freeze_examples(round_, decisions)
+    if snapshot is None:
         audit(round_)
         return "held", NOTHING_KEPT, None
-    return weigh(round_, train(round_, freeze_examples(round_, [decisions])))
+    return weigh(round_, train(round_, snapshot))

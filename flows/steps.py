@@ -158,26 +158,20 @@ def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame) -> pl.DataFra
     return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
 
 
-def freeze_examples(round_: Round[Any], drawn_from: Sequence[pl.DataFrame], purpose: str = "sft") -> str:
-    """The snapshot the round trains from, frozen by content: what `purpose` selects of some units' rows.
-
-    BadInput where that is nothing: ask `any_kept` first.
-    """
-    units = sorted({unit for rows in drawn_from for unit in rows["unit"].unique()})
+def freeze_examples(round_: Round[Any], decisions: pl.DataFrame) -> str | None:
+    """The snapshot the round trains from: what the last filter kept, frozen by content; None for nothing."""
+    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
+    if not last["kept"].any():
+        return None
+    kept = decisions["unit"].unique().sort().to_list()
     with round_.step("freeze", None, "examples") as advance:
-        snapshot_id = _frozen(round_, purpose, units)
+        snapshot_id = _frozen(round_, kept)
         where: Where = {"loop": round_.loop, "round": round_.number}
         advance(int(read(round_.lake, "snapshots", where)["rows"].sum()))
     return snapshot_id
 
 
-def any_kept(decisions: pl.DataFrame) -> bool:
-    """Whether the last filter kept any candidate."""
-    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
-    return bool(last["kept"].any())
-
-
 @step_task
-def _frozen(round_: Round[Any], purpose: str, units: list[str]) -> str:
+def _frozen(round_: Round[Any], units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
-    return freeze(round_.log, round_.unit("freeze"), purpose, units, parameters)
+    return freeze(round_.log, round_.unit("freeze"), "sft", units, parameters)

@@ -14,7 +14,7 @@ from flows.steps import step_task
 from schemas.errors import TrainingFailed
 from schemas.identity import checkpoint_id
 from schemas.ids import make_id
-from schemas.job import Hyperparameters, TrainingJob
+from schemas.job import TrainingJob
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
 from warehouse.artifacts import listing
@@ -24,18 +24,9 @@ from warehouse.loops import Checkpoint, checkpoint
 from warehouse.query import read
 
 
-def train(
-    round_: Round[Any],
-    snapshot_id: str,
-    objective: str = "sft",
-    hyperparameters: Hyperparameters | None = None,
-) -> Checkpoint:
-    """The challenger: fine-tuned from the base or the champion on the snapshot.
-
-    `hyperparameters` None are the recipe's own.
-    """
+def train(round_: Round[Any], snapshot_id: str) -> Checkpoint:
+    """The challenger: fine-tuned from the base or the champion on the snapshot."""
     recipe = round_.recipe
-    wanted = hyperparameters or recipe.training
     start = round_.base if recipe.start_from == "base" else round_.champion
     training_id = make_id(
         "train",
@@ -43,23 +34,22 @@ def train(
         round_.loop,
         snapshot_id,
         start.id,
-        wanted.model_dump_json(),
+        recipe.training.model_dump_json(),
         recipe.seed,
     )
     job = TrainingJob(
         training_id=training_id,
-        objective=objective,
         snapshot_id=snapshot_id,
         snapshot=str(round_.lake.place(f"snapshots/{snapshot_id}")),
         base_checkpoint=start.id,
         base=str(start.folder),
         output=str(round_.lake.root / "trainings" / training_id),
         seed=recipe.seed,
-        hyperparameters=wanted,
+        hyperparameters=recipe.training,
     )
     where: Where = {"loop": round_.loop, "round": round_.number}
     examples = int(read(round_.lake, "snapshots", where)["rows"].sum())
-    total = wanted.epochs * math.ceil(examples / wanted.batch_size)
+    total = recipe.training.epochs * math.ceil(examples / recipe.training.batch_size)
     with round_.step("train", total, "steps") as advance:
         return _trained(round_, job, advance)
 
