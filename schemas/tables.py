@@ -125,7 +125,10 @@ PROMPTS = Table(
     "prompt_id",
     (
         _id("prompt"),
-        _ref("split", "train, eval (never trained on) or refused (too long for the model, never used)"),
+        _ref(
+            "split",
+            "train, eval (never trained on), seed (what is demonstrated) or refused (too long, never used)",
+        ),
         _ref("source", "where it came from: a file's name, or the tutor's family and seed"),
         Column("line", INT, "line in the source, from 1", True),
         _ref("text", "the prompt as the model sees it"),
@@ -145,7 +148,7 @@ CANDIDATES = Table(
         _id("candidate"),
         _ref("prompt_id", "the prompt it answers"),
         _ref("checkpoint_id", "the checkpoint that wrote it; none for a reference", True),
-        _ref("kind", "answer, reference, judgement, revision, instruction, game ..."),
+        _ref("kind", "answer, reference, demonstration, judgement, revision, instruction, game ..."),
         _ref("split", "split of its prompt"),
         Column("sample_index", INT, "index among the samples of one prompt, from 0"),
         _ref("text", "the text"),
@@ -222,6 +225,8 @@ PREFERENCES = Table(
         _ref("rejected_id", "the other"),
         Column("probability", FLOAT, "that chosen is better, 0.5 to 1; none: no verdict was given", True),
         _ref("principle", "the principle judged by", True),
+        Column("chosen_value", FLOAT, "the judge's mean points of chosen, where it gave points", True),
+        Column("rejected_value", FLOAT, "the judge's mean points of rejected, where it gave points", True),
         Column("chosen_first", BOOL, "whether the judge was shown chosen first; none: both orders", True),
         _ref("judge_checkpoint_id", "the judge's checkpoint", True),
     ),
@@ -262,7 +267,7 @@ SNAPSHOTS = Table(
         _ref("files", "the folder's files: JSON of name to [size, SHA-256]", True),
         _ref(
             "writers",
-            "who wrote the examples, JSON: round, checkpoint_id, kind, examples, prompts",
+            "who wrote the examples, of a pair both, JSON: round, checkpoint_id, kind, examples, prompts",
             True,
         ),
     ),
