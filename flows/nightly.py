@@ -140,7 +140,7 @@ def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening
 def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
     state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
-        opening = check_opening(base_folder(folder), recipe)
+        opening = check_opening(base_folder(folder, recipe), recipe)
         if Lake.check(lake):
             refuse_other_opening(Lake(lake), loop, opening)
         return opening

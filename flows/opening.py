@@ -173,9 +173,12 @@ def base_origin(model: Path) -> dict[str, object]:
     return {"folder": str(model.resolve())}
 
 
-def base_folder(model: Path | None) -> Path:
-    """The model folder a loop starts from: the one given, or the tutor's."""
-    return tutor.BASE if model is None else model
+def base_folder(model: Path | None, recipe: Recipe) -> Path:
+    """The model folder a loop starts from: the one given, or the tutor, taught as the recipe needs it."""
+    if model is not None:
+        return model
+    seeded = isinstance(recipe, SelfRewarding) and not recipe.seeds.sft_start
+    return tutor.SEEDED if seeded else tutor.BASE
 
 
 def _register(log: Log, loop: str, opening: Opening) -> None:
