@@ -17,6 +17,7 @@ import pytest
 from schemas.recipe import Rft
 from schemas.recipes import load_recipe, parse_recipe
 from tests.conftest import REPOSITORY
+from tests.flows.forked import Forks, forking
 
 SMALL = (
     "prompts.per_round=24",
@@ -29,6 +30,8 @@ SMALL = (
     "gate.alpha=1.0",
     "shard_size=8",
 )
+
+_FORKS: dict[str, Forks] = {}  # address of a Prefect server -> the process that forks commands for it
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +53,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
     )
     try:
         _wait(f"http://127.0.0.1:{port}/api/health", server)
-        yield environment
+        with forking(environment) as _FORKS[environment["PREFECT_API_URL"]]:
+            yield environment
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
@@ -70,11 +74,18 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def ratchet(
-    *arguments: str, environment: dict[str, str], fault: str | None = None, cwd: Path = REPOSITORY
+    *arguments: str,
+    environment: dict[str, str],
+    fault: str | None = None,
+    cwd: Path = REPOSITORY,
+    anew: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, as a user runs it."""
+    """The command line in a process of its own: with a Prefect server a forked one, unless it is to load `anew`."""
     given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
     given["PYTHONPATH"] = str(REPOSITORY)
+    forks = _FORKS.get(environment.get("PREFECT_API_URL", ""))
+    if forks is not None and not anew:
+        return forks.run(list(arguments), given, cwd)
     command = [sys.executable, "-m", "flows.cli", *arguments]
     return subprocess.run(
         command, env=given, capture_output=True, text=True, timeout=300, check=False, cwd=cwd
