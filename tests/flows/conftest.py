@@ -80,7 +80,7 @@ def ratchet(
     cwd: Path = REPOSITORY,
     anew: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own: with a Prefect server a forked one, unless it is to load `anew`."""
+    """The command line in a process of its own: forked where there is a Prefect server, unless `anew`."""
     given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
     given["PYTHONPATH"] = str(REPOSITORY)
     forks = _FORKS.get(environment.get("PREFECT_API_URL", ""))

@@ -1,7 +1,7 @@
-"""The command line in processes of their own, forked from one that has loaded the libraries and done nothing else.
+"""The command line in processes of their own, forked from one that has loaded the libraries and no more.
 
-Loading torch, transformers and Prefect takes seven seconds of a core each time, a fork none. Run as a program it
-reads one JSON request a line, and answers each with the command's exit code, negative for a signal.
+Loading torch, transformers and Prefect takes seven seconds of a core each time, a fork none. Run as a
+program it reads one JSON request a line, and answers with the command's exit code, negative for a signal.
 """
 
 from __future__ import annotations
