@@ -13,7 +13,7 @@ LAKE ?= $(or $(RATCHET_LAKE),lake)
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test lint types unit install install-dev bench base judge clean help
+.PHONY: night test lint types unit install install-dev bench base judge seeded clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ base: $(VENV)/.installed  ## build the tutor's base model again, from its stated
 
 judge: $(VENV)/.installed  ## teach the tutor's judge again, from the base and its stated seed
 	$(BIN)/python -m tutor.judge_build --out tutor/judge
+
+seeded: $(VENV)/.installed  ## teach the tutor its first roles again, from the base and its stated seed
+	$(BIN)/python -m tutor.seeded_build --out tutor/seeded
 
 install: $(VENV)/.installed  ## what a night needs
 install-dev: $(VENV)/.installed-dev  ## what tests need too

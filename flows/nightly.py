@@ -18,10 +18,11 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
+from flows import rft, self_rewarding
+from flows.engines import check_engines
 from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
-from flows.rft import rft_round
-from flows.round import Closed, Round
+from flows.round import Closed, Round, Verdict, hold
 from flows.status import status, table_rows
 from schemas.errors import BadInput
 from schemas.recipes import AnyRecipe, parse_recipe
@@ -29,10 +30,14 @@ from schemas.units import check_loop
 from tasks.checkpoint import weights_hash
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import LoopState, fold, locked
+from warehouse.loops import Checkpoint, LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
 
-ROUND_OF: Mapping[str, Callable[[Round[Any], int, int], Closed]] = {"rft": rft_round}
+IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {
+    "rft": rft.improve,
+    "self-rewarding": self_rewarding.improve,
+}
+"""What a round of each recipe does."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def run_round(
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
-    closed = ROUND_OF[used.recipe](round_, night_begins, night_ends)
+    closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
     seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
@@ -127,7 +132,12 @@ def seal(log: Log, loop: str) -> None:
 def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
     """Refuse what cannot run before anything is written; returns what a new loop opens with."""
     check_loop(loop)
-    folder = Path(model) if model else None
+    opening = _checked_opening(recipe, loop, lake, Path(model) if model else None)
+    check_engines(recipe)
+    return opening
+
+
+def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
     state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
         opening = check_opening(base_folder(folder), recipe)
@@ -160,6 +170,7 @@ def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:
             f"round {state.next_round} was begun by another version of Ratchet, with other recipe values: "
             "finish it with that version"
         )
+    began_with = began_with.with_effort_of(recipe)
     if began_with != recipe:
         reporter().say(
             f"  round {state.next_round} goes on under the recipe it began with ({began_with.hash})"
