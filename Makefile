@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 LOOP ?= night
 ROUNDS ?= 3
+WORKERS ?= 2
 LAKE ?= $(or $(RATCHET_LAKE),lake)
 
 export DO_NOT_TRACK := 1
@@ -29,8 +30,8 @@ lint: $(VENV)/.installed-dev  ## ruff
 types: $(VENV)/.installed-dev  ## mypy, strict
 	$(BIN)/mypy
 
-unit: $(VENV)/.installed-dev  ## the tests
-	$(BIN)/python -m pytest
+unit: $(VENV)/.installed-dev  ## the tests, a file at a time in each of WORKERS processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev  ## benchmarks of minutes, a table each; bench.lake and bench.training apart
 	$(BIN)/python -m bench.verify
