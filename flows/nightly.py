@@ -18,10 +18,10 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
+from flows import rft
 from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
-from flows.rft import rft_round
-from flows.round import Closed, Round
+from flows.round import Closed, Round, Verdict, hold
 from flows.status import status, table_rows
 from schemas.errors import BadInput
 from schemas.recipes import AnyRecipe, parse_recipe
@@ -29,10 +29,11 @@ from schemas.units import check_loop
 from tasks.checkpoint import weights_hash
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import LoopState, fold, locked
+from warehouse.loops import Checkpoint, LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
 
-ROUND_OF: Mapping[str, Callable[[Round[Any], int, int], Closed]] = {"rft": rft_round}
+IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {"rft": rft.improve}
+"""What a round of each recipe does."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def run_round(
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
-    closed = ROUND_OF[used.recipe](round_, night_begins, night_ends)
+    closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
     seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Any, Generic, Literal, TypeVar
 import polars as pl
 
 from flows.progress import Advance, reporter
+from schemas.errors import BadInput, TrainingFailed
 from schemas.identity import round_event_id
 from schemas.recipe import Recipe
 from schemas.units import Unit
-from tasks.evaluate.gate import GateDecision
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import Checkpoint
@@ -109,11 +109,24 @@ def begin(round_: Round[Any], night_begins: int, night_ends: int) -> None:
     round_.log.once(unit, "rounds", row)
 
 
-def judge(gate: GateDecision, stops: list[str]) -> Verdict:
-    """The verdict of a round that has trained and measured a challenger."""
-    if gate.promote:
-        return "promoted"
-    return "stopped" if stops else "held"
+def hold(
+    round_: Round[Any],
+    night_begins: int,
+    night_ends: int,
+    improve: Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]],
+) -> Closed:
+    """One round of any recipe, from its start to its verdict.
+
+    What cannot work stops it, in the log: it is not open for ever; the champion is untouched, and the night
+    ends.
+    """
+    start = time.monotonic()
+    begin(round_, night_begins, night_ends)
+    try:
+        verdict, reason, challenger = improve(round_)
+    except (BadInput, TrainingFailed) as error:
+        verdict, reason, challenger = "stopped", f"{type(error).__name__}: {error}", None
+    return close(round_, verdict, reason, challenger, time.monotonic() - start)
 
 
 def close(

@@ -1,0 +1,27 @@
+"""The end of every recipe's round: a challenger against the champion on the same held-out prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.evaluation import evaluate
+from flows.monitoring import audit
+from flows.round import Round, Verdict
+from tasks.evaluate.gate import decide
+from warehouse.loops import Checkpoint
+
+
+def weigh(round_: Round[Any], challenger: Checkpoint) -> tuple[Verdict, str, Checkpoint]:
+    """Measure both, ask every monitor, and promote what is better; the verdict, why, and the challenger."""
+    champion_marks = evaluate(round_, round_.champion, "champion")
+    challenger_marks = evaluate(round_, challenger, "challenger")
+    stops = [f"{r.monitor} {r.metric}" for r in audit(round_) if r.verdict == "stop"]
+    gate = decide(
+        champion_marks["passed"].to_list(),
+        challenger_marks["passed"].to_list(),
+        round_.recipe.gate.alpha,
+        stops,
+    )
+    if gate.promote:
+        return "promoted", gate.reason, challenger
+    return "stopped" if stops else "held", gate.reason, challenger
