@@ -1,7 +1,7 @@
 """A server that this run starts and holds: on loopback, waited for until healthy, gone with the run.
 
-The command runs under supervisor.py, which ends it with this process however that ends. What it writes goes to a
-log, whose last error is quoted where it dies.
+The command runs under supervisor.py, which ends it with this process however that ends. What it writes goes
+to a log, whose last error is quoted where it dies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -32,7 +33,7 @@ LONGEST = 300  # characters of a log's line in an error
 LOG_END = 256 * 1024  # bytes of a log that are read for its last error
 
 _ERROR = re.compile(r"\b\w*(Error|Exception)\b: .+|\berror: .+|\bKilled\b.*")
-_CONSEQUENCE = re.compile(r"Engine core initialization failed|EngineDead|WorkerProc initialization failed|died unexp")
+_CONSEQUENCE = re.compile(r"Engine core initialization failed|EngineDead|WorkerProc initialization failed")
 _PREFIX = re.compile(r"^(\([^)]*\) )?([A-Z]+ [\d-]+ [\d:]+ \[[^]]*\] ?)?")
 
 
@@ -76,7 +77,8 @@ class Server:
                 raise ServerFailed(f"the server died while it started: {self.last_words()}; see {self.log}")
             if now - start > seconds:
                 self.stop()
-                raise ServerFailed(f"the server was not healthy after {seconds:.0f} s: {self.last_words()}; see {self.log}")
+                why = f"the server was not healthy after {seconds:.0f} s"
+                raise ServerFailed(f"{why}: {self.last_words()}; see {self.log}")
             if say is not None and now - said >= NEWS:
                 said = now
                 say(f"  the server is still starting, {now - start:.0f} s; it is given {seconds:.0f} s")
@@ -116,10 +118,8 @@ class Server:
             self._process.kill()
             self._process.wait()
         if self._process.returncode < 0 and self.group is not None:  # the supervisor was killed
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
         self.group = None
         self._process.stdout.close()
 

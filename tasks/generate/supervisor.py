@@ -1,13 +1,16 @@
-"""Holds one server for a run: `python -I supervisor.py SECONDS COMMAND...`, gone with all it started when the run is gone.
+"""Holds one server for a run: `python -I supervisor.py SECONDS COMMAND...`, gone with all it started when the
+run is gone.
 
-Its standard input is the run's end of a pipe. When that closes, however the run ended, or on SIGTERM, the command
-is asked to end, and whatever is left of it so many seconds later is killed. The first line of its output is the command's group.
+Its standard input is the run's end of a pipe. When that closes, however the run ended, or on SIGTERM, the
+command is asked to end, and whatever is left of it so many seconds later is killed. The first line of its
+output is the command's group.
 
-Covered: exits of the run of every kind, SIGKILL of it included; a server that ignores SIGTERM; processes that the
-server starts, also those that leave its process group or outlive it (on Linux: orphans come to this process); the
-command's own death, after which the rest of it is killed; a SIGKILL of this process, which ends the command's first
-process (on Linux), and after which the run kills the group. Not covered: SIGKILL of this process and of the run at the
-same moment, for what the command had started; a machine that is not Linux, for processes that leave the group.
+Covered: exits of the run of every kind, SIGKILL of it included; a server that ignores SIGTERM; processes that
+the server starts, also those that leave its process group or outlive it (on Linux: orphans come to this
+process); the command's own death, after which the rest of it is killed; a SIGKILL of this process, which ends
+the command's first process (on Linux), and after which the run kills the group. Not covered: SIGKILL of this
+process and of the run at the same moment, for what the command had started; a machine that is not Linux, for
+processes that leave the group.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main(grace: float, command: list[str]) -> int:
-    """`grace`: seconds between SIGTERM and SIGKILL. The command's exit code (128 + signal where it died by one), once nothing of it is left."""
+    """`grace`: seconds between SIGTERM and SIGKILL. The command's exit code (128 + signal where it died by
+    one), once nothing of it is left.
+    """
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
@@ -109,7 +114,7 @@ def _die_with_supervisor() -> None:
 
 def _prctl(option: int, value: int) -> bool:
     """Whether the kernel took it: Linux only."""
-    return sys.platform == "linux" and ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
+    return sys.platform == "linux" and int(ctypes.CDLL(None).prctl(option, value, 0, 0, 0)) == 0
 
 
 def _noted(number: int, frame: object) -> None:

@@ -1,4 +1,6 @@
-"""Promises of a server that a run starts: waited for, quoted where it dies, and gone with the run, however that ends."""
+"""Promises of a server that a run starts: waited for, quoted where it dies, and gone with the run, however
+that ends.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from tasks.generate.server import Server, free_port
 from tests.conftest import REPOSITORY
 
 STAND_IN = r'''
-"""A server with a child in its group and one in a session of its own; each writes its number into a folder."""
+"""A server with a child in its group and one in a session of its own; each notes its number in a folder."""
 import os, signal, subprocess, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 port, folder, manner = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -123,7 +125,9 @@ def test_a_server_that_dies_is_quoted_with_the_cause_and_not_what_followed(
     assert living(tmp_path) == []
 
 
-def test_a_server_that_never_gets_healthy_is_ended_in_time(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_server_that_never_gets_healthy_is_ended_in_time(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
     said: list[str] = []
     with start("sick") as server:
         assert within(30, lambda: (tmp_path / "stray").exists())
@@ -133,12 +137,14 @@ def test_a_server_that_never_gets_healthy_is_ended_in_time(start: Callable[..., 
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with Server(["/no/such/program"], free_port(), tmp_path / "log") as server:
-        with pytest.raises(ServerFailed, match="/no/such/program cannot be run"):
-            server.wait(30)
+    refused = pytest.raises(ServerFailed, match="/no/such/program cannot be run")
+    with Server(["/no/such/program"], free_port(), tmp_path / "log") as server, refused:
+        server.wait(30)
 
 
-def test_a_death_under_way_is_seen_and_takes_the_rest_along(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_death_under_way_is_seen_and_takes_the_rest_along(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
     with start("well") as server:
         server.wait(60)
         os.kill(int((tmp_path / "server").read_text()), signal.SIGKILL)
@@ -174,7 +180,11 @@ def test_no_end_of_the_run_leaves_a_server_behind(
 ) -> None:
     command = [sys.executable, "-c", RUN, str(script), str(tmp_path), how]
     run = subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": "."}
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": "."},
     )
     assert run.stdout is not None
     assert run.stdout.readline() == b"healthy\n"
