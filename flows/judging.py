@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from flows.engines import engine_of, registered, registered_endpoint
 from flows.judges import chosen_rubric, judge_folder
 from flows.opening import shards
 from flows.round import Round, lake_path
@@ -18,11 +19,10 @@ from flows.steps import step_task
 from schemas.identity import judge_id
 from schemas.units import Unit
 from tasks.checkpoint import weights_hash
-from tasks.generate.embedded import embedded_engine
 from tasks.verify.judge import judge_rows
 from tasks.verify.rubric import Rubric
 from tasks.verify.scores import audit_sample
-from warehouse.query import read
+from warehouse.loops import Checkpoint
 
 
 def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
@@ -31,23 +31,22 @@ def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.Data
     sample = audit_sample(prompts, wanted.share, round_.recipe.seed)
     if sample.is_empty():
         return
-    folder = judge_folder(wanted.model)
+    folder = None if wanted.endpoint else judge_folder(wanted.model)
     rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
     asked = candidates.join(sample.select("prompt_id", prompt="text"), on="prompt_id")
     judge = _registered(round_, folder)
     with round_.step("judge", asked.height, "verdicts") as advance:
         for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
             shard = asked.filter(pl.col("prompt_id").is_in(ids))
-            judgements(round_, shard, folder, rubric, judge, round_.unit("judge", number), advance)
+            judgements(round_, shard, rubric, judge, round_.unit("judge", number), advance)
 
 
 @step_task
 def judgements(
     round_: Round[Any],
     shard: pl.DataFrame,
-    folder: Path,
     rubric: Rubric,
-    judge: str,
+    judge: Checkpoint,
     unit: Unit,
     advance: Callable[[int], None],
 ) -> None:
@@ -55,10 +54,10 @@ def judgements(
     if not round_.log.holds(unit, "scores"):
         with round_.model_at_work():
             written, scores = judge_rows(
-                embedded_engine(folder),
+                engine_of(round_, judge, unit),
                 rubric,
                 shard,
-                judge_checkpoint_id=judge,
+                judge_checkpoint_id=judge.id,
                 round_number=round_.number,
                 seed=round_.recipe.seed,
                 role="also",
@@ -68,18 +67,9 @@ def judgements(
     advance(shard.height)
 
 
-def _registered(round_: Round[Any], folder: Path) -> str:
-    """The judge's checkpoint id: on record since the loop first asked it."""
-    found = weights_hash(folder)
-    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
-    known = known.filter((pl.col("role") == "judge") & (pl.col("content_hash") == found))
-    if known.height:
-        return str(known["checkpoint_id"][0])
-    row = {
-        "checkpoint_id": judge_id(round_.number, round_.loop, found),
-        "content_hash": found,
-        "role": "judge",
-        "path": lake_path(folder, round_.lake),
-    }
-    rows = round_.log.once(round_.unit("judge-checkpoint"), "checkpoints", lambda: pl.DataFrame([row]))
-    return str(rows["checkpoint_id"][0])
+def _registered(round_: Round[Any], folder: Path | None) -> Checkpoint:
+    """The judge's checkpoint: on record since the loop first asked it."""
+    endpoint = round_.recipe.verification.judge.endpoint
+    if folder is None:
+        return registered_endpoint(round_, endpoint, "judge", judge_id)
+    return registered(round_, "judge", weights_hash(folder), lake_path(folder, round_.lake), judge_id)

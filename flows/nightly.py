@@ -19,6 +19,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows import rft
+from flows.engines import check_engines
 from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
 from flows.round import Closed, Round, Verdict, hold
@@ -128,7 +129,12 @@ def seal(log: Log, loop: str) -> None:
 def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
     """Refuse what cannot run before anything is written; returns what a new loop opens with."""
     check_loop(loop)
-    folder = Path(model) if model else None
+    opening = _checked_opening(recipe, loop, lake, Path(model) if model else None)
+    check_engines(recipe)
+    return opening
+
+
+def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
     state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
         opening = check_opening(base_folder(folder), recipe)
@@ -161,6 +167,7 @@ def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:
             f"round {state.next_round} was begun by another version of Ratchet, with other recipe values: "
             "finish it with that version"
         )
+    began_with = began_with.with_effort_of(recipe)
     if began_with != recipe:
         reporter().say(
             f"  round {state.next_round} goes on under the recipe it began with ({began_with.hash})"

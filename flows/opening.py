@@ -53,8 +53,9 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     for name in (wanted.verifier, *wanted.also, wanted.audit):
         get_verifier(name)  # RecipeError where there is none
     if wanted.judge.share:
-        folder = judge_folder(wanted.judge.model)
-        weights_hash(folder)
+        folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
+        if folder is not None:
+            weights_hash(folder)
         chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)

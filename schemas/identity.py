@@ -93,6 +93,16 @@ def judge_id(round_number: int, loop: str, content_hash: str) -> str:
     return make_id("ckpt", round_number, loop, "judge", content_hash)
 
 
+def teacher_id(round_number: int, loop: str, content_hash: str) -> str:
+    """A model whose weights are not here and that writes answers: the loop, and where it answers."""
+    return make_id("ckpt", round_number, loop, "teacher", content_hash)
+
+
+def request_id(unit: str, checkpoint: str, prompt_hash: str, seed: int, sample_index: int) -> str:
+    """A request to an endpoint: the unit that recorded it, who was asked, and for which samples of what."""
+    return make_id("req", int(unit.split("/")[1]), unit, checkpoint, prompt_hash, seed, sample_index)
+
+
 def checkpoint_id(round_number: int, training: str) -> str:
     """A trained checkpoint: the training that made it."""
     return make_id("ckpt", round_number, training)
@@ -136,6 +146,8 @@ def _candidate(
 def _checkpoint(round_: int, loop: str, role: str, training: str | None, content_hash: str) -> str:
     if training is not None:
         return checkpoint_id(round_, training)
+    if role == "teacher":
+        return teacher_id(round_, loop, content_hash)
     return judge_id(round_, loop, content_hash) if role == "judge" else base_id(loop, content_hash)
 
 
@@ -150,6 +162,7 @@ _JUDGE = ("principle", "judge_checkpoint_id")
 IDENTITIES: Mapping[str, Identity] = {
     "prompts": Identity(("round", "loop", "split", "source", "line", "text"), prompt_id),
     "candidates": Identity(("round", "loop", "kind", "prompt_id", "parents", *_SETTINGS), _candidate),
+    "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
     "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
     "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),

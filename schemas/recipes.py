@@ -65,7 +65,10 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown key {where}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[:1].lower()}{message[1:]}, not {_shown(first['input'])}{more}"
+    told = f"{where}: {message[:1].lower()}{message[1:]}"
+    if where.endswith(".url") or isinstance(first["input"], Mapping):  # a URL may hold a password
+        return f"{told}{more}"
+    return f"{told}, not {_shown(first['input'])}{more}"
 
 
 def _shown(value: object) -> str:

@@ -38,6 +38,12 @@ from schemas.errors import RatchetError
     help="JSONL file of held-out prompts.  [default: a share of --prompts]",
 )
 @click.option(
+    "--endpoint",
+    metavar="URL",
+    help="OpenAI-compatible API whose model writes the answers, with the key in RATCHET_API_KEY.",
+)
+@click.option("--endpoint-model", metavar="NAME", help="The model's name there.")
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -54,6 +60,8 @@ def run(
     model: Path | None,
     prompts: Path | None,
     eval_prompts: Path | None,
+    endpoint: str | None,
+    endpoint_model: str | None,
     settings: tuple[str, ...],
     lake: str,
     as_json: bool,
@@ -70,7 +78,9 @@ def run(
     from flows.nightly import check, night
     from flows.server import prefect_server
 
-    chosen = chosen_recipe(recipe, lake, loop, model, prompts, eval_prompts, settings)
+    chosen = chosen_recipe(
+        recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model
+    )
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:
         ready = stack.enter_context(prefect_server())

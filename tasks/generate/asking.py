@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 
@@ -11,10 +13,10 @@ from schemas.engine import Endpoint
 from schemas.errors import EndpointError
 from schemas.recipe import Sampling
 from tasks.generate.attempts import Gate, Line, Refused, pause_before
-from tasks.generate.endpoint import key_refused
+from tasks.generate.endpoint import CHAT, COMPLETIONS, key_refused
 from tasks.generate.replies import Decode, Read, Unusable, counted, parsed, read_answer
 from tasks.generate.requests import Ask, Dialect, Reply, body_of
-from tasks.generate.spending import Bound, Spending
+from tasks.generate.spending import NOTHING, Bound, Spending
 
 BODY, BODY_PER_TOKEN = 2**20, 2**10
 """Bytes that an answer may have, and more for each token asked for."""
@@ -24,85 +26,99 @@ SHORTEST_SECRET = 12
 """A shorter key may well be a word that a model writes."""
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """What one attempt brought: an answer that was read, or why there is none; and the tokens it took."""
+@dataclass
+class _Run:
+    """A request under way: when it began, the tokens it has taken at most, and how often it was sent."""
 
-    read: Read | None
-    refused: Refused | None
-    used: Bound
+    ask: Ask
+    start: float = field(default_factory=time.monotonic)
+    used: Bound = NOTHING
+    tries: int = 0
 
 
 class Asker:
     """Asks one endpoint, for all requests of an engine. `begin` before the requests of each call."""
 
-    def __init__(
-        self, endpoint: Endpoint, line: Line, dialect: Dialect, spending: Spending, decode: Decode | None
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, line: Line, dialect: Dialect, decode: Decode | None) -> None:
         self.endpoint, self.dialect, self.answered = endpoint, dialect, False
-        self._line, self._spending, self._decode = line, spending, decode
+        self._line, self._decode = line, decode
         self._template_tokens = TEMPLATE_TOKENS
+        self.unanswered: list[Reply] = []
 
-    def begin(self, sampling: Sampling) -> None:
+    def begin(self, sampling: Sampling, spending: Spending) -> None:
         """A call's requests begin, in an event loop of their own."""
-        self._gate, self._sampling = Gate(), sampling
+        self._gate, self._sampling, self._spending = Gate(), sampling, spending
         self._spending.begin()
+        self.unanswered = []
 
     async def reply(self, client: httpx.AsyncClient, ask: Ask) -> Reply:
         """What becomes of a request. EndpointError where no request can be answered any more, BudgetSpent
-        where there is no budget for this one: nothing is then tried again for any other.
+        where there is no budget for this one: nothing is then tried again for any other. What it has taken by
+        then, or when it is cancelled, stands in `unanswered`.
         """
+        run = _Run(ask)
         try:
-            return await self._reply(client, ask)
-        except EndpointError:
+            return self._with_use(await self._reply(client, run), run)
+        except (EndpointError, asyncio.CancelledError) as error:
             self._gate.close()
+            if run.used != NOTHING:
+                left = Reply(ask, (), str(error) or "interrupted", 0, None, None, None, final=False)
+                self.unanswered.append(self._with_use(left, run))
             raise
 
-    async def _reply(self, client: httpx.AsyncClient, ask: Ask) -> Reply:
-        start, used, tries, counted = time.monotonic(), Bound(0, 0), 0, 0
+    async def _reply(self, client: httpx.AsyncClient, run: _Run) -> Reply:
+        counted = 0
         while True:
             await self._gate.passed()
-            tries, counted = tries + 1, counted + 1
-            sent = body_of(ask, self._sampling, self.endpoint, self.dialect)
-            found = await self._attempt(client, ask, sent)
-            used = Bound(used.read + found.used.read, used.written + found.used.written)
-            refused = found.refused
-            if refused is None:
-                break
+            counted += 1
+            sent = body_of(run.ask, self._sampling, self.endpoint, self.dialect)
+            read, refused = await self._attempt(client, run, sent)
+            if read is not None:
+                return Reply(
+                    run.ask, read.samples, read.error, 0, 200, read.prompt_tokens, read.completion_tokens
+                )
+            assert refused is not None
             self._give_up_if(refused)
             if refused.status in (400, 422) and self.dialect.learns_from(str(refused), sent):
                 counted -= 1
                 continue
             if not refused.passing or counted > self.endpoint.retries or self._gate.closing:
-                break
+                return _failed(run.ask, refused, final=not (refused.passing and self._gate.closing))
             self._gate.shut_for(refused.wait)
             await self._gate.sleep(pause_before(counted))
-        reply, tokens = self._of(ask, found), used.read + used.written
-        cost, seconds = self._spending.cost(used), time.monotonic() - start
-        return replace(reply, attempts=tries, tokens=tokens, cost=cost, seconds=seconds)
 
-    async def _attempt(self, client: httpx.AsyncClient, ask: Ask, sent: dict[str, object]) -> _Attempt:
-        bound = self._bound(ask)
+    def _with_use(self, reply: Reply, run: _Run) -> Reply:
+        tokens, cost = run.used.read + run.used.written, self._spending.cost(run.used)
+        seconds = time.monotonic() - run.start
+        return replace(reply, attempts=run.tries, tokens=tokens, cost=cost, seconds=seconds)
+
+    async def _attempt(
+        self, client: httpx.AsyncClient, run: _Run, sent: dict[str, Any]
+    ) -> tuple[Read | None, Refused | None]:
+        """One attempt: an answer that was read, or why there is none."""
+        bound = self._bound(run.ask)
         await self._spending.hold(bound)
-        found = _Attempt(None, None, bound)  # cancelled: the server may do the work all the same
+        run.tries += 1
+        used = bound  # cancelled: the server may do the work all the same
         try:
-            found = await self._tried(client, ask, sent, bound)
+            read, refused, used = await self._tried(client, run.ask, sent, bound)
         except EndpointError:
-            found = _Attempt(None, None, Bound(0, 0))
+            used = NOTHING
             raise
         finally:
-            await self._spending.settle(bound, found.used)
-        return found
+            run.used = Bound(run.used.read + used.read, run.used.written + used.written)
+            self._spending.settle(bound, used)
+        return read, refused
 
     async def _tried(
-        self, client: httpx.AsyncClient, ask: Ask, sent: dict[str, object], bound: Bound
-    ) -> _Attempt:
-        path = "/chat/completions" if self.endpoint.api == "chat" else "/completions"
+        self, client: httpx.AsyncClient, ask: Ask, sent: dict[str, Any], bound: Bound
+    ) -> tuple[Read | None, Refused | None, Bound]:
+        path = CHAT if self.endpoint.api == "chat" else COMPLETIONS
         most = BODY + BODY_PER_TOKEN * ask.count * self._sampling.max_tokens
         try:
             data = await self._line.ask(client, path, sent, most)
         except Refused as refused:
-            return _Attempt(None, refused, bound if refused.taken else Bound(0, 0))
+            return None, refused, bound if refused.taken else NOTHING
         counts: tuple[int | None, int | None] = (None, None)
         try:
             value = parsed(data)
@@ -111,29 +127,11 @@ class Asker:
             self._keeps_the_key(read)
         except Unusable as error:
             useless = Refused(str(error), 200, passing=error.torn, overflow=error.overflow)
-            return _Attempt(None, useless, self._used(ask, counts, bound))
+            return None, useless, self._used(ask, counts, bound)
         known = [sample.token_count for sample in read.samples]
         if counts[1] is None and len(known) == ask.count and None not in known:
             counts = (counts[0], sum(count or 0 for count in known))
-        return _Attempt(read, None, self._used(ask, counts, bound))
-
-    def _of(self, ask: Ask, found: _Attempt) -> Reply:
-        if found.read is not None:
-            read = found.read
-            return Reply(ask, read.samples, read.error, 1, 200, read.prompt_tokens, read.completion_tokens)
-        refused = found.refused
-        assert refused is not None
-        return Reply(
-            ask,
-            (),
-            str(refused),
-            1,
-            refused.status,
-            None,
-            None,
-            overflow=refused.overflow,
-            passing=refused.passing,
-        )
+        return read, None, self._used(ask, counts, bound)
 
     def _give_up_if(self, refused: Refused) -> None:
         """EndpointError where a refusal is about more than this request."""
@@ -164,3 +162,18 @@ class Asker:
         if read is not None:
             self._template_tokens = max(self._template_tokens, read - len(ask.prompt.encode()))
         return Bound(bound.read if read is None else read, bound.written if written is None else written)
+
+
+def _failed(ask: Ask, refused: Refused, *, final: bool) -> Reply:
+    return Reply(
+        ask,
+        (),
+        str(refused),
+        0,
+        refused.status,
+        None,
+        None,
+        overflow=refused.overflow,
+        passing=refused.passing,
+        final=final,
+    )

@@ -6,17 +6,22 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from schemas.engine import Endpoint
 from schemas.errors import BadInput, EndpointError, EndpointRefused
+from tasks.checkpoint import load_tokenizer
 from tasks.generate.attempts import Gate, Line, Refused, pause_before
 from tasks.generate.replies import Unusable, one_line, parsed
 from tasks.generate.requests import Dialect
 
 OWN_KEY, OPENAI_KEY = "RATCHET_API_KEY", "OPENAI_API_KEY"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+CHAT, COMPLETIONS = "/chat/completions", "/completions"
+CHECK = 30.0  # seconds for a request that asks for nothing
 LARGEST_LIST = 16 * 2**20  # bytes of a list of models
 SHOWN_MODELS = 6
 
@@ -66,6 +71,23 @@ def dialect_of(endpoint: Endpoint, key: str | None, attempts: int = 3) -> Dialec
     return dialect
 
 
+def check_endpoint(endpoint: Endpoint, key: str | None) -> None:
+    """Whether an endpoint can be used, asked for nothing: its models, and an empty request, which a server
+    refuses for being empty, for its key or for its model. EndpointRefused of one line. The tokenizer's folder
+    is loaded.
+    """
+    if endpoint.tokenizer is not None:
+        load_tokenizer(Path(endpoint.tokenizer))
+    dialect_of(endpoint, key)
+    line = line_of(endpoint, key)
+    path, name = (CHAT, "messages") if endpoint.api == "chat" else (COMPLETIONS, "prompt")
+    refused = alone(_refusal(line, path, {"model": endpoint.model, name: [], "max_tokens": 1}))
+    if refused is not None and refused.status in (401, 403):
+        raise EndpointRefused(key_refused(line, refused))
+    if refused is not None and refused.status == 404:
+        raise EndpointRefused(f"{no_such(endpoint)} ({refused})")
+
+
 def alone(work: Coroutine[Any, Any, T]) -> T:
     """A coroutine's result, wherever this is called: in a thread of its own where a loop already runs."""
     try:
@@ -111,6 +133,23 @@ async def _listed(line: Line, attempts: int) -> bytes | None:
                 await gate.sleep(pause_before(attempt))
                 await gate.passed()
     raise EndpointRefused(f"{line.url} does not answer: {refused}")
+
+
+async def _refusal(line: Line, path: str, body: dict[str, Any]) -> Refused | None:
+    """How an exchange is refused; None where it is not."""
+    async with line.client(1) as client:
+        try:
+            await replace(line, timeout=min(line.timeout, CHECK)).ask(client, path, body, LARGEST_LIST)
+        except EndpointError as error:
+            raise EndpointRefused(str(error)) from None
+        except Refused as refused:
+            return refused
+    return None
+
+
+def no_such(endpoint: Endpoint) -> str:
+    """What HTTP 404 says."""
+    return f"{endpoint.url} has no {endpoint.api} API, or no model {endpoint.model!r}"
 
 
 def key_refused(line: Line, refused: Refused) -> str:

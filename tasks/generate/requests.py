@@ -32,7 +32,8 @@ class Reply:
 
     `tokens` and `cost` are the most that it can have taken, attempts whose answer never came included;
     `status` is the last HTTP status (None: no answer). `overflow`: the prompt does not fit the model's
-    context; `passing`: what went wrong may not go wrong again.
+    context; `passing`: what went wrong may not go wrong again; not `final`: it was given up with the
+    endpoint, and is to be asked again.
     """
 
     ask: Ask
@@ -47,6 +48,7 @@ class Reply:
     seconds: float = 0.0
     overflow: bool = False
     passing: bool = False
+    final: bool = True
 
 
 @dataclass
@@ -62,8 +64,8 @@ class Dialect:
     context: int | None = None
     left_out: set[str] = field(default_factory=set)
 
-    OPTIONAL = ("return_token_ids", "logprobs", "n", "seed", "top_p", "temperature")
-    """Fields that can be left out, or renamed (max_tokens), where a server refuses them by name."""
+    OPTIONAL = ("return_token_ids", "logprobs", "n", "seed")
+    """Fields that can be left out, where a server refuses them by name; max_tokens can be renamed."""
 
     def learns_from(self, refusal: str, sent: dict[str, Any]) -> bool:
         """Whether a refusal (HTTP 400 or 422) names a field that can be sent otherwise; remembers it."""

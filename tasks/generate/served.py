@@ -10,7 +10,8 @@ affair.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,19 +38,21 @@ of order.
 class ServedEngine:
     """An endpoint as an engine (tasks/generate/engine.py): it is asked at once what models it has.
 
-    `key` is sent with every request and shown nowhere; `spending` is what the loop has spent so far.
-    `tokenizer` is that of the endpoint's value, where it has one. EndpointRefused where the endpoint cannot
-    be used.
+    `key` is sent with every request and shown nowhere. `tokenizer` is that of the endpoint's value, where it
+    has one. EndpointRefused where the endpoint cannot be used. `unanswered` are the requests of the last call
+    that were given up with it, whatever ended it, for the tokens they may have taken. One call runs at a
+    time.
     """
 
-    def __init__(self, endpoint: Endpoint, key: str | None = None, spending: Spending | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, key: str | None = None) -> None:
         self.endpoint = endpoint
         self.tokenizer: Any = load_tokenizer(Path(endpoint.tokenizer)) if endpoint.tokenizer else None
         self.dialect = dialect_of(endpoint, key)
         self._key, self._line = key, line_of(endpoint, key)
         decode = self._decoded if self.tokenizer is not None else None
-        self.spending = spending or Spending(endpoint.budget)
-        self._asker = Asker(endpoint, self._line, self.dialect, self.spending, decode)
+        self.unanswered: list[Reply] = []
+        self._spending = Spending(endpoint.budget)
+        self._asker = Asker(endpoint, self._line, self.dialect, decode)
 
     def generate(
         self,
@@ -101,14 +104,18 @@ class ServedEngine:
                 found.append(Ask(place, prompt, seed + first, first, count, ids))
         return found
 
-    def each(self, asks: Sequence[Ask], sampling: Sampling) -> Iterator[Reply | None]:
+    def each(
+        self, asks: Sequence[Ask], sampling: Sampling, spending: Spending | None = None
+    ) -> Generator[Reply | None, None, None]:
         """What becomes of each request, as it does; None from time to time where nothing has.
 
-        EndpointError where the endpoint gives out, BudgetSpent where the budget does: what was in flight
-        is handed over first. A server that gives fewer choices than asked for is asked again for the others.
+        `spending` is the budget to keep, the engine's own by default. EndpointError where the endpoint gives
+        out, BudgetSpent where the budget does: what was in flight is handed over first. A server that gives
+        fewer choices than asked for is asked again for the others. Close it, or take all of it.
         """
+        self.unanswered = []
         jobs = deque(asks)
-        self._asker.begin(sampling)
+        self._asker.begin(sampling, spending or self._spending)
 
         async def work(client: httpx.AsyncClient, ask: Ask) -> Reply:
             if self._too_long(ask, sampling):
@@ -136,26 +143,32 @@ class ServedEngine:
     ) -> None:
         self.close()
 
-    def _told_apart(self, replies: Iterator[Reply | None]) -> Iterator[Reply | None]:
+    def _told_apart(
+        self, replies: Generator[Reply | None, None, None]
+    ) -> Generator[Reply | None, None, None]:
         """Failures are handed on when the endpoint is known to work: others were answered after them."""
         held: list[Reply] = []
-        for reply in replies:
-            if reply is None or reply.overflow:
-                yield reply
-            elif reply.samples:
-                self._asker.answered = True
-                yield from held
-                held.clear()
-                yield reply
-            elif self._asker.answered and not reply.passing:
-                yield reply
-            else:
-                held.append(reply)
-                if len(held) >= MOST_FAILURES + self.endpoint.in_flight:
-                    raise self._out_of_order(held)
-        if any(reply.passing for reply in held) and not (self._asker.answered and self._lists_models()):
-            raise self._out_of_order(held)
-        yield from held
+        try:
+            for reply in replies:
+                if reply is None or reply.overflow or not reply.final:
+                    yield reply
+                elif reply.samples or (self._asker.answered and not reply.passing):
+                    if reply.samples:
+                        self._asker.answered = True
+                        while held:
+                            yield held.pop()
+                    yield reply
+                else:
+                    held.append(reply)
+                    if len(held) >= MOST_FAILURES + self.endpoint.in_flight:
+                        raise self._out_of_order(held)
+            if any(reply.passing for reply in held) and not (self._asker.answered and self._lists_models()):
+                raise self._out_of_order(held)
+            while held:
+                yield held.pop()
+        finally:
+            replies.close()
+            self.unanswered = [replace(one, final=False) for one in (*held, *self._asker.unanswered)]
 
     def _out_of_order(self, held: Sequence[Reply]) -> EndpointError:
         return EndpointError(

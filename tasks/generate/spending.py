@@ -22,6 +22,9 @@ class Bound:
     written: int
 
 
+NOTHING = Bound(0, 0)
+
+
 class Spending:
     """What a loop has spent, of a budget: tokens, and money by the budget's prices."""
 
@@ -32,7 +35,7 @@ class Spending:
     def begin(self) -> None:
         """Requests begin in a new event loop: nothing is set aside."""
         self._held_tokens, self._held_money = 0, 0.0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     def cost(self, bound: Bound) -> float:
         """Money for so many tokens."""
@@ -40,22 +43,21 @@ class Spending:
 
     async def hold(self, bound: Bound) -> None:
         """Set aside what an attempt may take, waiting for others; BudgetSpent where that cannot help."""
-        async with self._changed:
-            while not self._fits(bound):
-                if not self._held_tokens:
-                    raise BudgetSpent(self._told(bound))
-                await self._changed.wait()
-            self._held_tokens += bound.read + bound.written
-            self._held_money += self.cost(bound)
+        while not self._fits(bound):
+            if not self._held_tokens:
+                raise BudgetSpent(self._told(bound))
+            self._changed.clear()
+            await self._changed.wait()
+        self._held_tokens += bound.read + bound.written
+        self._held_money += self.cost(bound)
 
-    async def settle(self, bound: Bound, used: Bound) -> None:
+    def settle(self, bound: Bound, used: Bound) -> None:
         """An attempt's set-aside comes back, and what it took is spent."""
-        async with self._changed:
-            self._held_tokens -= bound.read + bound.written
-            self._held_money = self._held_money - self.cost(bound) if self._held_tokens else 0.0
-            self.tokens += used.read + used.written
-            self.money += self.cost(used)
-            self._changed.notify_all()
+        self._held_tokens -= bound.read + bound.written
+        self._held_money = self._held_money - self.cost(bound) if self._held_tokens else 0.0
+        self.tokens += used.read + used.written
+        self.money += self.cost(used)
+        self._changed.set()
 
     def _fits(self, bound: Bound) -> bool:
         tokens = self.tokens + self._held_tokens + bound.read + bound.written

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -40,7 +40,7 @@ class Traffic(Generic[Tool, Job, Result]):
         self._failures: list[BaseException] = []
         self._loop = asyncio.new_event_loop()
 
-    def results(self) -> Iterator[Result | None]:
+    def results(self) -> Generator[Result | None, None, None]:
         """Each job's result as it finishes; None where nothing has come for a while."""
         thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         thread.start()

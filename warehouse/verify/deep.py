@@ -42,6 +42,8 @@ class Reference:
 REFERENCES = (
     Reference("candidates", "prompt_id", "prompts", "prompt_id"),
     Reference("candidates", "checkpoint_id", "checkpoints", "checkpoint_id"),
+    Reference("requests", "prompt_id", "prompts", "prompt_id"),
+    Reference("requests", "checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("tokens", "candidate_id", "candidates", "candidate_id"),
     Reference("scores", "candidate_id", "candidates", "candidate_id"),
     Reference("scores", "prompt_id", "prompts", "prompt_id"),

@@ -1,0 +1,113 @@
+"""Which engine writes a checkpoint's texts in a round: the one place that says so.
+
+Weights that lie here are loaded in process. A teacher's, and those of a judge behind an endpoint, lie
+elsewhere: they are on record as a checkpoint whose hash is over where they answer, and every request to them
+is a fact first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+
+from flows.recording import Recorded
+from flows.round import Round
+from schemas.engine import Endpoint
+from schemas.errors import EndpointError, EndpointRefused
+from schemas.identity import teacher_id
+from schemas.ids import digest
+from schemas.recipe import Recipe
+from schemas.units import Unit
+from tasks.generate.embedded import embedded_engine
+from tasks.generate.endpoint import api_key, check_endpoint
+from tasks.generate.engine import Engine
+from tasks.generate.served import ServedEngine
+from warehouse.loops import Checkpoint, checkpoint
+from warehouse.query import read
+
+
+def engine_of(
+    round_: Round[Any], writer: Checkpoint, unit: Unit, prompt_ids: Mapping[str, str] | None = None
+) -> Engine:
+    """The engine of a checkpoint, for one unit's texts; `prompt_ids` names the prompts by their texts.
+
+    EndpointError where an endpoint cannot be used now.
+    """
+    endpoint = endpoint_of(round_.recipe, writer.role)
+    if endpoint is None:
+        return embedded_engine(writer.folder)
+    try:
+        served = _served(endpoint, api_key(endpoint))
+    except EndpointRefused as error:  # the round has begun: it stays open
+        raise EndpointError(str(error)) from None
+    return Recorded(round_.log, served, unit, writer.id, prompt_ids or {})
+
+
+def endpoint_of(recipe: Recipe, role: str) -> Endpoint | None:
+    """The endpoint that answers for checkpoints of a role; None where their weights lie here."""
+    if role == "teacher" and isinstance(recipe.engine, Endpoint):
+        return recipe.engine
+    return recipe.verification.judge.endpoint if role == "judge" else None
+
+
+def teacher(round_: Round[Any]) -> Checkpoint | None:
+    """The model behind the recipe's endpoint, on record; None where the recipe has no endpoint."""
+    endpoint = round_.recipe.engine
+    return (
+        registered_endpoint(round_, endpoint, "teacher", teacher_id)
+        if isinstance(endpoint, Endpoint)
+        else None
+    )
+
+
+def registered_endpoint(
+    round_: Round[Any], endpoint: Endpoint, role: str, id_of: Callable[[int, str, str], str]
+) -> Checkpoint:
+    """The model behind an endpoint as a checkpoint, on record since the loop first asked it."""
+    address = {"endpoint": endpoint.url, "model": endpoint.model, "api": endpoint.api}
+    found = digest(("endpoint", *address.values()))
+    origin = json.dumps(address | {"weights": "behind the endpoint, not ours to hash"})
+    return registered(round_, role, found, endpoint.url, id_of, origin)
+
+
+def registered(
+    round_: Round[Any],
+    role: str,
+    content_hash: str,
+    path: str,
+    id_of: Callable[[int, str, str], str],
+    origin: str | None = None,
+) -> Checkpoint:
+    """A checkpoint that was not trained here, on record since the loop first asked it."""
+    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
+    known = known.filter((pl.col("role") == role) & (pl.col("content_hash") == content_hash))
+    if known.is_empty():
+        row = {
+            "checkpoint_id": id_of(round_.number, round_.loop, content_hash),
+            "content_hash": content_hash,
+            "role": role,
+            "path": path,
+            "origin": origin,
+        }
+        schema = {"origin": pl.String}
+        rows = pl.DataFrame([row], schema_overrides=schema)
+        known = round_.log.once(round_.unit(f"{role}-checkpoint"), "checkpoints", lambda: rows)
+    return checkpoint(round_.lake, known.row(0, named=True))
+
+
+def check_engines(recipe: Recipe) -> None:
+    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not."""
+    judge = recipe.verification.judge
+    for endpoint in (recipe.engine, judge.endpoint if judge.share else None):
+        if isinstance(endpoint, Endpoint):
+            check_endpoint(endpoint, api_key(endpoint))
+
+
+@lru_cache(maxsize=4)
+def _served(endpoint: Endpoint, key: str | None) -> ServedEngine:
+    """An endpoint's engine, kept so that it is asked once what it takes."""
+    return ServedEngine(endpoint, key)
