@@ -145,7 +145,7 @@ class VllmServer:
         scratch = Path(tempfile.mkdtemp(prefix="ratchet-vllm-"))
         port, name, key = free_port(), f"ratchet-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
         told = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch)
-        self._say(f"  vLLM: starting on {folder.name} (log: {scratch / 'server.log'})")
+        self._say(f"  vLLM: starting on {_shown(folder)} (log: {scratch / 'server.log'})")
         start = time.monotonic()
         given = environment(key, os.environ)
         server = Server([*first, *told], port, scratch / "server.log", environment=given)
@@ -176,7 +176,7 @@ class VllmServer:
             return False
         running.folder, running.content, running.seen = folder, content, after
         self.reloads += 1
-        self._say(f"  vLLM: has the weights of {folder.name} now")
+        self._say(f"  vLLM: has the weights of {_shown(folder)} now")
         return True
 
     def _probed(self, running: _Running, folder: Path) -> Seen | None:
@@ -266,6 +266,11 @@ class _Once:
         if self._progress is not None and self._now > self._shown:
             self._progress(self._now - self._shown)
         self._shown = max(self._shown, self._now)
+
+
+def _shown(folder: Path) -> str:
+    """A folder's name for a person: a trained checkpoint's is that of its training."""
+    return str(Path(*folder.resolve().parts[-2:]))
 
 
 def _content(folder: Path) -> str:
