@@ -1,21 +1,24 @@
 """Which engine writes a checkpoint's texts in a round: the one place that says so.
 
-Weights that lie here are loaded in process. A teacher's, and those of a judge behind an endpoint, lie
-elsewhere: they are on record as a checkpoint whose hash is over where they answer, and every request to them
-is a fact first.
+Weights that lie here are loaded in process, or by the vLLM server that the recipe has started: one for a
+night, closed with it. A teacher's, and those of a judge behind an endpoint, lie elsewhere: they are on record
+as a checkpoint whose hash is over where they answer, and every request to them is a fact first.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from flows.guests import Role, registered
+from flows.progress import reporter
 from flows.recording import Recorded
 from flows.round import Round
-from schemas.engine import Endpoint
+from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused
 from schemas.ids import digest
 from schemas.recipe import Recipe
@@ -24,7 +27,13 @@ from tasks.generate.embedded import embedded_engine
 from tasks.generate.endpoint import api_key, check_endpoint
 from tasks.generate.engine import Engine
 from tasks.generate.served import ServedEngine
+from tasks.generate.vllm import VllmServer
+from tasks.generate.vllm_command import program
 from warehouse.loops import Checkpoint
+
+_SERVERS: dict[Vllm, VllmServer] = {}
+_blocks = 0
+_LOCK = threading.Lock()
 
 
 def engine_of(
@@ -34,9 +43,11 @@ def engine_of(
 
     EndpointError where an endpoint cannot be used now.
     """
-    endpoint = endpoint_of(round_.recipe, writer.role)
+    endpoint, own = endpoint_of(round_.recipe, writer.role), round_.recipe.engine
     if endpoint is None:
-        return embedded_engine(writer.folder)
+        return (
+            _server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
+        )
     try:
         served = _served(endpoint, api_key(endpoint))
     except EndpointRefused as error:  # the round has begun: it stays open
@@ -65,9 +76,38 @@ def registered_endpoint(round_: Round[Any], endpoint: Endpoint, role: Role) -> C
     return registered(round_, role, found, endpoint.url, origin)
 
 
+@contextmanager
+def closing_servers() -> Iterator[None]:
+    """Servers that are started within are ended when the last block of this kind is left, by an error too."""
+    global _blocks
+    with _LOCK:
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _blocks -= 1
+            left = [_SERVERS.pop(settings) for settings in list(_SERVERS)] if not _blocks else []
+        for server in left:
+            server.close()
+
+
+def _server_of(settings: Vllm) -> VllmServer:
+    """The server of these settings, begun once; it starts when it is first asked."""
+    with _LOCK:
+        if settings not in _SERVERS:
+            _SERVERS[settings] = VllmServer(settings, say=lambda line: reporter().say(line))
+        return _SERVERS[settings]
+
+
 def check_engines(recipe: Recipe) -> None:
-    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not."""
+    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not.
+
+    BadInput where vLLM is asked for and not there.
+    """
     judge = recipe.verification.judge
+    if isinstance(recipe.engine, Vllm):
+        program(recipe.engine)
     for endpoint in (recipe.engine, judge.endpoint if judge.share else None):
         if isinstance(endpoint, Endpoint):
             check_endpoint(endpoint, api_key(endpoint))

@@ -19,7 +19,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows import rft, self_rewarding
-from flows.engines import check_engines
+from flows.engines import check_engines, closing_servers
 from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
 from flows.round import Closed, Round, Verdict, hold
@@ -77,7 +77,7 @@ def night(
     _tag(loop, recipe)
     opening = check(recipe, loop, lake, model)
     opened = Lake.create(lake)
-    with locked(opened, loop):
+    with locked(opened, loop), closing_servers():
         if opening is not None:
             open_loop(Log(opened), loop, opening)
         state = fold(opened, loop)
@@ -111,7 +111,8 @@ def run_round(
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
-    closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
+    with closing_servers():
+        closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
     seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
