@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import main
+from flows.progress import Lines
 from schemas.engine import Endpoint
 from schemas.errors import BudgetSpent, EndpointError
 from schemas.recipe import Rft
@@ -238,3 +241,26 @@ def test_how_hard_an_endpoint_is_asked_is_no_part_of_what_a_round_does() -> None
     assert other.hash != before.hash
     assert before.with_effort_of(other) == pressed
     assert before.with_effort_of(Rft()) == before
+
+
+def test_a_loop_from_before_there_were_engines_keeps_its_recipes_hash() -> None:
+    values = Rft(cap=2).model_dump(mode="json")
+    del values["engine"], values["verification"]["judge"]["endpoint"]
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert Rft(cap=2).hash == hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    assert parse_recipe(values) == Rft(cap=2)
+
+
+def test_the_time_left_is_told_by_what_was_done_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Lines, "EVERY", 0.0)
+    advance = Lines().begin("generate", 100, "answers")
+    advance(80, held=True)
+    time.sleep(0.5)
+    capsys.readouterr()
+    advance(1)
+    said = capsys.readouterr().err
+    assert "81 of 100" in said
+    left = float(said.split("about ")[1].split()[0])
+    assert 9 <= left < 60, "19 are left at half a second each"
