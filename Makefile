@@ -11,12 +11,13 @@ VLLM := 0.32.0
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 LOOP ?= night
 ROUNDS ?= 3
+WORKERS ?= 2
 LAKE ?= $(or $(RATCHET_LAKE),lake)
 
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge clean help
+.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,8 +34,8 @@ lint: $(VENV)/.installed-dev  ## ruff
 types: $(VENV)/.installed-dev  ## mypy, strict
 	$(BIN)/mypy
 
-unit: $(VENV)/.installed-dev  ## the tests
-	$(BIN)/python -m pytest
+unit: $(VENV)/.installed-dev  ## the tests, a file at a time in each of WORKERS processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-vllm: $(VENV)/.installed-dev vllm  ## a tutor round through real vLLM, on a CPU or a GPU
 	$(BIN)/python -m pytest tests/vllm -m vllm
@@ -52,6 +53,9 @@ base: $(VENV)/.installed  ## build the tutor's base model again, from its stated
 
 judge: $(VENV)/.installed  ## teach the tutor's judge again, from the base and its stated seed
 	$(BIN)/python -m tutor.judge_build --out tutor/judge
+
+seeded: $(VENV)/.installed  ## teach the tutor its first roles again, from the base and its stated seed
+	$(BIN)/python -m tutor.seeded_build --out tutor/seeded
 
 vllm: $(VLLM_VENV)/.installed-$(BUILD)  ## vLLM in an environment of its own: its GPU build where there is an NVIDIA GPU
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import polars as pl
-
+from flows.guests import Role, registered
 from flows.progress import reporter
 from flows.recording import Recorded
 from flows.round import Round
 from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused
-from schemas.identity import teacher_id
 from schemas.ids import digest
 from schemas.recipe import Recipe
 from schemas.units import Unit
@@ -31,8 +29,7 @@ from tasks.generate.engine import Engine
 from tasks.generate.served import ServedEngine
 from tasks.generate.vllm import VllmServer
 from tasks.generate.vllm_command import program
-from warehouse.loops import Checkpoint, checkpoint
-from warehouse.query import read
+from warehouse.loops import Checkpoint
 
 _SERVERS: dict[Vllm, VllmServer] = {}
 _blocks = 0
@@ -68,46 +65,15 @@ def endpoint_of(recipe: Recipe, role: str) -> Endpoint | None:
 def teacher(round_: Round[Any]) -> Checkpoint | None:
     """The model behind the recipe's endpoint, on record; None where the recipe has no endpoint."""
     endpoint = round_.recipe.engine
-    return (
-        registered_endpoint(round_, endpoint, "teacher", teacher_id)
-        if isinstance(endpoint, Endpoint)
-        else None
-    )
+    return registered_endpoint(round_, endpoint, "teacher") if isinstance(endpoint, Endpoint) else None
 
 
-def registered_endpoint(
-    round_: Round[Any], endpoint: Endpoint, role: str, id_of: Callable[[int, str, str], str]
-) -> Checkpoint:
+def registered_endpoint(round_: Round[Any], endpoint: Endpoint, role: Role) -> Checkpoint:
     """The model behind an endpoint as a checkpoint, on record since the loop first asked it."""
     address = {"endpoint": endpoint.url, "model": endpoint.model, "api": endpoint.api}
     found = digest(("endpoint", *address.values()))
     origin = json.dumps(address | {"weights": "behind the endpoint, not ours to hash"})
-    return registered(round_, role, found, endpoint.url, id_of, origin)
-
-
-def registered(
-    round_: Round[Any],
-    role: str,
-    content_hash: str,
-    path: str,
-    id_of: Callable[[int, str, str], str],
-    origin: str | None = None,
-) -> Checkpoint:
-    """A checkpoint that was not trained here, on record since the loop first asked it."""
-    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
-    known = known.filter((pl.col("role") == role) & (pl.col("content_hash") == content_hash))
-    if known.is_empty():
-        row = {
-            "checkpoint_id": id_of(round_.number, round_.loop, content_hash),
-            "content_hash": content_hash,
-            "role": role,
-            "path": path,
-            "origin": origin,
-        }
-        schema = {"origin": pl.String}
-        rows = pl.DataFrame([row], schema_overrides=schema)
-        known = round_.log.once(round_.unit(f"{role}-checkpoint"), "checkpoints", lambda: rows)
-    return checkpoint(round_.lake, known.row(0, named=True))
+    return registered(round_, role, found, endpoint.url, origin)
 
 
 @contextmanager
