@@ -58,7 +58,7 @@ class _Batch:
     size: int
 
 
-class _Prompts:
+class PromptsSoFar:
     """The loop's prompts so far: what examples are drawn from and what new ones are held against."""
 
     def __init__(self, round_: Round[Any]) -> None:
@@ -102,7 +102,7 @@ def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFram
     inventor = chosen_inventor(invention, round_.base.folder)
     given = invention.model
     writer = round_.champion if given is None else guest(round_, Path(given), "teacher")
-    prompts = _Prompts(round_)
+    prompts = PromptsSoFar(round_)
     found = [pl.DataFrame(schema=PROMPTS.polars)]
     with round_.step("invent", wanted, "prompts") as advance:
         for batch in _batches(found, wanted, invention.attempts, round_.recipe.shard_size):
@@ -129,7 +129,12 @@ def _batches(found: list[pl.DataFrame], wanted: int, attempts: int, most: int) -
 
 @step_task
 def invent_batch(
-    round_: Round[Any], inventor: Inventor, writer: Checkpoint, most: float, prompts: _Prompts, batch: _Batch
+    round_: Round[Any],
+    inventor: Inventor,
+    writer: Checkpoint,
+    most: float,
+    prompts: PromptsSoFar,
+    batch: _Batch,
 ) -> pl.DataFrame:
     """One batch: what the writer is asked, what it writes, the decisions on it, and the prompts admitted."""
     unit, log = round_.unit("invent", batch.number), round_.log
@@ -156,7 +161,7 @@ def invent_batch(
 
 
 def _asks(
-    round_: Round[Any], inventor: Inventor, writer: Checkpoint, prompts: _Prompts, batch: _Batch
+    round_: Round[Any], inventor: Inventor, writer: Checkpoint, prompts: PromptsSoFar, batch: _Batch
 ) -> pl.DataFrame:
     """What the writer is asked, one row a text; BadInput where no draw of examples fits its context."""
     tokenizer, context = load_tokenizer(writer.folder), context_length(writer.folder)
@@ -192,7 +197,7 @@ def _texts(asks: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _decisions(
-    round_: Round[Any], inventor: Inventor, most: float, prompts: _Prompts, texts: pl.DataFrame
+    round_: Round[Any], inventor: Inventor, most: float, prompts: PromptsSoFar, texts: pl.DataFrame
 ) -> pl.DataFrame:
     """Every filter's decisions: form, overlap with held-out prompts, length, novelty."""
     tokenizer, context = load_tokenizer(round_.base.folder), context_length(round_.base.folder)
