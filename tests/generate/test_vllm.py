@@ -13,9 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from flows.engines import closing_servers, make_room, server_of
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, ServerFailed
-from schemas.recipe import Sampling
+from schemas.recipe import Rft, Sampling
 from tasks.generate import vllm_command
 from tasks.generate.engine import PromptRefused
 from tasks.generate.probe import computed, probe_ids
@@ -44,7 +45,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(
     tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., VllmServer]]:
-    """A server of a manner (stand_in_vllm.py); what it notes, and the logs of those that die, are in tmp_path."""
+    """A server of a manner (stand_in_vllm.py); what it notes, and its log where it dies, are in tmp_path."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ids = probe_ids(1024, 1024)
     tables = {str(folder): computed(folder, ids) for folder in (BASE, other)}
@@ -139,6 +140,21 @@ def test_servers_that_die_again_and_again_are_an_error_that_quotes_the_last(
         server("dies", restarts=1).engine(BASE).generate(["1"], TWO, [70])
     assert "\n" not in str(failure.value)
     assert notes(tmp_path) == [f"start {BASE}"] * 2
+
+
+def test_a_server_makes_room_for_training_where_it_is_told_to(tmp_path: Path, other: Path) -> None:
+    (tmp_path / "tables.json").write_text(json.dumps({str(BASE): computed(BASE, probe_ids(1024, 1024))}))
+    command = (sys.executable, str(STAND_IN), str(tmp_path), "honest")
+    with closing_servers():
+        for keep, starts in ((True, 1), (False, 2)):
+            recipe = Rft(engine=Vllm(command=command, keep_in_training=keep))
+            assert isinstance(recipe.engine, Vllm)
+            server = server_of(recipe.engine)
+            for _ in range(2):
+                server.engine(BASE).generate(["1"], TWO, [70])
+                make_room(recipe)
+            assert (server.starts, server.runs) == (starts, keep)
+    assert not server.runs
 
 
 def test_without_vllm_the_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
