@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on, wide
-from schemas.errors import RatchetError, RecipeError
+from schemas.errors import EndpointError, RatchetError, RecipeError
 
 
 @click.command()
@@ -95,7 +95,12 @@ def run(
         check(chosen, loop, lake, str(model) if model else None)  # before anything is written
         ready()
         stack.enter_context(progress_on(console))
-        rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
+        try:
+            rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
+        except EndpointError as error:
+            raise EndpointError(
+                f"{error}; the round is open, what was answered is kept: the same command goes on"
+            ) from None
     if as_json:
         print_json(rounds_done)
     else:
