@@ -26,7 +26,9 @@ _ROUNDS = """
            f.prompts, f.candidates, f.correct, f.accepted, n.trained_on, d.per_question
     FROM round_states AS r
     LEFT JOIN funnel AS f USING (loop, round)
-    LEFT JOIN (SELECT loop, round, sum(rows) AS trained_on FROM snapshots GROUP BY ALL) AS n USING (loop, round)
+    LEFT JOIN (
+        SELECT loop, round, sum(rows) AS trained_on FROM snapshots GROUP BY ALL
+    ) AS n USING (loop, round)
     LEFT JOIN distinct_paths AS d USING (loop, round)
     WHERE $loop IS NULL OR r.loop = $loop
     ORDER BY r.loop, r.round"""
