@@ -15,7 +15,7 @@ from warehouse.lake import Lake
 from warehouse.query import query, read
 from warehouse.verify.lake import verify
 
-FEW = (*SMALL, "prompts.per_round=20", "seeds.count=30", "rewarding.min_gap=1.0", "rewarding.votes=2")
+FEW = (*SMALL, "prompts.per_round=20", "training.epochs=1", "seeds.count=30", "rewarding.min_gap=1.0", "rewarding.votes=2")
 KILLS = ("freeze: examples written", "train: step done#2")
 
 
