@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -17,7 +17,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Called with the number of rows newly done. Rows that the log already held count as done, but say
+    nothing of how long the others will take.
+    """
+
+    def __call__(self, rows: int, *, held: bool = False) -> None:
+        """So many rows more."""
+        ...
 
 
 class Reporter(Protocol):
@@ -44,7 +52,7 @@ class Silent:
 
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Nothing to advance."""
-        return lambda rows: None
+        return _nothing
 
     def end(self, label: str, done: str, seconds: float) -> None:
         """Nothing."""
@@ -62,15 +70,16 @@ class Lines:
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Counts, and says so from time to time, with the time left."""
         start = said = time.monotonic()
-        done = 0
+        done = found = 0
 
-        def advance(rows: int) -> None:
-            nonlocal done, said
+        def advance(rows: int, *, held: bool = False) -> None:
+            nonlocal done, found, said
             done += rows
+            found += rows if held else 0
             now = time.monotonic()
             if total and now - said >= self.EVERY:
                 said = now
-                left = (now - start) * (total - done) / max(done, 1)
+                left = (now - start) * (total - done) / max(done - found, 1)
                 self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left")
 
         return advance
@@ -113,13 +122,25 @@ class Live:
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         current = self._bar.add_task(label, total=total, unit=unit)
-        return lambda rows: self._bar.advance(current, rows)
+
+        def advance(rows: int, *, held: bool = False) -> None:
+            if held and rows > 0:  # the rate is of what was done here
+                before = next(task.completed for task in self._bar.tasks if task.id == current)
+                self._bar.reset(current, completed=int(before) + rows, total=total)
+            else:
+                self._bar.advance(current, rows)
+
+        return advance
 
     def end(self, label: str, done: str, seconds: float) -> None:
         """The bar becomes a line."""
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self.say(f"  {label:<26} {done} in {seconds:.1f} s")
+
+
+def _nothing(rows: int, *, held: bool = False) -> None:
+    """Nobody looks."""
 
 
 def printable(text: str) -> str:
