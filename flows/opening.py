@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 import tutor
 import tutor.prompts
+from flows.inventors import check_invention
 from flows.judges import chosen_rubric, judge_folder
 from flows.progress import reporter
 from flows.round import lake_path
@@ -23,6 +24,7 @@ from schemas.self_rewarding import SelfRewarding
 from schemas.units import Unit
 from tasks.admit import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
+from tasks.train.objectives.responses import end_of_turn
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
 from warehouse.lake import Lake
@@ -62,6 +64,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
+    end_of_turn(tokenizer)  # ModelError where the chat template has no room for an answer
     training, held_out = fixed_prompts(recipe)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     room = None if context is None else context - longest
@@ -73,7 +76,10 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         raise PromptFileError(
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
         )
-    seeds = seed_sets(model, recipe) if isinstance(recipe, SelfRewarding) else {}
+    seeds: Mapping[str, pl.DataFrame] = {}
+    if isinstance(recipe, SelfRewarding):
+        check_invention(recipe.invention, model)
+        seeds = seed_sets(model, recipe)
     return Opening(model, content_hash, training, held_out, refused, wanted.verifier, seeds)
 
 

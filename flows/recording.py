@@ -81,6 +81,8 @@ class Recorded:
             journal.new += self._served.unanswered
             journal.append()
         journal.tell_failures()
+        if "seed" in self._served.dialect.left_out:
+            reporter().say("  the endpoint takes no seed: its answers cannot be drawn again")
         drawn = [
             [journal.samples.get((hash_of(prompt), seed + i)) for i in indices]
             for prompt, seed in zip(prompts, seeds, strict=True)

@@ -21,7 +21,7 @@ from tasks.generate.requests import Dialect
 OWN_KEY, OPENAI_KEY = "RATCHET_API_KEY", "OPENAI_API_KEY"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
-CHECK = 30.0  # seconds for a request that asks for nothing
+CHECK = 30.0  # seconds for a request that asks for no texts
 LARGEST_LIST = 16 * 2**20  # bytes of a list of models
 SHOWN_MODELS = 6
 
@@ -53,7 +53,7 @@ def dialect_of(endpoint: Endpoint, key: str | None, attempts: int = 3) -> Dialec
     """What the server says of itself and of the model; EndpointRefused where it is dead, refuses the key or
     lacks the model. A server without a list of models is taken at its word when it is asked.
     """
-    data = alone(_listed(line_of(endpoint, key), attempts))
+    data = alone(_listed(_quick(endpoint, key), attempts))
     dialect = Dialect(together=bool(endpoint.together))
     if data is None:
         return dialect
@@ -71,6 +71,12 @@ def dialect_of(endpoint: Endpoint, key: str | None, attempts: int = 3) -> Dialec
     return dialect
 
 
+def _quick(endpoint: Endpoint, key: str | None) -> Line:
+    """How the endpoint is reached for what takes no time."""
+    line = line_of(endpoint, key)
+    return replace(line, timeout=min(line.timeout, CHECK))
+
+
 def check_endpoint(endpoint: Endpoint, key: str | None) -> None:
     """Whether an endpoint can be used, asked for nothing: its models, and an empty request, which a server
     refuses for being empty, for its key or for its model. EndpointRefused of one line. The tokenizer's folder
@@ -81,7 +87,9 @@ def check_endpoint(endpoint: Endpoint, key: str | None) -> None:
     dialect_of(endpoint, key)
     line = line_of(endpoint, key)
     path, name = (CHAT, "messages") if endpoint.api == "chat" else (COMPLETIONS, "prompt")
-    refused = alone(_refusal(line, path, {"model": endpoint.model, name: [], "max_tokens": 1}))
+    refused = alone(
+        _refusal(_quick(endpoint, key), path, {"model": endpoint.model, name: [], "max_tokens": 1})
+    )
     if refused is not None and refused.status in (401, 403):
         raise EndpointRefused(key_refused(line, refused))
     if refused is not None and refused.status == 404:
@@ -139,7 +147,7 @@ async def _refusal(line: Line, path: str, body: dict[str, Any]) -> Refused | Non
     """How an exchange is refused; None where it is not."""
     async with line.client(1) as client:
         try:
-            await replace(line, timeout=min(line.timeout, CHECK)).ask(client, path, body, LARGEST_LIST)
+            await line.ask(client, path, body, LARGEST_LIST)
         except EndpointError as error:
             raise EndpointRefused(str(error)) from None
         except Refused as refused:

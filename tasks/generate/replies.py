@@ -130,10 +130,10 @@ def _choices(value: Any, ask: Ask) -> dict[int, dict[str, Any]]:
         raise Unusable(f"the answer has {len(choices)} choices, {ask.count} were asked for")
     found: dict[int, dict[str, Any]] = {}
     for place, choice in enumerate(choices):
-        index = _count(_mapping(choice).get("index", place))
+        index = _count(choice.get("index", place)) if isinstance(choice, dict) else None
         if index is None or index >= ask.count or index in found:
             raise Unusable("the answer's choices are not numbered from 0 on")
-        found[index] = _mapping(choice)
+        found[index] = choice
     return found
 
 

@@ -98,4 +98,5 @@ def body_of(ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect) 
 def _names(said: str, field_name: str) -> bool:
     """A refusal names a field where it quotes it, or speaks of the parameter of that name."""
     quoted = any(f"{quote}{field_name}{quote}" in said for quote in "'\"`")
-    return quoted or f"parameter: {field_name}" in said or f"{field_name} is not supported" in said
+    spoken = (f"parameter: {field_name}", f"supplied: {field_name}", f"{field_name} is not supported")
+    return quoted or any(words in said for words in spoken)

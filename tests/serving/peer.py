@@ -65,14 +65,16 @@ class Peer:
     answered: Counter[tuple[str, int]] = field(default_factory=Counter)
     tokens: int = 0
     headers: list[dict[str, str]] = field(default_factory=list)
+    lists: dict[str, Answer] = field(default_factory=dict)
+    open_lists: bool = False
+    seen: int = 0
     busy: int = 0
     most_busy: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, port: int = 0) -> Peer:
         """Listen on a port of loopback (0: a free one)."""
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", port), Handler)
         self.server.peer = self  # type: ignore[attr-defined]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
@@ -93,6 +95,15 @@ class Peer:
         return self.offers.get("owned_by") == "vllm"
 
 
+class _Server(ThreadingHTTPServer):
+    """Callers may be killed in the middle of an answer."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """The connection is gone; that is all."""
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -108,7 +119,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The list of models."""
-        if not self._let_in():
+        self.peer.seen += 1
+        if not self.peer.open_lists and not self._let_in():
+            return
+        if self.path in self.peer.lists:
+            self.peer.lists[self.path](self, {})
             return
         if self.path != "/v1/models":
             self.say(404, {"error": {"message": f"no {self.path}"}})
@@ -118,9 +133,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """An answer, or the fault that is due."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.peer.seen += 1
         if not self._let_in():
             return
         peer = self.peer
+        if not (body.get("messages") or body.get("prompt")):
+            self.say(400, {"error": {"message": "messages are empty"}})
+            return
+        if self.path != f"/v1/{'chat/' if 'messages' in body else ''}completions":
+            self.say(404, {"error": {"message": f"no {self.path}"}})
+            return
         with peer.lock:
             peer.asked.append(body)
             peer.headers.append({name.lower(): value for name, value in self.headers.items()})
@@ -166,9 +188,9 @@ def status(code: int, message: str = "ordered", **headers: str) -> Answer:
     return lambda handler, body: handler.say(code, {"error": {"message": message}}, named)
 
 
-def says(value: object, code: int = 200) -> Answer:
+def says(value: object, code: int = 200, **headers: str) -> Answer:
     """A body, whatever it is."""
-    return lambda handler, body: handler.say(code, value)
+    return lambda handler, body: handler.say(code, value, headers)
 
 
 def hangs(seconds: float) -> Answer:

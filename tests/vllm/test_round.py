@@ -28,7 +28,7 @@ from warehouse.loops import checkpoint
 from warehouse.query import query, read
 from warehouse.verify.lake import verify
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 NATS = 1e-4
 GREEDY = Sampling(samples=1, temperature=0.0, max_tokens=96)
