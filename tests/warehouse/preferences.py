@@ -14,7 +14,8 @@ from schemas.identity import (
     base_id,
     checkpoint_id,
     decision_id,
-    judge_id,
+    demonstration_id,
+    guest_id,
     preference_id,
     prompt_id,
     step_id,
@@ -29,7 +30,7 @@ from warehouse.snapshot import freeze, read_snapshot
 
 LOOP = "loop"
 BASE = base_id(LOOP, hashlib.sha256(b"base").hexdigest())
-JUDGE = judge_id(0, LOOP, hashlib.sha256(b"judge").hexdigest())
+JUDGE = guest_id(0, LOOP, "judge", hashlib.sha256(b"judge").hexdigest())
 PREFER, KEEP = Unit(LOOP, 0, "prefer"), Unit(LOOP, 0, "keep")
 UNITS = [KEEP.key, PREFER.key]
 TRAINING = make_id("train", 0, "dpo")
@@ -42,9 +43,10 @@ def asked(split: str, line: int) -> str:
 
 
 def written(split: str, line: int, index: int) -> str:
-    """The id of a candidate: the base's answer, or a demonstration that nobody sampled."""
-    settings = (None, index, None, None, None, None) if split == "seed" else (BASE, index, 7, 0.7, 1.0, 16)
-    return answer_id(0, asked(split, line), *settings)
+    """The id of a candidate: the base's answer or, first of the seed split, what is demonstrated."""
+    if (split, index) == ("seed", 0):
+        return demonstration_id(0, LOOP, asked(split, line))
+    return answer_id(0, asked(split, line), BASE, index, 7, 0.7, 1.0, 16)
 
 
 def preference(
@@ -73,7 +75,10 @@ def preference(
 
 
 def play(log: Log, preferences: list[dict[str, object]], *, text: str = "no") -> None:
-    """Two prompts of each split, four candidates each, one demonstration kept, and these preferences."""
+    """Two prompts of each split, four candidates each, these preferences, and decisions on two of each seed.
+
+    Of the two demonstrations one is kept, and so is the base's own answer to the same prompt.
+    """
     prompts, candidates = [], []
     for split in ("train", "eval", "seed"):
         for line in range(2):
@@ -85,7 +90,7 @@ def play(log: Log, preferences: list[dict[str, object]], *, text: str = "no") ->
     rows = [(one, role, "/models", hashlib.sha256(of).hexdigest()) for one, role, of in weights]
     _add(log, "weights", "checkpoints", ["checkpoint_id", "role", "path", "content_hash"], rows)
     seeds = [(line, index) for line in range(2) for index in range(2)]
-    kept = [(written("seed", *seed), asked("seed", seed[0]), seed == (0, 0)) for seed in seeds]
+    kept = [(written("seed", *seed), asked("seed", seed[0]), seed[0] == 0) for seed in seeds]
     decided = [(decision_id(0, LOOP, 0, "kept", one), one, *rest, "kept", 0) for one, *rest in kept]
     columns = ["decision_id", "candidate_id", "prompt_id", "kept", "filter", "position"]
     log.once(KEEP, "decisions", lambda: pl.DataFrame(decided, schema=columns, orient="row"))
@@ -152,19 +157,19 @@ def train(log: Log, snapshot: str) -> None:
 
 
 def _candidate(split: str, line: int, index: int, text: str) -> dict[str, object]:
-    seed = split == "seed"
+    shown = (split, index) == ("seed", 0)
     return {
         "candidate_id": written(split, line, index),
         "prompt_id": asked(split, line),
-        "checkpoint_id": None if seed else BASE,
-        "kind": "demonstration" if seed else "answer",
+        "checkpoint_id": None if shown else BASE,
+        "kind": "demonstration" if shown else "answer",
         "split": split,
         "sample_index": index,
         "text": f"{split} {line} {index}: {text}",
-        "seed": None if seed else 7,
-        "temperature": None if seed else 0.7,
-        "top_p": None if seed else 1.0,
-        "max_tokens": None if seed else 16,
+        "seed": None if shown else 7,
+        "temperature": None if shown else 0.7,
+        "top_p": None if shown else 1.0,
+        "max_tokens": None if shown else 16,
     }
 
 
