@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.tally import pytest_sessionfinish as pytest_sessionfinish
 from tests.tally import pytest_terminal_summary as pytest_terminal_summary
@@ -15,6 +16,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning th
 os.environ.setdefault("DO_NOT_TRACK", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are the other workers'
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Machines are shared: how long one example takes says nothing.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST = (
