@@ -26,9 +26,15 @@ FIRST = (
     "flows/test_night.py",
     "warehouse/test_faults.py",
     "flows/test_rounds.py",
+    "flows/test_self_rewarding.py",
     "verify/test_sandbox.py",
     "warehouse/stores/test_writers.py",
     "flows/test_bucket_night.py",
+    "flows/test_invention.py",
+    "flows/test_endpoint.py",
+    "train/test_loop.py",
+    "train/test_launch.py",
+    "warehouse/test_verify.py",
 )
 """The longest files, in the order in which workers take them: one begun last keeps the others waiting."""
 
