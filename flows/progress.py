@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -17,7 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Called with the number of rows newly done, and what may be said beside them."""
+
+    def __call__(self, rows: int, note: str = "") -> None: ...
 
 
 class Reporter(Protocol):
@@ -44,7 +48,7 @@ class Silent:
 
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Nothing to advance."""
-        return lambda rows: None
+        return lambda rows, note="": None
 
     def end(self, label: str, done: str, seconds: float) -> None:
         """Nothing."""
@@ -64,14 +68,15 @@ class Lines:
         start = said = time.monotonic()
         done = 0
 
-        def advance(rows: int) -> None:
+        def advance(rows: int, note: str = "") -> None:
             nonlocal done, said
             done += rows
             now = time.monotonic()
             if total and now - said >= self.EVERY:
                 said = now
                 left = (now - start) * (total - done) / max(done, 1)
-                self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left")
+                told = f"; {note}" if note else ""
+                self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left{told}")
 
         return advance
 
@@ -92,6 +97,7 @@ class Live:
             TimeElapsedColumn(),
             TextColumn("left"),
             Remaining(),
+            TextColumn("{task.fields[note]}"),
             console=console,
             transient=True,
         )
@@ -112,8 +118,14 @@ class Live:
         """A bar for the step."""
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
-        current = self._bar.add_task(label, total=total, unit=unit)
-        return lambda rows: self._bar.advance(current, rows)
+        current = self._bar.add_task(label, total=total, unit=unit, note="")
+
+        def advance(rows: int, note: str = "") -> None:
+            self._bar.advance(current, rows)
+            if note:
+                self._bar.update(current, note=note)
+
+        return advance
 
     def end(self, label: str, done: str, seconds: float) -> None:
         """The bar becomes a line."""

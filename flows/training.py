@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from flows.progress import Advance
 from flows.round import Round, lake_path
 from flows.steps import step_task
+from flows.training_progress import TrainingProgress
 from schemas.errors import TrainingFailed
 from schemas.identity import checkpoint_id
 from schemas.ids import make_id
 from schemas.job import TrainingJob
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
+from tasks.train.result import StepTaken, accept
 from warehouse.artifacts import listing
 from warehouse.fault import reached
 from warehouse.lake import Where
@@ -46,6 +48,7 @@ def train(round_: Round[Any], snapshot_id: str) -> Checkpoint:
         output=str(round_.lake.root / "trainings" / training_id),
         seed=recipe.seed,
         hyperparameters=recipe.training,
+        accelerate_config=recipe.accelerate_config,
     )
     where: Where = {"loop": round_.loop, "round": round_.number}
     examples = int(read(round_.lake, "snapshots", where)["rows"].sum())
@@ -55,22 +58,24 @@ def train(round_: Round[Any], snapshot_id: str) -> Checkpoint:
 
 
 @step_task
-def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None]) -> Checkpoint:
+def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoint:
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
     log.once(round_.unit("train-start"), "trainings", lambda: training_row(job, number, "started"))
-    shown = 0
+    shown, artifact = 0, TrainingProgress(job.training_id)
 
-    def progress(taken: int, total: int, loss: float) -> None:
+    def progress(taken: StepTaken) -> None:
         nonlocal shown
-        advance(taken - shown)
-        shown = taken
+        advance(taken.step - shown, f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
+        shown = taken.step
+        artifact.show(taken)
         reached("train: step taken")
 
     def made() -> pl.DataFrame:
         with round_.model_at_work():
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
         reached("train: job finished")
+        accept(result)
         place = f"trainings/{job.training_id}"
         if not log.holds(round_.unit("train-finish"), "trainings"):  # another host's result stays what it is
             round_.lake.publish(place)

@@ -290,6 +290,8 @@ TRAININGS = Table(
         Column("seconds", FLOAT, "wall time of the job", True),
         _ref("error", "why it failed", True),
         _ref("files", "what a finished job left in the lake: JSON of name to [size, SHA-256]", True),
+        Column("tokens_per_second", FLOAT, "over the time in steps; padding not counted", True),
+        Column("peak_memory_bytes", INT, "most that one GPU, or on a CPU the process, held", True),
     ),
 )
 
@@ -307,6 +309,8 @@ STEPS = Table(
         Column("learning_rate", FLOAT, "of this step"),
         Column("grad_norm", FLOAT, "before clipping"),
         Column("tokens", INT, "tokens that the loss covers"),
+        Column("seconds", FLOAT, "wall time of the step", True),
+        Column("peak_memory_bytes", INT, "most that one GPU, or on a CPU the process, held until then", True),
     ),
     sorted_by=("training_id", "step"),
 )

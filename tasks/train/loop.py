@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ from typing import Any
 import polars as pl
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, TrainingJob
 from tasks.checkpoint import load_tokenizer
 from tasks.train.batches import Step, collate, micro_batches, plan
+from tasks.train.devices import accelerator_of
 from tasks.train.machine import (
     claimed,
     cpu_threads,
@@ -38,14 +37,22 @@ from tasks.train.machine import (
     versions,
 )
 from tasks.train.objectives import Encoded, Objective, get_objective
-from tasks.train.result import LEDGER, RESULT, TrainingResult, job_digest, read_result
+from tasks.train.result import (
+    LEDGER,
+    RESULT,
+    Progress,
+    StepTaken,
+    TrainingResult,
+    job_digest,
+    read_result,
+)
 from tasks.train.saves import drop_saves, last_save, write_save
 from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
 from warehouse.durable import replace
 from warehouse.fault import reached
 from warehouse.snapshot import read_snapshot
 
-Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss of the last one
+RECENT = 20  # steps that the pace shown is taken over
 
 
 @dataclass
@@ -86,7 +93,7 @@ def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = No
     with claimed(Path(job.output)), repeatable(job.seed):
         if done := read_result(job):
             return done
-        accelerator = _accelerator(job.hyperparameters)
+        accelerator = accelerator_of(job.hyperparameters)
         try:
             run = _start(job, accelerator, examples)
             _run(run, progress)
@@ -111,14 +118,6 @@ def learning_rate(step: int, steps: int, hyper: Hyperparameters) -> float:
     done = (step - warmup) / max(1, steps - warmup)
     share = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
     return hyper.learning_rate * share[hyper.schedule]
-
-
-def _accelerator(hyper: Hyperparameters) -> Accelerator:
-    if not torch.distributed.is_initialized():
-        # Accelerate keeps its first settings for the whole process; each job here has its own.
-        AcceleratorState._reset_state(reset_partial_state=True)
-    # None leaves the precision to the user's Accelerate configuration, which says "no" by default.
-    return Accelerator(mixed_precision="bf16" if hyper.precision == "bf16" else None)
 
 
 def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
@@ -168,8 +167,9 @@ def _run(run: Run, progress: Progress | None) -> None:
     for step in run.steps[len(run.rows) :]:
         began = time.perf_counter()
         row = _step(run, step)
-        run.rows.append(row)
-        run.seconds += time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        run.rows.append(row | {"seconds": seconds, "peak_memory_bytes": peak_memory(run.accelerator.device)})
+        run.seconds += seconds
         reached("train: step done")
         done = step.number + 1
         if done % hyper.save_every == 0 and done < total:
@@ -177,7 +177,13 @@ def _run(run: Run, progress: Progress | None) -> None:
             write_save(Path(run.job.output), run.accelerator, run.ledger(), job=job, seconds=run.seconds)
             reached("train: save written")
         if progress and run.accelerator.is_main_process:
-            progress(done, total, row["loss"])
+            progress(_taken(run))
+
+
+def _taken(run: Run) -> StepTaken:
+    last, recent = run.rows[-1], run.rows[-RECENT:]
+    pace = sum(row["tokens"] for row in recent) / sum(row["seconds"] for row in recent)
+    return StepTaken(len(run.rows), len(run.steps), last["loss"], pace, last["peak_memory_bytes"])
 
 
 def _step(run: Run, step: Step) -> dict[str, Any]:

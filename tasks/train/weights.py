@@ -14,10 +14,9 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, weights_hash
-from tasks.train.result import CHECKPOINT
+from tasks.train.result import ADAPTER, CHECKPOINT
 from tasks.train.saves import sync_tree
 
-ADAPTER = "adapter"
 # What a model needs besides its config and weights, and the terms it comes under. Nothing else of a
 # base's folder (model cards, records of its own training) is true of the result.
 KEPT = (

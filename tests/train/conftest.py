@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from schemas.ids import HEX_DIGITS
 from schemas.job import Hyperparameters, TrainingJob
+from tasks.train.result import TrainingResult
 from warehouse.snapshot import content_hash
 
 TEMPLATE = (
@@ -109,6 +110,11 @@ def make_job(tmp_path: Path, base: Path, examples: pl.DataFrame) -> Callable[...
         )
 
     return make
+
+
+def told(result: TrainingResult) -> pl.DataFrame:
+    """What a training's ledger says of the work; how long it took and what it held differ each time."""
+    return pl.read_parquet(result.ledger).drop("seconds", "peak_memory_bytes")
 
 
 # The fault is named after the libraries are loaded; a reload lets its module see it.

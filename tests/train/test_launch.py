@@ -16,6 +16,8 @@ import pytest
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import TrainingJob
 from tasks.train.launch import run_job
+from tasks.train.result import StepTaken
+from tests.train.conftest import told
 
 MakeJob = Callable[..., TrainingJob]
 PARENT = """
@@ -29,14 +31,15 @@ run_job(job, in_process=False)
 
 
 def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob) -> None:
-    seen: dict[str, list[tuple[int, int, float]]] = {"here": [], "there": []}
-    here = run_job(make_job("here"), in_process=True, progress=lambda *row: seen["here"].append(row))
-    there = run_job(make_job("there"), in_process=False, progress=lambda *row: seen["there"].append(row))
+    seen: dict[str, list[StepTaken]] = {"here": [], "there": []}
+    here = run_job(make_job("here"), in_process=True, progress=seen["here"].append)
+    there = run_job(make_job("there"), in_process=False, progress=seen["there"].append)
     assert here.weights_hash == there.weights_hash
     assert here.threads == there.threads
-    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
-    assert seen["here"] == seen["there"]
-    assert [step for step, _, _ in seen["here"]] == [1, 2, 3, 4, 5, 6]
+    assert told(here).equals(told(there))
+    assert [(taken.step, taken.steps) for taken in seen["there"]] == [(step, 6) for step in range(1, 7)]
+    assert [taken.loss for taken in seen["here"]] == [taken.loss for taken in seen["there"]]
+    assert all(taken.tokens_per_second > 0 and taken.peak_memory_bytes > 2**20 for taken in seen["there"])
 
 
 def test_a_launched_job_fails_with_the_same_named_line(make_job: MakeJob) -> None:
@@ -56,7 +59,7 @@ def test_a_killed_training_process_is_named_and_resumed(
     with pytest.raises(TrainingFailed, match=r"killed \(SIGKILL\).*train\.log"):
         run_job(job, in_process=False)
     seen: list[int] = []
-    resumed = run_job(job, in_process=True, progress=lambda step, *_: seen.append(step))
+    resumed = run_job(job, in_process=True, progress=lambda taken: seen.append(taken.step))
     assert resumed.weights_hash == whole.weights_hash
     assert seen == [5, 6]
 

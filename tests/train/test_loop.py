@@ -24,6 +24,7 @@ from tasks.train.loop import learning_rate, train
 from tasks.train.machine import claimed
 from tasks.train.objectives import SFT, Batch, Loss
 from tasks.train.result import TrainingResult
+from tests.train.conftest import told
 
 MakeJob = Callable[..., TrainingJob]
 Train = Callable[..., int | None]  # in another process: its exit code
@@ -42,7 +43,7 @@ def test_the_same_job_gives_the_same_weights_to_the_bit(
     assert in_another_process(make_job("b")) == 0
     there = result_of(make_job("b"))
     assert here.weights_hash == there.weights_hash == weights_hash(here.checkpoint)
-    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
+    assert told(here).equals(told(there))
     assert here.weights_hash != train(make_job("c").model_copy(update={"seed": 1})).weights_hash
 
 
@@ -66,7 +67,7 @@ def test_a_killed_training_resumes_to_the_same_bit(
     assert any(Path(job.output, "saves").glob("step-*")) == saved
     resumed = train(job)
     assert resumed.weights_hash == undisturbed.weights_hash
-    assert pl.read_parquet(resumed.ledger).equals(pl.read_parquet(undisturbed.ledger))
+    assert told(resumed).equals(told(undisturbed))
     assert not Path(job.output, "saves").exists()
 
 
@@ -81,7 +82,7 @@ def test_a_damaged_save_is_passed_over(make_job: MakeJob, in_another_process: Tr
     weights.write_bytes(data)
     (saves / "step-6.partial").mkdir()
     seen: list[int] = []
-    assert train(job, lambda step, total, loss: seen.append(step)).weights_hash == whole.weights_hash
+    assert train(job, lambda taken: seen.append(taken.step)).weights_hash == whole.weights_hash
     assert seen == [3, 4, 5, 6]
 
 
