@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ LOG = "train.log"
 JOB = "job.json"
 CONFIG = "accelerate"  # with the ending of the user's file
 SUPERVISED = "--supervised"
+RANK = re.compile(r"^\[rank\d+\]: ")  # what torchrun puts before a process's lines
 
 
 def run_job(job: TrainingJob, *, in_process: bool, progress: Progress | None = None) -> TrainingResult:
@@ -128,8 +130,9 @@ def _last_words(log: Path) -> str:
     last = lines[-1].strip() if lines else "it left no message"
     if any("SIGKILL" in line for line in lines):
         return "a training process was killed (SIGKILL), often for want of memory"
-    errors_ = [line for line in lines if "Error" in line and "CalledProcessError" not in line]
-    return f"the training process failed: {(errors_ or [last])[-1].strip()}"
+    launchers = ("CalledProcessError", "ChildFailedError")  # say only that a process failed
+    own = [line for line in lines if "Error" in line and not any(name in line for name in launchers)]
+    return f"the training process failed: {RANK.sub('', (own or [last])[-1]).strip()}"
 
 
 def main(arguments: list[str]) -> int:

@@ -26,6 +26,7 @@ from schemas.job import Hyperparameters, TrainingJob
 from tasks.checkpoint import load_tokenizer
 from tasks.train.batches import Step, collate, micro_batches, plan
 from tasks.train.devices import accelerator_of
+from tasks.train.examples import check, refuse_long
 from tasks.train.machine import (
     claimed,
     cpu_threads,
@@ -36,7 +37,8 @@ from tasks.train.machine import (
     step_seed,
     versions,
 )
-from tasks.train.objectives import Encoded, Objective, get_objective
+from tasks.train.objectives import Batch, Encoded, Objective, get_objective
+from tasks.train.packing import check_packing, pack
 from tasks.train.result import (
     LEDGER,
     RESULT,
@@ -124,42 +126,20 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     hyper, objective = job.hyperparameters, get_objective(job.objective)
     save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
     torch.set_num_threads(save.threads if save else cpu_threads())
-    _check(job, objective, examples)
+    check(job, objective, examples)
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
     base = trainable(job)
-    _refuse_long(job, ids, encoded, context_of(base))
+    refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
     model, optimizer = accelerator.prepare(base, adamw(base, hyper))
+    if hyper.packing == "padding-free":
+        check_packing(objective, model, encoded, accelerator)
     if save:
         accelerator.load_state(str(save.folder))
     rows, seconds = (save.ledger(), save.seconds) if save else ([], 0.0)
     lengths = [example.length for example in encoded]
     return Run(job, objective, accelerator, model, optimizer, encoded, lengths, ids, steps, rows, seconds)
-
-
-def _check(job: TrainingJob, objective: Objective, examples: pl.DataFrame) -> None:
-    needed, name = ["example_id", *objective.columns], f"snapshot {job.snapshot_id}"
-    if missing := [column for column in needed if column not in examples.columns]:
-        raise TrainingFailed(f"{name} has no column {', '.join(missing)}, which {objective.name} needs")
-    if examples.is_empty():
-        raise TrainingFailed(f"{name} is empty: there is nothing to train on")
-    if holes := [column for column in needed if examples[column].has_nulls()]:
-        raise TrainingFailed(f"{name} has nulls in {', '.join(holes)}")
-    if examples["example_id"].is_duplicated().any():
-        raise TrainingFailed(f"{name} holds an example_id twice")
-
-
-def _refuse_long(job: TrainingJob, ids: list[str], encoded: list[Encoded], context: int | None) -> None:
-    most = job.hyperparameters.max_tokens
-    limit, why = (context, "the model's context") if context and context < most else (most, "max_tokens")
-    long = [row for row, example in enumerate(encoded) if example.length > limit]
-    if long:
-        worst = max(long, key=lambda row: encoded[row].length)
-        raise TrainingFailed(
-            f"{len(long)} of {len(ids)} examples are longer than {limit} tokens ({why}): the longest, "
-            f"{ids[worst]}, has {encoded[worst].length}; nothing is cut silently"
-        )
 
 
 def _run(run: Run, progress: Progress | None) -> None:
@@ -232,13 +212,20 @@ def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
         # A device without examples left takes part with one that counts for nothing.
         counts = 1.0 if rows else 0.0
         examples = [run.encoded[row] for row in rows or step.rows[:1]]
-        batch = collate(examples, objective.padding, accelerator.device)
+        model, batch = _batch(run, examples)
         with nullcontext() if last else accelerator.no_sync(run.model):
-            loss = objective.loss(run.model, batch)
+            loss = objective.loss(model, batch)
             accelerator.backward(loss.total * (scale * counts))
         for name, value in {"loss": loss.total, **loss.metrics}.items():
             sums[name] = sums.get(name, 0.0) + value.detach() * counts
     return sums
+
+
+def _batch(run: Run, examples: list[Encoded]) -> tuple[Any, Batch]:
+    device = run.accelerator.device
+    if run.job.hyperparameters.packing == "padding-free":
+        return pack(run.model, examples, device)
+    return run.model, collate(examples, run.objective.padding, device)
 
 
 def _refuse_infinite(run: Run, step: Step, measured: dict[str, float]) -> None:

@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, weights_hash
+from tasks.train.packing import keep_apart
 from tasks.train.result import ADAPTER, CHECKPOINT
 from tasks.train.saves import sync_tree
 
@@ -39,6 +40,8 @@ def trainable(job: TrainingJob) -> Any:
     """The base in fp32 and training mode, with fresh adapters where the job asks for them."""
     hyper = job.hyperparameters
     model: Any = load_model(Path(job.base))
+    if hyper.packing == "padding-free":
+        keep_apart(model)
     if hyper.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     trained: Any = get_peft_model(model, _lora(hyper.lora)) if hyper.lora else model
