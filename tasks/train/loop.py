@@ -48,7 +48,7 @@ from tasks.train.result import (
     job_digest,
     read_result,
 )
-from tasks.train.saves import drop_saves, last_save, write_save
+from tasks.train.saves import drop_saves, last_save, load_save, save_trained_alone, write_save
 from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
 from warehouse.durable import replace
 from warehouse.fault import reached
@@ -129,14 +129,15 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     check(job, objective, examples)
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
-    base = trainable(job)
+    base = trainable(job, accelerator)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
     model, optimizer = accelerator.prepare(base, adamw(base, hyper))
+    save_trained_alone(accelerator)
     if hyper.packing == "padding-free":
         check_packing(objective, model, encoded, accelerator)
     if save:
-        accelerator.load_state(str(save.folder))
+        load_save(save, accelerator)
     rows, seconds = (save.ledger(), save.seconds) if save else ([], 0.0)
     lengths = [example.length for example in encoded]
     return Run(job, objective, accelerator, model, optimizer, encoded, lengths, ids, steps, rows, seconds)

@@ -74,14 +74,15 @@ def packed_attention(
     The field's function for rows that are not packed. ValueError for a kind of attention that is another.
     """
     if packed is None:
-        settings = {"dropout": dropout, "scaling": scaling, **more}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+        more |= {"dropout": dropout, "scaling": scaling}
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
     _refuse_special(packed, more)
     grouped = query.shape[1] != key.shape[1]
     if query.is_cuda and query.dtype != torch.float32 and not dropout and query.shape[-1] <= 256:
         return _by_kernel(query, key, value, packed, scaling, grouped)[None], None
     settings: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "enable_gqa": grouped}
-    parts = zip(*(tensor.split(packed.lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    lengths = list(packed.lengths)
+    parts = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
     found = [scaled_dot_product_attention(q, k, v, is_causal=True, **settings) for q, k, v in parts]
     return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
 

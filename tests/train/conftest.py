@@ -117,6 +117,13 @@ def told(result: TrainingResult) -> pl.DataFrame:
     return pl.read_parquet(result.ledger).drop("seconds", "peak_memory_bytes")
 
 
+def at_start(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every process that a job launches run this first."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
 # The fault is named after the libraries are loaded; a reload lets its module see it.
 PROGRAM = """
 import importlib, os, sys, warehouse.fault, tasks.train.launch

@@ -17,6 +17,7 @@ from tasks.checkpoint import load_model
 from tasks.train.devices import launch_of
 from tasks.train.launch import run_job
 from tasks.train.result import TrainingResult
+from tests.train.conftest import at_start
 
 MakeJob = Callable[..., TrainingJob]
 
@@ -50,13 +51,6 @@ def config(folder: Path, **changes: Any) -> str:
     path = folder / "accelerate.yaml"
     path.write_text(yaml.safe_dump(TWO_CPUS | changes))
     return str(path)
-
-
-def at_start(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every process that a job launches run this first."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(program)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
 def assert_same_training(one: TrainingResult, two: TrainingResult, examples: pl.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup
 
-from schemas.errors import ModelError, SnapshotMismatch, TrainingFailed
+from schemas.errors import BadInput, ModelError, SnapshotMismatch, TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.train import objectives
@@ -150,6 +151,34 @@ def test_lora_trains_adapters_alone_and_merges_them(make_job: MakeJob, base: Pat
         assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-4) <= 2
     settings = json.loads(Path(result.output, "adapter", "adapter_config.json").read_text())
     assert settings["r"] == 2
+
+
+def test_adapters_are_trained_on_a_base_in_four_bits_and_merged_into_the_whole_one(
+    make_job: MakeJob, in_another_process: Train, base: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'ratchet[qlora]'")
+    hyper = {"save_every": 2, "lora": Lora(rank=4, quantize="nf4")}
+    whole, job = train(make_job("whole", **hyper)), make_job("job", **hyper)
+    assert in_another_process(job, "train: step done#5") == -9
+    assert train(job).weights_hash == whole.weights_hash
+    losses = told(whole)["loss"].to_list()
+    exact = told(train(make_job("exact", lora=Lora(rank=4))))["loss"].to_list()
+    assert losses == pytest.approx(exact, rel=0.05)
+    assert losses[0] != exact[0], "the base was not held in four bits"
+    before, after = load_model(base).state_dict(), load_model(whole.checkpoint).state_dict()
+    for name in (name for name in before if "proj" in name):
+        assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-3) <= 4, name
+
+
+def test_four_bits_without_their_package_are_refused_in_one_line(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "bitsandbytes" else find(n))
+    job = make_job(lora=Lora(quantize="nf4"))
+    with pytest.raises(BadInput, match=r"needs the package bitsandbytes: pip install 'ratchet\[qlora\]'"):
+        train(job)
+    assert_no_checkpoint(job)
 
 
 def test_a_finished_job_is_not_done_again(make_job: MakeJob) -> None:
