@@ -32,7 +32,7 @@ from tasks.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate, micro_batches, plan
 from tasks.train.loop import fit
 from tasks.train.machine import device_name
-from tasks.train.objectives import SFT
+from tasks.train.objectives.sft import SFT
 from tutor.world import stories
 
 WARM_UP = 3  # steps that are not counted
@@ -131,9 +131,7 @@ def report(size: Size, device: torch.device, options: argparse.Namespace, folder
             f"{pace.peak_memory / 2**30:.1f} GiB",
         )
     Console(width=120).print(table)
-    print(
-        f"one bf16 product of {size.product} by {size.product}: {reached:.3g} TFLOP/s; {cost:.3g} FLOP a token"
-    )
+    print(f"a bf16 product of {size.product} squared: {reached:.3g} TFLOP/s; {cost:.3g} FLOP a token")
 
 
 def from_scratch(size: Size, folder: Path) -> Path:

@@ -68,9 +68,12 @@ def decision_id(round_number: int, loop: str, position: int, name: str, candidat
     return make_id("dec", round_number, loop, position, name, candidate)
 
 
-def example_id(candidate: str) -> str:
-    """An example of a snapshot: the candidate it was drawn from, whatever the round it is trained in."""
-    return make_id("ex", round_of(candidate) or 0, candidate)
+def example_id(candidate: str, rejected: str | None = None) -> str:
+    """An example of a snapshot: its candidate, of a pair also the one it was preferred to, in this order.
+
+    It is the same whatever the round it is trained in.
+    """
+    return make_id("ex", round_of(candidate) or 0, candidate, *([rejected] if rejected else []))
 
 
 def training_event_id(round_number: int, training: str, state: str, attempt: int = 0) -> str:

@@ -6,7 +6,7 @@ import polars as pl
 
 from schemas.errors import TrainingFailed
 from schemas.job import TrainingJob
-from tasks.train.objectives import Encoded, Objective
+from tasks.train.objectives.objective import Encoded, Objective
 
 
 def check(job: TrainingJob, objective: Objective, examples: pl.DataFrame) -> None:
@@ -16,7 +16,7 @@ def check(job: TrainingJob, objective: Objective, examples: pl.DataFrame) -> Non
         raise TrainingFailed(f"{name} has no column {', '.join(missing)}, which {objective.name} needs")
     if examples.is_empty():
         raise TrainingFailed(f"{name} is empty: there is nothing to train on")
-    if holes := [column for column in needed if examples[column].has_nulls()]:
+    if holes := [c for c in needed if c not in objective.nullable and examples[c].has_nulls()]:
         raise TrainingFailed(f"{name} has nulls in {', '.join(holes)}")
     if examples["example_id"].is_duplicated().any():
         raise TrainingFailed(f"{name} holds an example_id twice")

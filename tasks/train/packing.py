@@ -23,7 +23,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from schemas.errors import TrainingFailed
-from tasks.train.objectives import IGNORED, Batch, Encoded, Objective
+from tasks.train.objectives.objective import IGNORED, Batch, Encoded, Objective
 
 NAME = "ratchet_packed"
 COLUMNS = {"input_ids", "labels"}

@@ -5,19 +5,16 @@ A rubric's label carries a hash of all its values, so that a changed word is ano
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from schemas.errors import RecipeError
-from schemas.job import Positive, Strict
+from schemas.job import Positive
 from schemas.recipe import Sampling
+from tasks.template import Template, load_template, parse_template, template_names
 
 ROOM = Path(__file__).resolve().parent / "rubrics"
 
@@ -32,11 +29,9 @@ _SLOT = re.compile(r"^\{([a-z]+)\}$", re.MULTILINE)
 _MENU = {"points": re.compile(r"[0-9]{1,3}"), "pairwise": re.compile(r"[A-Z]")}
 
 
-class Rubric(Strict):
+class Rubric(Template):
     """One rubric. `prompt` has slots such as `{answer}`, each on a line of its own."""
 
-    name: Annotated[str, Field(pattern=r"[a-z0-9][a-z0-9-]{0,40}")]
-    version: Positive
     kind: Kind
     prompt: str = Field(description="what the judge is asked, the form of its verdict included")
     reference: str = Field("", description="what stands at {reference} where a right answer is known")
@@ -74,12 +69,6 @@ class Rubric(Strict):
         return f"{self.verdict}: {self.menu[0]}"
 
     @property
-    def label(self) -> str:
-        """Name, version and 8 hex digits over all values: `story-1-0f3c9a2b`."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return f"{self.name}-{self.version}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-
-    @property
     def sampling(self) -> Sampling:
         """How one prompt's judgements are drawn."""
         return Sampling(
@@ -105,36 +94,14 @@ class Rubric(Strict):
 
 def rubric_names() -> tuple[str, ...]:
     """The rubrics that come with Ratchet."""
-    return tuple(sorted(path.stem for path in ROOM.glob("*.yaml")))
+    return template_names(ROOM)
 
 
 def load_rubric(name: str | Path) -> Rubric:
     """The rubric of a name, or of a YAML file where `name` is a path; a RecipeError says what is wrong."""
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        path = ROOM / f"{name}.yaml"
-        if str(name) not in rubric_names():
-            raise RecipeError(f"no rubric is called {str(name)!r}: choose one of {', '.join(rubric_names())}")
-    return parse_rubric(_values(path), origin=str(name))
+    return load_template(Rubric, ROOM, name)
 
 
 def parse_rubric(values: Mapping[str, Any], origin: str = "rubric") -> Rubric:
     """A rubric from plain values."""
-    try:
-        return Rubric.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "rubric"
-        raise RecipeError(f"rubric {origin}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _values(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"rubric {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"rubric {path} does not parse: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"rubric {path} must hold keys and values")
-    return values
+    return parse_template(Rubric, values, origin)

@@ -82,6 +82,19 @@ def examples() -> pl.DataFrame:
     )
 
 
+@pytest.fixture(scope="session")
+def pairs(examples: pl.DataFrame) -> pl.DataFrame:
+    """18 pairs, right over wrong or the other way about and of unlike lengths, and 4 demonstrations."""
+    wrong = pl.format("I think it is {}", pl.col("example_id").str.tail(2))
+    turned = pl.int_range(pl.len()) % 3 == 0
+    return examples.select(
+        "example_id",
+        "prompt",
+        chosen=pl.when(turned).then(wrong).otherwise("response"),
+        rejected=pl.when(pl.int_range(pl.len()) < 18).then(pl.when(turned).then("response").otherwise(wrong)),
+    )
+
+
 def freeze(folder: Path, examples: pl.DataFrame) -> str:
     """The examples as a snapshot folder; its id."""
     content = content_hash(examples)
@@ -96,11 +109,17 @@ def make_job(tmp_path: Path, base: Path, examples: pl.DataFrame) -> Callable[...
     """Jobs on the tiny base, each in the folder it names; keywords are hyperparameters."""
 
     def make(
-        name: str = "job", *, folder: Path = base, rows: pl.DataFrame = examples, **hyper: Any
+        name: str = "job",
+        *,
+        folder: Path = base,
+        rows: pl.DataFrame = examples,
+        objective: str = "sft",
+        **hyper: Any,
     ) -> TrainingJob:
         settings = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-2} | hyper
         return TrainingJob(
             training_id="train-00000-tiny",
+            objective=objective,
             snapshot_id=freeze(tmp_path / f"snapshot-{name}", rows),
             snapshot=str(tmp_path / f"snapshot-{name}"),
             base_checkpoint="ckpt-00000-tiny",

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM, GPT2Config, MambaConfig, MistralC
 from schemas.errors import TrainingFailed
 from schemas.job import Lora, TrainingJob
 from tasks.checkpoint import load_model, load_tokenizer
-from tasks.train import objectives
 from tasks.train.batches import collate
 from tasks.train.loop import train
-from tasks.train.objectives import SFT, Batch, Loss
+from tasks.train.objectives.objective import IGNORED, Batch
+from tasks.train.objectives.sft import SFT
 from tasks.train.packing import keep_apart, pack
 from tests.train.conftest import told
 
@@ -43,7 +43,7 @@ def test_a_row_of_examples_has_the_loss_and_gradient_of_a_padded_batch(
     folder = new_model(tmp_path, **template, num_key_value_heads=2 if grouped else 4)
     encoded = SFT.encode(load_tokenizer(folder), examples)
     # An example without a prompt: its first token must not be predicted from the example before.
-    bare = encoded[3].tensors["labels"] != objectives.IGNORED
+    bare = encoded[3].tensors["labels"] != IGNORED
     encoded[3] = replace(encoded[3], tensors={k: v[bare] for k, v in encoded[3].tensors.items()})
     model = load_model(folder).train()
     padded, wanted = loss_and_gradient(model, model, collate(encoded, SFT.padding, CPU))
@@ -116,15 +116,7 @@ def test_a_model_that_does_more_than_attend_within_a_row_is_refused(
     assert not Path(job.output, "result.json").exists()
 
 
-def test_an_objective_of_more_than_one_sequence_is_refused(make_job: MakeJob) -> None:
-    def loss(model: Any, batch: Batch) -> Loss:
-        return SFT.loss(model, batch)
-
-    pairs = replace(SFT, name="pairs", padding={**SFT.padding, "rejected_ids": 0}, loss=loss)
-    objectives.OBJECTIVES["pairs"] = pairs
-    try:
-        job = make_job(packing="padding-free").model_copy(update={"objective": "pairs"})
-        with pytest.raises(TrainingFailed, match="objective pairs cannot be padding-free"):
-            train(job)
-    finally:
-        del objectives.OBJECTIVES["pairs"]
+def test_an_objective_of_more_than_one_sequence_is_refused(make_job: MakeJob, pairs: pl.DataFrame) -> None:
+    job = make_job(rows=pairs, objective="dpo", packing="padding-free")
+    with pytest.raises(TrainingFailed, match="objective dpo cannot be padding-free"):
+        train(job)

@@ -5,7 +5,7 @@ Rows are streamed and joins run in DuckDB, which spills to the disk, so memory d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.errors import RatchetError
@@ -13,7 +13,7 @@ from schemas.identity import IDENTITIES
 from schemas.tables import TABLES
 from warehouse.lake import Lake
 from warehouse.query import query, read, stream
-from warehouse.snapshot import read_snapshot
+from warehouse.snapshot import example_ids, read_snapshot
 from warehouse.verify.findings import Findings
 
 Begin = Callable[[str], Callable[[int], None]]
@@ -65,6 +65,9 @@ REFERENCES = (
     Reference("rounds", "champion_out", "checkpoints", "checkpoint_id"),
 )
 
+PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preference_id": "preferences"}
+"""What an example of a snapshot is drawn from: column to table."""
+
 
 def check_facts(lake: Lake, findings: Findings, begin: Begin) -> None:
     """Every id, every reference from row to row, every snapshot and what was trained on it."""
@@ -109,7 +112,7 @@ def _check_reference(lake: Lake, reference: Reference, findings: Findings) -> No
 
 
 def _check_snapshots(lake: Lake, findings: Findings, advance: Callable[[int], None]) -> None:
-    """Snapshots hash to their ids, and their examples were candidates."""
+    """Snapshots hash to their ids, and their examples were candidates, or pairs of them that were judged."""
     for row in read(lake, "snapshots").sort("snapshot_id").to_dicts():
         try:
             examples = read_snapshot(lake.place(row["path"]), row["snapshot_id"])
@@ -118,19 +121,21 @@ def _check_snapshots(lake: Lake, findings: Findings, advance: Callable[[int], No
             continue
         if examples.height != row["rows"]:
             findings.damage(row["path"], f"holds {examples.height} examples, the log says {row['rows']}")
+        if examples["example_id"].to_list() != example_ids(examples):
+            findings.damage(row["path"], "an example_id does not follow from its candidates")
         advance(examples.height)
-    for row in _strays(lake):
-        findings.damage(
-            f"snapshots/{row['snapshot_id']}", f"{row['n']} examples come from no candidate of the log"
-        )
+    for column, table in PARENTS.items():
+        for row in query(lake, _strays(column, table)).to_dicts():
+            found = f"{row['n']} examples come from no {table.removesuffix('s')} of the log"
+            findings.damage(f"snapshots/{row['snapshot_id']}", found)
 
 
-def _strays(lake: Lake) -> Iterator[dict[str, str]]:
-    sql = """
+def _strays(column: str, table: str) -> str:
+    return f"""
         SELECT snapshot_id, count(*) AS n FROM examples AS e
-        WHERE NOT EXISTS (SELECT 1 FROM candidates AS c WHERE c.candidate_id = e.candidate_id)
+        WHERE e.{column} IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM {table} AS t WHERE t.{TABLES[table].id} = e.{column})
         GROUP BY 1 ORDER BY 1"""
-    return iter(query(lake, sql).to_dicts())
 
 
 def _check_steps(lake: Lake, findings: Findings) -> None:

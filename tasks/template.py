@@ -1,0 +1,74 @@
+"""Versioned templates of what a model is asked: YAML files whose label carries a hash of all their values, so
+that a changed word is another template in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError
+
+from schemas.errors import RecipeError
+from schemas.job import Positive, Strict
+
+
+class Template(Strict):
+    """What every template says of itself."""
+
+    name: Annotated[str, Field(pattern=r"[a-z0-9][a-z0-9-]{0,40}")]
+    version: Positive
+
+    @property
+    def label(self) -> str:
+        """Name, version and 8 hex digits over all values: `story-1-0f3c9a2b`."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return f"{self.name}-{self.version}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+
+T = TypeVar("T", bound=Template)
+
+
+def template_names(room: Path) -> tuple[str, ...]:
+    """The templates that lie in a folder."""
+    return tuple(sorted(path.stem for path in room.glob("*.yaml")))
+
+
+def load_template(kind: type[T], room: Path, name: str | Path) -> T:
+    """The template of a name in `room`, or of a YAML file where `name` is a path; a RecipeError says what is
+    wrong.
+    """
+    path, known = Path(name), template_names(room)
+    if path.suffix not in (".yaml", ".yml"):
+        path = room / f"{name}.yaml"
+        if str(name) not in known:
+            what = kind.__name__.lower()
+            raise RecipeError(f"no {what} is called {str(name)!r}: choose one of {', '.join(known)}")
+    return parse_template(kind, _values(kind, path), origin=str(name))
+
+
+def parse_template(kind: type[T], values: Mapping[str, Any], origin: str) -> T:
+    """A template from plain values."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        what, first = kind.__name__.lower(), error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or what
+        raise RecipeError(f"{what} {origin}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _values(kind: type[Template], path: Path) -> dict[str, Any]:
+    what = kind.__name__.lower()
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{what} {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{what} {path} does not parse: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{what} {path} must hold keys and values")
+    return values

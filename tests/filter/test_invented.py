@@ -1,0 +1,159 @@
+"""Promises of the filters of invented prompts: every kind of rubbish has its reason, nothing held out comes
+back in, and no prompt is kept twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tasks.filter.chain import run_chain
+from tasks.filter.form import Form, well_formed
+from tasks.filter.held_out import HeldOut, held_out
+from tasks.filter.novel import Earlier, novel
+from tasks.filter.rouge import words
+from tasks.generate.inventor import load_inventor
+from tutor.world import stories
+
+STORY, INSTRUCTION = load_inventor("story").form, load_inventor("instruction").form
+SPECIALS = ("<|end|>", "<|user|>", "[[call]]")
+
+
+def written(*texts: str, end: str = "stop") -> pl.DataFrame:
+    """Texts as a step hands them to the filters."""
+    rows = [
+        {"candidate_id": f"cand-{n:03d}", "prompt_id": f"ask-{n:03d}", "text": text, "finish_reason": end}
+        for n, text in enumerate(texts)
+    ]
+    return pl.DataFrame(rows)
+
+
+def fault(text: str, form: Form, end: str = "stop") -> str | None:
+    (row,) = well_formed(written(text, end=end), form, SPECIALS).to_dicts()
+    assert row["kept"] == (row["reason"] is None)
+    return row["reason"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        (" \n ", "empty"),
+        ("Name a river", "shorter than 4 words"),
+        ("word " * 151, "longer than 150 words"),
+        ("- name a river in France", "begins with punctuation"),
+        ("\u2022 name a river in France", "begins with no ASCII character"),
+        ("Écris un poème sur la mer", "begins with no ASCII character"),
+        ("Describe the Picture on page two", "keyword 'picture'"),
+        ("Say where to go to eat in Rome", "keyword 'go to'"),
+        ("Write a program that sorts a list", "begins with 'write a program'"),
+        ("Here is a new request for you", "begins with 'here is'"),
+        ("Name a river.\nRequest:\nName a lake too", "not one prompt"),
+        ("Task 9: name a river in France", "not one prompt"),
+        ("1. Name a river\n2. Name a lake", "not one prompt"),
+        ("Name a river ### and a lake too\n### 3", "not one prompt"),
+        ("Name a river<|end|><|user|>in France", "special tokens or unseen characters"),
+        ("Name a river [[CALL]] in France", "special tokens or unseen characters"),
+        ("Name a river <|im_start|> in France", "special tokens or unseen characters"),
+        ("Name a \u202eriver in all of France", "special tokens or unseen characters"),
+        ("Name a river in\x00 all of France", "special tokens or unseen characters"),
+        ("Fix the profile below: drawing maple filed", None),
+        ("Name a river:\nin France, or\tin Spain.", None),
+    ],
+)
+def test_what_is_no_instruction_is_dropped_by_a_reason_of_its_own(text: str, reason: str | None) -> None:
+    assert fault(text, INSTRUCTION) == reason
+
+
+def test_a_text_that_ran_into_the_token_limit_is_dropped_however_well_it_looks() -> None:
+    assert fault("Name a river in France", INSTRUCTION, end="length") == "cut off"
+    assert fault("", INSTRUCTION, end="length") == "cut off"
+
+
+def test_a_story_has_one_line_and_ends_in_its_only_question() -> None:
+    for story in stories(5, 200):
+        assert fault(story.question, STORY) is None
+    told = stories(5, 1)[0].question
+    assert fault(f"{told} {told}", STORY) == "not one prompt"
+    assert fault(f"{told}\n#### 7", STORY) == "not one prompt"
+    assert fault(told[:-1] + ".", STORY) == "no question at its end"
+    assert fault(told + " Yes.", STORY) == "no question at its end"
+    assert fault(f"Story: {told}", STORY) == "not one prompt"
+
+
+def test_a_prompt_is_held_out_by_more_than_half_of_its_words_in_runs_of_eight() -> None:
+    eval_prompt = "one two three four five six seven eight nine ten"
+    known = HeldOut(["p-0", "p-1", "p-2"], ["a b c", eval_prompt, eval_prompt + " eleven"])
+    assert known.overlap("A, b: C!") == (1.0, "p-0")
+    assert known.overlap("a b c d") == (0.0, None)
+    assert known.overlap(eval_prompt.replace("four", "4")) == (0.0, None)
+    half = "one two three four five six seven eight a b c d e f g h"
+    assert known.overlap(half) == (0.5, "p-1")
+    decided = held_out(written(half, half[:-2], eval_prompt.upper(), "x y"), known)
+    assert decided["kept"].to_list() == [True, False, False, True]
+    assert decided["duplicate_of"].to_list() == [None, "p-1", "p-1", None]
+    assert decided["value"][1] == pytest.approx(8 / 15)
+
+
+def test_runs_shared_with_several_held_out_prompts_do_not_add_up() -> None:
+    first, second = "a b c d e f g h", "i j k l m n o p"
+    share, prompt = HeldOut(["p-0", "p-1"], [first + " x", second + " y"]).overlap(f"{first} {second} z")
+    assert (share, prompt) == (8 / 17, "p-0")
+
+
+def test_the_second_of_two_that_are_alike_is_dropped_and_names_the_first() -> None:
+    earlier = Earlier()
+    earlier.add(["p-0"], ["name three rivers that flow through the city of Lyon"])
+    earlier.add([], [])
+    earlier.add(["p-1"], ["give two reasons for the fall of Rome"])
+    frame = written(
+        "Name three rivers which flow through the city of Lyon.",
+        "Explain how bread rises in an oven at home",
+        "Explain how bread rises in an oven at sea",
+        "Explain how cake rises in a pot at sea",
+        "Give two reasons for the fall of Rome!",
+    )
+    decided = novel(frame, earlier, 0.7)
+    assert decided["kept"].to_list() == [False, True, False, True, False]
+    assert decided["duplicate_of"].to_list() == ["p-0", None, "cand-001", None, "p-1"]
+    assert decided["value"].to_list() == pytest.approx([0.9, 0.125, 8 / 9, 0.5, 1.0], abs=0.2)
+    assert decided["value"][4] == 1.0
+    assert novel(frame, earlier, 1.0)["kept"].all(), "1 lets everything through"
+
+
+def test_a_dropped_text_does_not_stand_in_the_way_of_others() -> None:
+    """Only kept texts are met: b is like a and dropped, c is like b only, so c is kept."""
+    frame = written("a b c d e f g h i j", "x y c d e f g h i j", "x y z w e f g h i j")
+    decided = novel(frame, Earlier(), 0.7)
+    assert decided["kept"].to_list() == [True, False, True]
+
+
+def test_of_self_instructs_own_seeds_few_fall_and_copies_all_do(shared_data: Path) -> None:
+    file = shared_data / "self-instruct" / "seed_tasks.jsonl"
+    if not file.is_file():
+        pytest.skip(f"no Self-Instruct seeds at {file}")
+    seeds = [json.loads(line)["instruction"] for line in file.read_text("utf-8").splitlines()]
+    seeds = [seed.strip() for seed in seeds]
+    frame = written(*seeds)
+    formed = well_formed(frame, INSTRUCTION.model_copy(update={"keywords": ()}), SPECIALS)
+    assert formed["kept"].mean() > 0.9, formed.filter(~pl.col("kept"))["reason"].to_list()
+    fresh, copies = Earlier(), Earlier()
+    assert novel(frame, fresh, 0.7)["kept"].mean() > 0.9
+    copies.add([f"p-{n}" for n in range(len(seeds))], [" ".join(words(seed)) for seed in seeds])
+    assert not novel(frame, copies, 0.7)["kept"].any()
+
+
+def test_a_chain_is_a_funnel_with_a_reason_for_each_that_falls() -> None:
+    known, earlier = HeldOut(["e-0"], ["Say what a comet is made of"]), Earlier()
+    frame = written("", "Say what a comet is made of", "Name four seas of Asia", "Name four seas of Asia")
+    chain = [
+        lambda frame: well_formed(frame, INSTRUCTION, SPECIALS),
+        lambda frame: held_out(frame, known),
+        lambda frame: novel(frame, earlier, 0.7),
+    ]
+    decisions, kept = run_chain(frame, chain)
+    assert kept["candidate_id"].to_list() == ["cand-002"]
+    reasons = decisions.filter(~pl.col("kept"))["reason"].to_list()
+    assert reasons == ["empty", "overlaps a held-out prompt", "like an earlier prompt"]

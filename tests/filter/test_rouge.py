@@ -1,0 +1,117 @@
+"""Promises of ROUGE-L: the F of the rouge-score library on any words, and pruning that changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from tasks.filter.rouge import Texts, words
+from tutor.world import stories
+
+SCORER = RougeScorer(["rougeL"], use_stemmer=False)
+
+
+def reference(a: str, b: str) -> float:
+    return float(SCORER.score(a, b)["rougeL"].fmeasure)
+
+
+@st.composite
+def texts_of_few_words(draw: st.DrawFn) -> list[str]:
+    """Texts over so small a vocabulary that they share words often and repeat them."""
+    vocabulary = draw(st.lists(st.text("ab1-İ'é \n", min_size=1, max_size=3), min_size=1, max_size=5))
+    told = st.lists(st.sampled_from(vocabulary), max_size=30).map(" ".join)
+    return draw(st.lists(told, min_size=1, max_size=12))
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts_of_few_words(), st.text(max_size=40), st.data())
+def test_the_nearest_and_its_f_are_those_of_rouge_score(
+    texts: list[str], other: str, data: st.DataObject
+) -> None:
+    text = data.draw(st.sampled_from([*texts, f"{texts[0]} {other}", other]))
+    expected = [reference(one, text) for one in texts]
+    found = Texts(texts).nearest(text)
+    assert (0.0 if found is None else found.f) == pytest.approx(max(expected), abs=1e-12)
+    if found is not None:
+        assert expected[found.place] == pytest.approx(max(expected), abs=1e-12)
+        assert all(f < found.f - 1e-12 for f in expected[: found.place]), "the first of several"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 7))
+def test_what_pruning_leaves_out_is_never_the_nearest(seed: int, first: int) -> None:
+    """However few are compared first, the answer is that of comparing all, also among some only."""
+    draw = np.random.default_rng(seed)
+    told = [" ".join(map(str, draw.integers(0, 12, draw.integers(1, 25)))) for _ in range(300)]
+    old, new = Texts(told[:290]), told[290:]
+    among = draw.random(290) < 0.3
+    for text in new:
+        all_at_once = old.nearest(text, first=1_000)
+        assert old.nearest(text, first=first) == all_at_once
+        some = Texts([one for one, chosen in zip(told, among, strict=False) if chosen]).nearest(text)
+        masked = old.nearest(text, among, first=first)
+        assert (some and some.f) == (masked and masked.f)
+        assert masked is None or among[masked.place]
+
+
+def test_a_text_without_words_is_like_nothing_and_no_texts_are_like_none() -> None:
+    assert Texts([]).nearest("a story") is None
+    assert Texts(["", "…", "a b"]).nearest("日本語") is None
+    assert Texts(["", "…"]).nearest("a") is None
+    assert words("It\u2019s 3½ — İx") == ["it", "s", "3", "i", "x"]
+
+
+def test_exactly_seven_tenths_is_seven_tenths() -> None:
+    """rouge-score's own last digit depends on the lengths; here a share is rounded once."""
+    for count in (10, 20, 30, 70):
+        same = [f"w{i}" for i in range(count * 7 // 10)]
+        left = same + [f"l{i}" for i in range(count - len(same))]
+        right = same + [f"r{i}" for i in range(count - len(same))]
+        found = Texts([" ".join(left)]).nearest(" ".join(right))
+        assert found is not None
+        assert found.f == 0.7
+
+
+def test_longer_texts_and_words_beyond_256_make_no_difference() -> None:
+    draw = np.random.default_rng(4)
+    told = [" ".join(f"w{n}" for n in draw.integers(0, 700, 900)) for _ in range(6)]
+    old = Texts(told[:5])
+    expected = [reference(one, told[5]) for one in told[:5]]
+    found = old.nearest(told[5])
+    assert found is not None
+    assert found.f == pytest.approx(max(expected), abs=1e-12)
+    assert old.nearest(told[3]).f == 1.0  # type: ignore[union-attr]
+
+
+def test_on_the_tutors_stories_every_decision_is_that_of_rouge_score() -> None:
+    told = [story.question for story in stories(11, 160)]
+    old = Texts(told[:150])
+    for text in told[150:]:
+        expected = [reference(one, text) for one in told[:150]]
+        found = old.nearest(text)
+        assert found is not None
+        assert found.f == pytest.approx(max(expected), abs=1e-12)
+
+
+def test_near_duplicates_of_self_instructs_seeds_are_found(shared_data: Path) -> None:
+    file = shared_data / "self-instruct" / "seed_tasks.jsonl"
+    if not file.is_file():
+        pytest.skip(f"no Self-Instruct seeds at {file}")
+    seeds = [json.loads(line)["instruction"] for line in file.read_text("utf-8").splitlines()]
+    index = Texts(seeds)
+    for place, seed in enumerate(seeds):
+        told = words(seed)
+        if len(told) < 10:
+            continue
+        changed = " ".join([*told[:3], "instead", *told[4:]]).upper() + "!"
+        found = index.nearest(changed)
+        assert found is not None
+        assert found.f > 0.7
+        assert found.f == pytest.approx(max(reference(seed, changed) for seed in seeds), abs=1e-12)
+        assert words(seeds[found.place]) == told or found.place == place
