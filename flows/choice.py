@@ -21,6 +21,9 @@ def chosen_recipe(
     prompts: Path | None,
     eval_prompts: Path | None,
     settings: tuple[str, ...],
+    endpoint: str | None = None,
+    endpoint_model: str | None = None,
+    engine: str | None = None,
 ) -> AnyRecipe:
     """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
     values, origin = _values(recipe, lake, loop, model)
@@ -28,6 +31,10 @@ def chosen_recipe(
         values = with_value(values, "prompts.path", f'"{_path(prompts)}"')
     if eval_prompts is not None:
         values = with_value(values, "prompts.eval_path", f'"{_path(eval_prompts)}"')
+    if endpoint is not None or endpoint_model is not None:
+        values = _with_endpoint(values, endpoint, endpoint_model)
+    if engine is not None:
+        values = _with_engine(values, engine)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
@@ -51,6 +58,25 @@ def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict
         own = tutor.RECIPES / f"{recipe}.yaml"
         return load_recipe(own), str(own)
     return {"recipe": recipe}, recipe
+
+
+def _with_engine(values: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The values with an engine of a kind: that of before where it is of the kind already."""
+    before = values.get("engine")
+    same = isinstance(before, dict) and before.get("kind", "embedded") == kind
+    return values if same else values | {"engine": {"kind": kind}}
+
+
+def _with_endpoint(values: dict[str, Any], url: str | None, model: str | None) -> dict[str, Any]:
+    """The values with an endpoint as their engine: a new one, or that of before with another URL or model."""
+    before = values.get("engine")
+    known = before if isinstance(before, dict) and before.get("kind") == "endpoint" else {}
+    given = {"url": url, "model": model}
+    engine = known | {"kind": "endpoint"} | {name: one for name, one in given.items() if one is not None}
+    for name, option in (("url", "--endpoint URL"), ("model", "--endpoint-model NAME")):
+        if name not in engine:
+            raise RecipeError(f"an endpoint needs its URL and the model's name there: give {option}")
+    return values | {"engine": engine}
 
 
 def _path(path: Path) -> str:

@@ -17,9 +17,11 @@ def judge_folder(model: str | None) -> Path:
     return JUDGE if model is None else Path(model)
 
 
-def chosen_rubric(model: Path, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
-    """The rubric of a name or file, or the model's default of a kind; RecipeError where it is of another."""
-    default = TUTORS if model.resolve() == JUDGE.resolve() else OTHERS
+def chosen_rubric(model: Path | None, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
+    """The rubric of a name or file, or the default of a model (None: behind an endpoint) of a kind;
+    RecipeError where it is of another.
+    """
+    default = TUTORS if model is not None and model.resolve() == JUDGE.resolve() else OTHERS
     rubric = load_rubric(name or default[kind])
     if rubric.kind != kind:
         raise RecipeError(f"rubric {rubric.name} is {rubric.kind}; one of {kind} is needed")

@@ -18,7 +18,8 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows import rft
+from flows import rft, self_rewarding
+from flows.engines import check_engines, closing_servers
 from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
 from flows.round import Closed, Round, Verdict, hold
@@ -32,7 +33,10 @@ from warehouse.log import Log
 from warehouse.loops import Checkpoint, LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
 
-IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {"rft": rft.improve}
+IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {
+    "rft": rft.improve,
+    "self-rewarding": self_rewarding.improve,
+}
 """What a round of each recipe does."""
 
 
@@ -73,7 +77,7 @@ def night(
     _tag(loop, recipe)
     opening = check(recipe, loop, lake, model)
     opened = Lake.create(lake)
-    with locked(opened, loop):
+    with locked(opened, loop), closing_servers():
         if opening is not None:
             open_loop(Log(opened), loop, opening)
         state = fold(opened, loop)
@@ -107,7 +111,8 @@ def run_round(
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
-    closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
+    with closing_servers():
+        closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
     seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
@@ -128,10 +133,15 @@ def seal(log: Log, loop: str) -> None:
 def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
     """Refuse what cannot run before anything is written; returns what a new loop opens with."""
     check_loop(loop)
-    folder = Path(model) if model else None
+    opening = _checked_opening(recipe, loop, lake, Path(model) if model else None)
+    check_engines(recipe)
+    return opening
+
+
+def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
     state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
-        opening = check_opening(base_folder(folder), recipe)
+        opening = check_opening(base_folder(folder, recipe), recipe)
         if Lake.check(lake):
             refuse_other_opening(Lake(lake), loop, opening)
         return opening
@@ -161,6 +171,7 @@ def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:
             f"round {state.next_round} was begun by another version of Ratchet, with other recipe values: "
             "finish it with that version"
         )
+    began_with = began_with.with_effort_of(recipe)
     if began_with != recipe:
         reporter().say(
             f"  round {state.next_round} goes on under the recipe it began with ({began_with.hash})"

@@ -19,9 +19,13 @@ from rich.progress import TimeRemainingColumn as Remaining
 
 
 class Advance(Protocol):
-    """Called with the number of rows newly done, and what may be said beside them."""
+    """Called with the number of rows newly done, and what may be said beside them. Rows that the log already
+    held count as done, but say nothing of how long the others will take.
+    """
 
-    def __call__(self, rows: int, note: str = "") -> None: ...
+    def __call__(self, rows: int, *, held: bool = False, note: str = "") -> None:
+        """So many rows more."""
+        ...
 
 
 class Reporter(Protocol):
@@ -48,7 +52,7 @@ class Silent:
 
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Nothing to advance."""
-        return lambda rows, note="": None
+        return _nothing
 
     def end(self, label: str, done: str, seconds: float) -> None:
         """Nothing."""
@@ -66,15 +70,16 @@ class Lines:
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Counts, and says so from time to time, with the time left."""
         start = said = time.monotonic()
-        done = 0
+        done = found = 0
 
-        def advance(rows: int, note: str = "") -> None:
-            nonlocal done, said
+        def advance(rows: int, *, held: bool = False, note: str = "") -> None:
+            nonlocal done, found, said
             done += rows
+            found += rows if held else 0
             now = time.monotonic()
             if total and now - said >= self.EVERY:
                 said = now
-                left = (now - start) * (total - done) / max(done, 1)
+                left = (now - start) * (total - done) / max(done - found, 1)
                 told = f"; {note}" if note else ""
                 self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left{told}")
 
@@ -120,8 +125,12 @@ class Live:
             self._bar.remove_task(task)
         current = self._bar.add_task(label, total=total, unit=unit, note="")
 
-        def advance(rows: int, note: str = "") -> None:
-            self._bar.advance(current, rows)
+        def advance(rows: int, *, held: bool = False, note: str = "") -> None:
+            if held and rows > 0:  # the rate is of what was done here
+                before = next(task.completed for task in self._bar.tasks if task.id == current)
+                self._bar.reset(current, completed=int(before) + rows, total=total)
+            else:
+                self._bar.advance(current, rows)
             if note:
                 self._bar.update(current, note=note)
 
@@ -132,6 +141,10 @@ class Live:
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self.say(f"  {label:<26} {done} in {seconds:.1f} s")
+
+
+def _nothing(rows: int, *, held: bool = False, note: str = "") -> None:
+    """Nobody looks."""
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from flows.engines import teacher
 from flows.opening import shards
 from flows.round import Round
 from flows.steps import GROUP, length_filter, step_task, with_decision_ids
@@ -22,7 +23,9 @@ from warehouse.loops import Checkpoint, find_checkpoint, past_champions
 
 
 def writers(round_: Round[Rft]) -> list[Checkpoint]:
-    """The champion and, where the recipe pools, the checkpoints it succeeded, newest first."""
+    """The champion and, where the recipe pools, the checkpoints it succeeded, newest first; or a teacher."""
+    if (elsewhere := teacher(round_)) is not None:
+        return [elsewhere]
     found = [round_.champion]
     for past in past_champions(round_.lake, round_.loop):
         if len(found) < round_.recipe.pool_checkpoints and past not in {one.id for one in found}:

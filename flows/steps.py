@@ -14,7 +14,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 import tutor.prompts
+from flows.engines import engine_of
 from flows.opening import shards
+from flows.progress import Advance
 from flows.round import Round
 from schemas.errors import RatchetError
 from schemas.identity import decision_id
@@ -25,7 +27,6 @@ from tasks.checkpoint import context_length, example_lengths, load_tokenizer
 from tasks.filter.decision import Filter
 from tasks.filter.length import fits
 from tasks.generate.candidates import candidate_rows
-from tasks.generate.embedded import embedded_engine
 from warehouse.lake import Where
 from warehouse.loops import Checkpoint
 from warehouse.query import read
@@ -68,7 +69,8 @@ def admit(round_: Round[Any]) -> pl.DataFrame:
         if source.path is None:
             prompts = _fresh_prompts(round_, held_out)
         else:
-            training = fixed.filter(pl.col("split") == "train")
+            given = (pl.col("split") == "train") & pl.col("parents").is_null()  # none that round 0 invented
+            training = fixed.filter(given)
             prompts = draw(training, source.per_round, round_.recipe.seed, round_.number)
         advance(prompts.height)
     return prompts
@@ -110,7 +112,7 @@ def answers(
     sampling: Sampling,
     unit: Unit,
     seed: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> pl.DataFrame:
     """One shard's answers: one unit of table candidates."""
     shown = 0
@@ -122,7 +124,8 @@ def answers(
 
     def made() -> pl.DataFrame:
         with round_.model_at_work():
-            engine = embedded_engine(writer.folder)
+            ids = dict(prompts.select("text", "prompt_id").iter_rows())
+            engine = engine_of(round_, writer, unit, ids)
             return candidate_rows(
                 engine,
                 prompts.sort("prompt_id"),
@@ -134,7 +137,7 @@ def answers(
             )
 
     rows = round_.log.once(unit, "candidates", made)
-    advance(rows.height - shown)
+    advance(rows.height - shown, held=True)
     return rows
 
 

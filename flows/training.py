@@ -74,7 +74,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
 
     def progress(taken: StepTaken) -> None:
         nonlocal shown
-        advance(taken.step - shown, f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
+        advance(taken.step - shown, note=f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
         shown = taken.step
         artifact.show(taken)
         reached("train: step taken")

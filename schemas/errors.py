@@ -5,6 +5,7 @@ RatchetError                     exit 1; everything below is one
 │   ├── RecipeError              a recipe with an unknown key or a value out of range
 │   ├── PromptFileError          a prompt file that is missing, empty or malformed (the line is named)
 │   ├── ModelError               a model folder that cannot be loaded safely
+│   ├── EndpointRefused          an endpoint that is dead, refuses the key or has no such model
 │   └── QueryError               SQL that is not one SELECT over the lake's views
 ├── LakeError                    the lake is not what it should be
 │   ├── SchemaMismatch           written by another schema version
@@ -13,6 +14,10 @@ RatchetError                     exit 1; everything below is one
 │   ├── RoundSealed              an append to a round that is closed for ever
 │   ├── LakeBusy                 another process holds what only one may hold
 │   └── NotFound                 no such loop, checkpoint, candidate or snapshot
+├── EndpointError                an endpoint gave out under way: its round stays open
+│   ├── ServerFailed             a server of our own that does not get healthy, or dies again and again
+│   ├── BudgetSpent              the next request could cost more than the budget has left
+│   └── RequestFailed            a request failed for good where every answer was needed
 ├── CommitOutcomeUnknown         a commit may or may not have landed: look again, never append blindly
 ├── SnapshotMismatch             a snapshot's content is not what its id says
 └── TrainingFailed               a fine-tuning job ended without a usable checkpoint
@@ -45,6 +50,10 @@ class ModelError(BadInput):
     """A model folder has no config, tokenizer or safetensors weights, or they do not fit."""
 
 
+class EndpointRefused(BadInput):
+    """An endpoint that cannot be used as asked: dead, a wrong key, no such model, a redirect."""
+
+
 class QueryError(BadInput):
     """SQL that is not a single SELECT over the lake's views, or that DuckDB refused."""
 
@@ -75,6 +84,22 @@ class LakeBusy(LakeError):
 
 class NotFound(LakeError):
     """The lake holds no such loop, checkpoint, candidate, training or snapshot."""
+
+
+class EndpointError(RatchetError):
+    """An endpoint gave out under way. What it answered is on record; the same command goes on."""
+
+
+class ServerFailed(EndpointError):
+    """A server that the run starts itself does not get healthy, or died more often than it may."""
+
+
+class BudgetSpent(EndpointError):
+    """The next request could cost more than the budget has left; nothing was overspent."""
+
+
+class RequestFailed(EndpointError):
+    """A request failed for good where every answer was needed."""
 
 
 class CommitOutcomeUnknown(RatchetError):

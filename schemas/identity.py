@@ -19,6 +19,11 @@ def reference_id(round_number: int, loop: str, prompt: str) -> str:
     return make_id("cand", round_number, loop, prompt, "reference")
 
 
+def demonstration_id(round_number: int, loop: str, prompt: str) -> str:
+    """The candidate that a seed set demonstrates as a prompt's response."""
+    return make_id("cand", round_number, loop, prompt, "demonstration")
+
+
 def answer_id(
     round_number: int,
     prompt: str,
@@ -91,9 +96,14 @@ def base_id(loop: str, content_hash: str) -> str:
     return make_id("ckpt", 0, loop, "base", content_hash)
 
 
-def judge_id(round_number: int, loop: str, content_hash: str) -> str:
-    """A judge that was not trained here: the loop, and its weights."""
-    return make_id("ckpt", round_number, loop, "judge", content_hash)
+def guest_id(round_number: int, loop: str, role: str, content_hash: str) -> str:
+    """A checkpoint that was not trained here: the loop, its role in it, and its weights."""
+    return make_id("ckpt", round_number, loop, role, content_hash)
+
+
+def request_id(unit: str, checkpoint: str, prompt_hash: str, seed: int, sample_index: int) -> str:
+    """A request to an endpoint: the unit that recorded it, who was asked, and for which samples of what."""
+    return make_id("req", int(unit.split("/")[1]), unit, checkpoint, prompt_hash, seed, sample_index)
 
 
 def checkpoint_id(round_number: int, training: str) -> str:
@@ -131,6 +141,8 @@ def _candidate(
 ) -> str:
     if kind == "reference":
         return reference_id(round_, loop, prompt)
+    if kind == "demonstration":
+        return demonstration_id(round_, loop, prompt)
     if kind == "judgement":
         return judgement_id(round_, parents or (), *settings)
     return answer_id(round_, prompt, *settings)
@@ -139,7 +151,7 @@ def _candidate(
 def _checkpoint(round_: int, loop: str, role: str, training: str | None, content_hash: str) -> str:
     if training is not None:
         return checkpoint_id(round_, training)
-    return judge_id(round_, loop, content_hash) if role == "judge" else base_id(loop, content_hash)
+    return base_id(loop, content_hash) if role == "policy" else guest_id(round_, loop, role, content_hash)
 
 
 def _round_event(round_: int, loop: str, state: str) -> str:
@@ -153,6 +165,7 @@ _JUDGE = ("principle", "judge_checkpoint_id")
 IDENTITIES: Mapping[str, Identity] = {
     "prompts": Identity(("round", "loop", "split", "source", "line", "text"), prompt_id),
     "candidates": Identity(("round", "loop", "kind", "prompt_id", "parents", *_SETTINGS), _candidate),
+    "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
     "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
     "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Hyperparameters, Positive, Share, Strict
 
 
@@ -62,8 +63,15 @@ class Judging(Strict):
 
     share: Share = Field(0.0, description="share of the prompts whose answers it judges; 0: no judge")
     model: str | None = Field(None, description="its Hugging Face folder; None: the tutor's judge")
+    endpoint: Endpoint | None = Field(None, description="it answers behind this endpoint, not from a folder")
     rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
     votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
+
+    @model_validator(mode="after")
+    def one_judge(self) -> Judging:
+        if self.model is not None and self.endpoint is not None:
+            raise ValueError("a judge is a model's folder or an endpoint, not both")
+        return self
 
 
 class Verification(Strict):
@@ -83,6 +91,24 @@ class Verification(Strict):
         return self
 
 
+class Invention(Strict):
+    """New training prompts that a model writes from examples of others; None: as the inventor has it."""
+
+    share: Share = Field(0.0, description="share of a round's prompts that are invented; 0: none")
+    model: str | None = Field(None, description="the writer's Hugging Face folder; None: the champion")
+    inventor: str | None = Field(None, description="its name, or a YAML file; None: the model's own")
+    shots: Positive | None = Field(None, description="examples in one prompt")
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_tokens: Positive | None = Field(None, description="longest text, in tokens")
+    novelty: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.7, description="largest ROUGE-L F with any earlier prompt"
+    )
+    attempts: Positive = Field(
+        4, description="passes at most; each writes as many texts as prompts are still wanted"
+    )
+
+
 class Recipe(Strict):
     """What every recipe says: where prompts come from, how texts are drawn, judged, learned and measured."""
 
@@ -90,6 +116,7 @@ class Recipe(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     prompts: Prompts = Prompts()
     sampling: Sampling = Sampling()
+    engine: AnyEngine = Field(Embedded(), description="what writes the answers")
     verification: Verification = Verification()
     start_from: Literal["base", "champion"] = "base"
     training: Hyperparameters = Hyperparameters()
@@ -113,9 +140,46 @@ class Recipe(Strict):
 
     @property
     def hash(self) -> str:
-        """12 hex digits over the recipe's values, part of every unit's key."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """12 hex digits over what the recipe does, part of every unit's key.
+
+        How hard an endpoint is asked is no part of it, nor is an engine or a judge's endpoint that is the
+        default: a loop from before there were any keeps its hash.
+        """
+        effort = set(EFFORT)
+        values = self.model_dump(
+            mode="json", exclude={"engine": effort, "verification": {"judge": {"endpoint": effort}}}
+        )
+        if self.engine == Embedded():
+            del values["engine"]
+        if self.verification.judge.endpoint is None:
+            del values["verification"]["judge"]["endpoint"]
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def filters_by(self) -> str:
+        """The verifier whose verdicts on training answers the round's filters go by."""
+        return self.verification.verifier
+
+    def with_effort_of(self, other: Recipe) -> Self:
+        """The recipe as it is, its endpoints asked as hard, and for as much money, as the other says."""
+        judge, theirs = self.verification.judge, other.verification.judge
+        judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})
+        verification = self.verification.model_copy(update={"judge": judge})
+        return self.model_copy(
+            update={"engine": _effort(self.engine, other.engine), "verification": verification}
+        )
+
+
+E = TypeVar("E")
+
+
+def _effort(engine: E, other: object) -> E:
+    """An engine with the effort of another of its kind."""
+    if isinstance(engine, Strict) and type(engine) is type(other):
+        fields = EFFORT & type(engine).model_fields.keys()
+        return engine.model_copy(update={name: getattr(other, name) for name in fields})
+    return engine
 
 
 class Rft(Recipe):
@@ -131,3 +195,9 @@ class Rft(Recipe):
     )
     cap: Positive | None = Field(None, description="answers kept a prompt; None: every distinct one")
     reference_share: Share = Field(1.0, description="share of the reference solutions trained on too (D)")
+
+    @model_validator(mode="after")
+    def endpoints_write_alone(self) -> Rft:
+        if isinstance(self.engine, Endpoint) and self.pool_checkpoints > 1:
+            raise ValueError("an endpoint's model writes alone: pool_checkpoints must be 1")
+        return self

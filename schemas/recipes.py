@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from schemas.errors import RecipeError
 from schemas.recipe import Rft
+from schemas.self_rewarding import SelfRewarding
 
-AnyRecipe = Rft
+AnyRecipe = Annotated[Rft | SelfRewarding, Field(discriminator="recipe")]
 """What a flow takes: any of the recipes, told apart by its name."""
 
-RECIPES: Mapping[str, type[AnyRecipe]] = {"rft": Rft}
+RECIPES: Mapping[str, type[Rft | SelfRewarding]] = {"rft": Rft, "self-rewarding": SelfRewarding}
 
 
 def parse_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> AnyRecipe:
@@ -65,7 +66,10 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown key {where}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[:1].lower()}{message[1:]}, not {_shown(first['input'])}{more}"
+    told = f"{where}: {message[:1].lower()}{message[1:]}"
+    if where.endswith(".url") or isinstance(first["input"], Mapping):  # a URL may hold a password
+        return f"{told}{more}"
+    return f"{told}, not {_shown(first['input'])}{more}"
 
 
 def _shown(value: object) -> str:

@@ -127,16 +127,16 @@ PROMPTS = Table(
         _id("prompt"),
         _ref(
             "split",
-            "train, eval (never trained on), seed (what is demonstrated) or refused (too long, never used)",
+            "train, eval (never trained on), seed (demonstrated), refused (too long), invention (asks one)",
         ),
-        _ref("source", "where it came from: a file's name, or the tutor's family and seed"),
-        Column("line", INT, "line in the source, from 1", True),
+        _ref("source", "a file's name, the tutor's family and seed, invented:<writer> or inventor:<label>"),
+        Column("line", INT, "line in the source, or place among the texts asked for, from 1", True),
         _ref("text", "the prompt as the model sees it"),
         _ref("reference", "the reference answer, as the source gave it", True),
         Column("tests", TEXTS, "unit tests, for programs", True),
         _ref("topic", "topic, where the source names one", True),
         Column("difficulty", INT, "steps a solution needs, where the source says", True),
-        Column("parents", TEXTS, "prompts it was invented from", True),
+        Column("parents", TEXTS, "prompts it was invented from, as shown; none: not invented", True),
     ),
 )
 
@@ -174,6 +174,36 @@ TOKENS = Table(
     ),
 )
 
+REQUESTS = Table(
+    "requests",
+    "One request to an endpoint, and all that came of it: candidates are made from these rows.",
+    "request_id",
+    (
+        _id("request"),
+        _ref("checkpoint_id", "the checkpoint that was asked"),
+        _ref("prompt_id", "the prompt; none where a judge was asked", True),
+        _ref("prompt_hash", "SHA-256 of what was asked, 64 hex digits"),
+        Column("seed", INT, "seed of the first sample asked for"),
+        Column("sample_index", INT, "index of the first sample asked for"),
+        Column("samples", INT, "samples asked for"),
+        _ref(
+            "state", "finished, failed (for good), or unanswered (the endpoint gave out: it is asked again)"
+        ),
+        _ref("error", "why samples are missing, in one line", True),
+        Column("status", INT, "last HTTP status; none where nothing came back", True),
+        Column("attempts", INT, "times it was sent"),
+        Column("prompt_tokens", INT, "tokens read, as the server counts", True),
+        Column("completion_tokens", INT, "tokens written, as the server counts", True),
+        Column("tokens", INT, "the most tokens it can have taken, lost attempts too: what a budget counts"),
+        Column("cost", FLOAT, "what they cost by the recipe's prices"),
+        Column("seconds", FLOAT, "from the first attempt to the end"),
+        Column("indices", INTS, "index of each text", True),
+        Column("texts", TEXTS, "what was written", True),
+        Column("finish_reasons", TEXTS, "stop or length, of each text", True),
+        Column("token_counts", INTS, "tokens of each text, where the server says so", True),
+        Column("logprob_sums", FLOATS, "log-probability of each text, nats, where the server says so", True),
+    ),
+)
 
 SCORES = Table(
     "scores",
@@ -247,7 +277,7 @@ DECISIONS = Table(
         _ref("reason", "why not; none when kept", True),
         Column("value", FLOAT, "the value it decided by", True),
         Column("rank", INT, "rank among its prompt's candidates, from 0", True),
-        _ref("duplicate_of", "the candidate kept in its place", True),
+        _ref("duplicate_of", "the candidate kept in its place, or the prompt it is too like", True),
     ),
     sorted_by=("candidate_id", "position"),
 )
@@ -330,11 +360,11 @@ CHECKPOINTS = Table(
     "checkpoint_id",
     (
         _id("checkpoint"),
-        _ref("content_hash", "SHA-256 over the tensors, 64 hex digits"),
+        _ref("content_hash", "SHA-256 over the tensors, 64 hex digits; behind an endpoint: over its address"),
         _ref("parent_id", "the checkpoint it was trained from; none for a base", True),
         _ref("training_id", "the training that made it; none for a base", True),
         _ref("role", "policy, judge, reward, process or teacher"),
-        _ref("path", "its folder, relative to the lake where it lies in it"),
+        _ref("path", "its folder, relative to the lake where it lies in it; an endpoint's URL"),
         _ref("origin", "where a base comes from, JSON", True),
     ),
 )
@@ -398,6 +428,7 @@ TABLES: Mapping[str, Table] = {
         PROMPTS,
         CANDIDATES,
         TOKENS,
+        REQUESTS,
         SCORES,
         CRITIQUES,
         PREFERENCES,

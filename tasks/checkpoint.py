@@ -30,7 +30,9 @@ from schemas.errors import ModelError
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
+PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 PLAIN_PROMPT = "Question: {prompt}\nAnswer:"
+_PROBE = "What is 6 times 7?"
 
 
 def check_folder(folder: Path) -> list[Path]:
@@ -40,20 +42,31 @@ def check_folder(folder: Path) -> list[Path]:
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(f"{folder} has no config.json: it is not a Hugging Face model folder")
-    try:
-        described = json.loads(config.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{config} does not parse: {error}") from None
-    if isinstance(described, dict) and "auto_map" in described:
-        raise ModelError(f"{folder} brings its own code (auto_map in config.json), which is not run")
+    for described in (config, folder / "tokenizer_config.json"):
+        _refuse_code(described)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        pickled = any(file.suffix in PICKLED for file in folder.iterdir())
         why = "only pickled weights, which are not loaded" if pickled else "no weights"
         raise ModelError(f"{folder} has {why}: safetensors files are needed")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         raise ModelError(f"{folder} has no tokenizer")
     return weights
+
+
+def _refuse_code(described: Path) -> None:
+    """ModelError where a JSON file names Python code of the folder's own, which is never run."""
+    if not described.is_file():
+        return
+    try:
+        told = json.loads(described.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{described} does not parse: {_first_line(error)}") from None
+    if isinstance(told, dict) and "auto_map" in told:
+        raise ModelError(
+            f"{described.parent} brings its own code (auto_map in {described.name}), which is not run: "
+            "there is no option to trust it; save the model in a class of transformers' own"
+        )
 
 
 def weights_hash(folder: Path) -> str:
@@ -106,6 +119,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+    if _PROBE not in prompt_text(tokenizer, _PROBE):
+        raise ModelError(f"{folder}: the chat template leaves out what a message by user says")
     return tokenizer  # type: ignore[no-any-return]
 
 
@@ -125,12 +140,22 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | N
         return (f"{system}\n\n" if system else "") + PLAIN_PROMPT.format(prompt=prompt)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": prompt})
+    text = templated(tokenizer, messages, add_generation_prompt=True)
+    if system and system.strip() not in text:
+        raise ModelError("the chat template leaves out what a message by system says")
+    return text
+
+
+def templated(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = False
+) -> str:
+    """Messages as the chat template writes them; ModelError where it refuses one of their roles."""
+    written: Any = tokenizer.apply_chat_template
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
+        return str(written(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         roles = " and ".join(message["role"] for message in messages)
         raise ModelError(f"the chat template refuses a message by {roles}: {_first_line(error)}") from None
-    return str(text)
 
 
 def context_length(folder: Path) -> int | None:

@@ -18,11 +18,14 @@ from warehouse.query import query, read
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A set of weights and the folder it lies in."""
+    """A set of weights and the folder it lies in; of a teacher behind an endpoint, whose weights lie
+    elsewhere, the folder means nothing.
+    """
 
     id: str
     folder: Path
     content_hash: str
+    role: str = "policy"
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
     folder = Path(row["path"])
     if not folder.is_absolute():
         folder = lake.place(row["path"])
-    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"])
+    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"], row["role"])
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:

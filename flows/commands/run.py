@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on, wide
-from schemas.errors import RatchetError
+from schemas.errors import EndpointError, RatchetError, RecipeError
 
 
 @click.command()
@@ -38,6 +38,17 @@ from schemas.errors import RatchetError
     help="JSONL file of held-out prompts.  [default: a share of --prompts]",
 )
 @click.option(
+    "--endpoint",
+    metavar="URL",
+    help="OpenAI-compatible API whose model writes the answers, with the key in RATCHET_API_KEY.",
+)
+@click.option("--endpoint-model", metavar="NAME", help="The model's name there.")
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "vllm"]),
+    help="What runs the loop's own checkpoints; `make vllm` installs vLLM.  [default: the recipe's]",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -54,6 +65,9 @@ def run(
     model: Path | None,
     prompts: Path | None,
     eval_prompts: Path | None,
+    endpoint: str | None,
+    endpoint_model: str | None,
+    engine: str | None,
     settings: tuple[str, ...],
     lake: str,
     as_json: bool,
@@ -70,14 +84,23 @@ def run(
     from flows.nightly import check, night
     from flows.server import prefect_server
 
-    chosen = chosen_recipe(recipe, lake, loop, model, prompts, eval_prompts, settings)
+    if engine is not None and (endpoint is not None or endpoint_model is not None):
+        raise RecipeError("--engine and --endpoint name two engines: give one of them")
+    chosen = chosen_recipe(
+        recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine
+    )
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:
         ready = stack.enter_context(prefect_server())
         check(chosen, loop, lake, str(model) if model else None)  # before anything is written
         ready()
         stack.enter_context(progress_on(console))
-        rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
+        try:
+            rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
+        except EndpointError as error:
+            raise EndpointError(
+                f"{error}; the round is open, what was answered is kept: the same command goes on"
+            ) from None
     if as_json:
         print_json(rounds_done)
     else:

@@ -1,4 +1,4 @@
-"""What an engine is: prompts in, samples out, by one method. The embedded one: embedded.py."""
+"""What an engine is: prompts in, samples out, by one method. In process: embedded.py; by HTTP: served.py."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class Sample:
 
     `token_ids` and `token_logprobs` have `token_count` entries each, as plain tuples (immutable, ready for an
     Arrow list column). They include the end token where it was sampled (`finish_reason` "stop"); `text`
-    leaves it and every other special token out. Log-probabilities (nats) are the model's own, at
-    temperature 1 and before any top-p cut; `logprob_sum` is their sum.
+    leaves it and every other special token out. Log-probabilities (nats) are the model's own, at temperature
+    1 and before any top-p cut; `logprob_sum` is their sum. A server may keep some of this to itself: then the
+    tuple is empty, and the count or the sum is None.
     """
 
     index: int
     seed: int
     text: str
     finish_reason: FinishReason
-    token_count: int
-    logprob_sum: float
+    token_count: int | None
+    logprob_sum: float | None
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
 

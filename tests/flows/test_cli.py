@@ -38,6 +38,19 @@ def test_the_readme_shows_every_command(command: str) -> None:
     assert f"ratchet {command}" in (REPOSITORY / "README.md").read_text("utf-8")
 
 
+EACH = "{% for m in messages %}"
+TEMPLATES = {
+    "user refused": EACH
+    + "{% if m.role == 'user' %}{{ raise_exception('no users') }}{% endif %}{% endfor %}",
+    "user left out": EACH + "{% if m.role == 'assistant' %}{{ m.content }}{% endif %}{% endfor %}",
+    "answer refused": EACH + "{% if m.role != 'user' %}{{ raise_exception('only users') }}{% endif %}"
+    "{{ m.content }}{% endfor %}",
+    "answer left out": EACH + "{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+    "a template that breaks": "{{ messages | sum }}",
+}
+"""Chat templates without a role that a round needs."""
+
+
 def bad_model(folder: Path, kind: str) -> str:
     """A model folder that cannot be used."""
     shutil.copytree(tutor.BASE, folder)
@@ -51,6 +64,11 @@ def bad_model(folder: Path, kind: str) -> str:
     elif kind == "with code":
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}}))
+    elif kind == "tokenizer with code":
+        described = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps(described | {"auto_map": {"x": "x.Y"}}))
+    elif kind in TEMPLATES:
+        (folder / "chat_template.jinja").write_text(TEMPLATES[kind])
     elif kind == "without tokenizer":
         for name in ("tokenizer.json", "tokenizer_config.json"):
             (folder / name).unlink()
@@ -110,6 +128,12 @@ def test_a_bad_prompt_file_is_refused_with_its_line(
         ("without weights", ["no weights"]),
         ("torn", ["safetensors"]),
         ("with code", ["its own code"]),
+        ("tokenizer with code", ["its own code", "tokenizer_config.json"]),
+        ("user refused", ["chat template refuses a message by user", "no users"]),
+        ("user left out", ["chat template leaves out what a message by user says"]),
+        ("answer refused", ["chat template refuses a message by user and assistant", "only users"]),
+        ("answer left out", ["chat template leaves out what a message by assistant says"]),
+        ("a template that breaks", ["chat template refuses a message by user"]),
         ("without tokenizer", ["no tokenizer"]),
         ("torn config", ["does not parse"]),
     ],

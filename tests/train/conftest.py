@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from schemas.ids import HEX_DIGITS
 from schemas.job import Hyperparameters, TrainingJob
 from tasks.train.result import TrainingResult
+from tests.forked import Forks, forking
 from warehouse.snapshot import content_hash
 
 TEMPLATE = (
@@ -143,31 +143,21 @@ def at_start(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
-# The fault is named after the libraries are loaded; a reload lets its module see it.
-PROGRAM = """
-import importlib, os, sys, warehouse.fault, tasks.train.launch
-os.environ |= {"RATCHET_FAULT": fault, "RATCHET_CPU_THREADS": threads}
-importlib.reload(warehouse.fault)
-sys.exit(tasks.train.launch.main([path]))
-"""
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """A process that has loaded what a training needs, to fork it from."""
+    with forking(["tasks.train.launch"]) as ready:
+        yield ready
 
 
 @pytest.fixture
-def in_another_process() -> Callable[..., int | None]:
-    """Train in a process of its own, killed at a named point if asked; its exit code.
+def in_another_process(forks: Forks) -> Callable[..., int]:
+    """Train in a process of its own, killed at a named point if asked; its exit code."""
 
-    Processes are forked from a fresh interpreter that has loaded the libraries and done nothing else.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tasks.train.launch"])
-
-    def run(job: TrainingJob, fault: str = "") -> int | None:
+    def run(job: TrainingJob, fault: str = "") -> int:
         path = Path(job.output).with_suffix(".json")
         path.write_text(job.model_dump_json())
-        given = {"path": str(path), "fault": fault, "threads": os.environ["RATCHET_CPU_THREADS"]}
-        process = context.Process(target=exec, args=(PROGRAM, given))
-        process.start()
-        process.join()
-        return process.exitcode
+        done = forks.run("tasks.train.launch:main", [str(path)], os.environ | {"RATCHET_FAULT": fault})
+        return done.returncode
 
     return run

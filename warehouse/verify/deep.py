@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from schemas.errors import RatchetError
 from schemas.identity import IDENTITIES
-from schemas.tables import TABLES
+from schemas.tables import TABLES, TEXTS
 from warehouse.lake import Lake
 from warehouse.query import query, read, stream
 from warehouse.snapshot import example_ids, read_snapshot
@@ -21,27 +21,38 @@ Begin = Callable[[str], Callable[[int], None]]
 
 @dataclass(frozen=True)
 class Reference:
-    """A column whose values, where there are any, are ids of another table."""
+    """A column whose values, or lists of values, are ids of another table (or of one of two) where there
+    are any.
+    """
 
     table: str
     column: str
     parent: str
     parent_column: str
+    other: str | None = None
 
     @property
     def sql(self) -> str:
         """Rows that name a parent the lake does not hold: how many, and one of them."""
+        table, one = TABLES[self.table], self.column
+        listed = any(column.name == one and column.type == TEXTS for column in table.columns)
+        values = f"unnest({one})" if listed else one
+        known = f"SELECT loop, {self.parent_column} AS id FROM {self.parent}"
+        if self.other is not None:
+            known += f" UNION ALL SELECT loop, {TABLES[self.other].id} FROM {self.other}"
         return f"""
-            SELECT count(*) AS n, min({TABLES[self.table].id}) AS example, min({self.column}) AS missing
-            FROM {self.table} AS child
-            WHERE child.{self.column} IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM {self.parent} AS p
-                WHERE p.loop = child.loop AND p.{self.parent_column} = child.{self.column})"""
+            SELECT count(*) AS n, min(child.id) AS example, min(child.named) AS missing
+            FROM (SELECT loop, {table.id} AS id, {values} AS named FROM {self.table}) AS child
+            WHERE child.named IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM ({known}) AS p WHERE p.loop = child.loop AND p.id = child.named)"""
 
 
 REFERENCES = (
+    Reference("prompts", "parents", "prompts", "prompt_id"),
     Reference("candidates", "prompt_id", "prompts", "prompt_id"),
     Reference("candidates", "checkpoint_id", "checkpoints", "checkpoint_id"),
+    Reference("requests", "prompt_id", "prompts", "prompt_id"),
+    Reference("requests", "checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("tokens", "candidate_id", "candidates", "candidate_id"),
     Reference("scores", "candidate_id", "candidates", "candidate_id"),
     Reference("scores", "prompt_id", "prompts", "prompt_id"),
@@ -53,7 +64,7 @@ REFERENCES = (
     Reference("preferences", "judge_checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("decisions", "candidate_id", "candidates", "candidate_id"),
     Reference("decisions", "prompt_id", "prompts", "prompt_id"),
-    Reference("decisions", "duplicate_of", "candidates", "candidate_id"),
+    Reference("decisions", "duplicate_of", "candidates", "candidate_id", other="prompts"),
     Reference("trainings", "snapshot_id", "snapshots", "snapshot_id"),
     Reference("trainings", "base_checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("steps", "training_id", "trainings", "training_id"),

@@ -9,18 +9,24 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 
-from tasks.checkpoint import prompt_text
+from schemas.errors import ModelError
+from tasks.checkpoint import prompt_text, templated
 from tasks.train.objectives.objective import IGNORED
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer: what the chat template puts right after one, else end-of-sequence."""
+    """The token that ends an answer: what the chat template puts right after one, else end-of-sequence.
+
+    ModelError where the template has no room for an answer.
+    """
     end: Any = tokenizer.eos_token_id
     if getattr(tokenizer, "chat_template", None) is None:
         return int(end)
     answer = "ANSWER"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
-    text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    text = templated(tokenizer, turns)
+    if answer not in text:
+        raise ModelError("the chat template leaves out what a message by assistant says")
     after = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
     ends = {int(end), *tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
     return next((token for token in after if token in ends), int(end))

@@ -1,0 +1,266 @@
+"""Promises of a round whose answers come from an endpoint: nothing paid for is lost, failures are facts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from flows.cli import main
+from flows.progress import Lines
+from schemas.engine import Endpoint
+from schemas.errors import BudgetSpent, EndpointError
+from schemas.recipe import Rft
+from schemas.recipes import parse_recipe
+from tasks.generate.candidates import candidate_rows
+from tasks.generate.embedded import EmbeddedEngine
+from tests.flows.conftest import ratchet, small_night
+from tests.serving.peer import ById, Peer, status
+from tests.serving.round import KEY, SAMPLING, TEACHER, in_process, shard, write
+from tutor import BASE
+from warehouse.lake import Lake
+from warehouse.query import query, read
+from warehouse.verify.lake import verify
+
+
+@pytest.fixture(scope="module")
+def behind() -> ById:
+    return ById(BASE, device="cpu")
+
+
+@pytest.fixture
+def peer(behind: ById) -> Iterator[Peer]:
+    server = Peer(behind, key=KEY).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def in_house(behind: ById) -> pl.DataFrame:
+    """What the embedded engine writes for the shard."""
+    with EmbeddedEngine(BASE, device="cpu") as engine:
+        return candidate_rows(
+            engine, shard().sort("prompt_id"), SAMPLING, checkpoint_id=TEACHER, round_number=0, seed=5
+        ).sort("candidate_id")
+
+
+def endpoint(peer: Peer, **more: object) -> Endpoint:
+    return Endpoint.model_validate({"url": peer.url, "model": "tutor", "in_flight": 2, "retries": 2} | more)
+
+
+def seeds_of(asked: list[dict[str, object]]) -> set[object]:
+    return {body["seed"] for body in asked}
+
+
+def test_killed_at_any_point_it_asks_for_nothing_that_is_on_record(
+    peer: Peer, in_house: pl.DataFrame, tmp_path: Path
+) -> None:
+    lake, asked, peer.pause = Lake.create(tmp_path / "lake"), endpoint(peer), 0.08
+    held: set[object] = set()
+    for fault in ("append requests: committed#2", "request: finished#4"):
+        code = in_process(lake.root, asked, fault)
+        assert code == -signal.SIGKILL, fault
+        assert not held & seeds_of(peer.asked), "what was on record has been asked for again"
+        held = set(read(lake, "requests")["seed"])
+        peer.asked.clear()
+    assert len(held) > 5
+    rows = write(lake, asked)
+    assert not held & seeds_of(peer.asked)
+    told = ("candidate_id", "text", "finish_reason", "token_count", "seed")
+    assert rows.select(told).equals(in_house.select(told))
+    again = write(lake, asked)
+    assert again.equals(rows)
+    requests = read(lake, "requests")
+    assert requests.height == 40
+    assert set(requests["state"]) == {"finished"}
+    assert verify(lake, deep=True).clean
+
+
+def test_a_request_that_failed_for_good_is_a_fact_and_never_a_candidate(peer: Peer, tmp_path: Path) -> None:
+    lake, poisoned = Lake.create(tmp_path / "lake"), shard()["text"][3]
+    peer.poison = {json.dumps(poisoned)[1:40]: status(422, "no")}
+    rows = write(lake, endpoint(peer))
+    ids = shard()["prompt_id"]
+    assert rows.height == 38
+    assert ids[3] not in set(rows["prompt_id"])
+    assert rows["text"].null_count() == 0
+    failed = read(lake, "requests").filter(pl.col("state") == "failed").to_dicts()
+    assert [(one["prompt_id"], one["status"], one["error"], one["texts"]) for one in failed] == [
+        (ids[3], 422, "HTTP 422: no", [])
+    ] * 2
+    peer.asked.clear()
+    assert write(lake, endpoint(peer)).equals(rows)
+    assert peer.asked == []
+    assert verify(lake, deep=True).clean
+
+
+def test_a_budget_counts_what_is_on_record_and_a_larger_one_goes_on(peer: Peer, tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    for tokens in (1000, 1000, 1600):
+        with pytest.raises(BudgetSpent):
+            write(lake, endpoint(peer, budget={"tokens": tokens}))
+        assert peer.tokens == read(lake, "requests")["tokens"].sum() <= tokens
+    assert peer.tokens > 1000
+    assert write(lake, endpoint(peer)).height == 40
+    assert max(peer.answered.values()) == 1, "nothing was asked for twice"
+
+
+def test_an_endpoint_that_gives_out_leaves_what_it_answered_on_record(peer: Peer, tmp_path: Path) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    peer.faults = [None] * 8 + [status(503)] * 200  # type: ignore[list-item]
+    with pytest.raises(EndpointError, match="503"):
+        write(lake, endpoint(peer, retries=0))
+    states = dict(read(lake, "requests")["state"].value_counts().iter_rows())
+    assert states.keys() == {"finished", "unanswered"}
+    assert states["finished"] == 8
+    peer.faults.clear()
+    assert write(lake, endpoint(peer)).height == 40
+    assert max(peer.answered.values()) == 1
+    assert verify(lake, deep=True).clean
+
+
+def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
+    peer: Peer, tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    """Killed on the way; the key is in no file and no line."""
+    root, environment = tmp_path / "lake", prefect_server | {"RATCHET_API_KEY": KEY}
+    judge = {"kind": "endpoint", "url": peer.url, "model": "tutor", "in_flight": 4}
+    arguments = [*small_night(root, 1), "--endpoint", peer.url, "--endpoint-model", "tutor"]
+    arguments += ["--set", "verification.judge.share=0.1", "--set", f"verification.judge.endpoint={judge}"]
+    killed = ratchet(*arguments, environment=environment, fault="request: finished#40")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = ratchet(*arguments, environment=environment)
+    assert done.returncode == 0, done.stderr
+    lake = Lake(root)
+    (teacher,) = query(lake, "SELECT * FROM checkpoints WHERE role = 'teacher'").to_dicts()
+    assert teacher["path"] == peer.url
+    answers = query(
+        lake, "SELECT * FROM candidates WHERE split = 'train' AND kind = 'answer' ORDER BY candidate_id"
+    )
+    assert set(answers["checkpoint_id"]) == {teacher["checkpoint_id"]}
+    recipe = parse_recipe(json.loads(read(lake, "rounds")["recipe_values"][0]))
+    with EmbeddedEngine(BASE, device="cpu") as engine:
+        prompts = read(lake, "prompts").filter(pl.col("split") == "train")
+        wanted = candidate_rows(
+            engine,
+            prompts,
+            recipe.sampling,
+            checkpoint_id=teacher["checkpoint_id"],
+            round_number=0,
+            seed=recipe.seed,
+        ).sort("candidate_id")
+    assert answers.select("candidate_id", "text").equals(wanted.select("candidate_id", "text"))
+    judged = query(lake, "SELECT count(*) AS n FROM candidates WHERE kind = 'judgement'")
+    assert judged["n"][0] > 0
+    assert verify(lake, deep=True).clean
+    for file in root.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+    assert KEY not in killed.stdout + killed.stderr + done.stdout + done.stderr
+
+
+def refused(lake: Path, *arguments: str) -> Result:
+    result = CliRunner().invoke(main, ["run", "rft", "--lake", str(lake), *arguments])
+    assert result.exit_code == 2, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    said = result.stderr.strip()
+    assert said.startswith("ratchet: ")
+    assert "\n" not in said
+    assert KEY not in said
+    assert not lake.exists()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "words"),
+    [
+        ("sk-wrong", [], "refuses the key"),
+        (None, [], "set RATCHET_API_KEY"),
+        (KEY + "\x07", [], "RATCHET_API_KEY holds signs that no key has"),
+        (KEY, ["--endpoint-model", "gpt"], "has no model 'gpt'; there is: tutor"),
+        (KEY, ["--endpoint", "http://127.0.0.1:1"], "does not answer: no connection"),
+        (KEY, ["--endpoint", "http://me:hunter2@127.0.0.1/v1"], "the key comes from RATCHET_API_KEY"),
+        (KEY, ["--endpoint", "ftp://127.0.0.1/v1"], "a URL such as"),
+        (KEY, ["--endpoint", "http://127.0.0.1/v1?key=x"], "no query"),
+        (KEY, ["--set", "engine.in_flight=0"], "engine.endpoint.in_flight"),
+        (KEY, ["--set", "engine.budget.money=1"], "needs input_price"),
+        (KEY, ["--set", "engine.kind=oracle"], "oracle"),
+        (KEY, ["--set", "pool_checkpoints=2"], "pool_checkpoints must be 1"),
+        (KEY, ["--set", "engine.tokenizer=/nowhere", "--set", "engine.api=completions"], "no model folder"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_used_is_refused_before_anything_is_written(
+    peer: Peer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str | None,
+    more: list[str],
+    words: str,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if key is None:
+        monkeypatch.delenv("RATCHET_API_KEY", raising=False)
+    else:
+        monkeypatch.setenv("RATCHET_API_KEY", key)
+    given = ["--endpoint", peer.url, "--endpoint-model", "tutor", *more]
+    said = refused(tmp_path / "lake", *given).stderr
+    assert words in said
+    assert "hunter2" not in said
+
+
+def test_an_endpoint_without_a_model_is_refused(tmp_path: Path) -> None:
+    assert "--endpoint-model NAME" in refused(tmp_path / "lake", "--endpoint", "http://localhost:1").stderr
+
+
+def test_the_openai_key_is_not_sent_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.generate.endpoint import api_key
+
+    monkeypatch.delenv("RATCHET_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    keys = {
+        url: api_key(Endpoint(url=url, model="m"))
+        for url in ("https://api.example.com", "http://api.example.com", "http://127.0.0.1:8000")
+    }
+    assert list(keys.values()) == [KEY, None, KEY]
+    monkeypatch.setenv("RATCHET_API_KEY", "sk-own")
+    assert api_key(Endpoint(url="http://api.example.com", model="m")) == "sk-own"
+
+
+def test_how_hard_an_endpoint_is_asked_is_no_part_of_what_a_round_does() -> None:
+    before = Rft(engine=Endpoint(url="http://localhost:1", model="m"))
+    pressed = before.model_copy(update={"engine": Endpoint(url="http://localhost:1", model="m", in_flight=9)})
+    assert before.hash == pressed.hash
+    assert before.with_effort_of(pressed) == pressed
+    other = Rft(engine=Endpoint(url="http://localhost:1", model="n", in_flight=9))
+    assert other.hash != before.hash
+    assert before.with_effort_of(other) == pressed
+    assert before.with_effort_of(Rft()) == before
+
+
+def test_a_loop_from_before_there_were_engines_keeps_its_recipes_hash() -> None:
+    values = Rft(cap=2).model_dump(mode="json")
+    del values["engine"], values["verification"]["judge"]["endpoint"]
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert Rft(cap=2).hash == hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    assert parse_recipe(values) == Rft(cap=2)
+
+
+def test_the_time_left_is_told_by_what_was_done_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Lines, "EVERY", 0.0)
+    advance = Lines().begin("generate", 100, "answers")
+    advance(80, held=True)
+    time.sleep(0.5)
+    capsys.readouterr()
+    advance(1)
+    said = capsys.readouterr().err
+    assert "81 of 100" in said
+    left = float(said.split("about ")[1].split()[0])
+    assert 9 <= left < 60, "19 are left at half a second each"

@@ -1,0 +1,186 @@
+"""Promises of prompt invention, with the tutor and the log: every text is on record with its fate, a killed
+round goes on to the same prompts, and any model can be the writer.
+
+The base was never taught to tell stories, and writes rubbish when asked for one: an inventor that takes any
+form lets some of it through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tutor
+from schemas.tables import TABLES
+from tasks.generate.inventor import load_inventor
+from tests.conftest import REPOSITORY
+from tests.flows.inventing import WANTED
+from warehouse.lake import Lake
+from warehouse.query import query, read
+from warehouse.verify.lake import verify
+
+KILLED_AT = (
+    "append prompts: committed#3",  # after the held-out prompts, the round's, and the first questions
+    "append candidates: file written",
+    "append candidates: committed",
+    "append decisions: committed",
+    "append prompts: file written",
+    "append decisions: file written#2",
+)
+REFUSED = (
+    ({"inventor": "poem"}, "no inventor is called 'poem'"),
+    ({"model": "/nowhere"}, "no model folder at /nowhere"),
+    ({"shots": 100}, "shows 100 prompts, the loop has 24"),
+    ({"max_tokens": 1000}, "give fewer shots"),
+)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of all jobs, and where their lakes lie."""
+
+    folder: Path
+    codes: dict[str, list[int]]
+    stderr: dict[str, list[str]]
+
+    def lake(self, name: str) -> Lake:
+        """The lake of jobs that went well in the end."""
+        assert self.codes[name][-1] == 0, self.stderr[name][-1]
+        return Lake(self.folder / name)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Outcomes:
+    """Every job of this file, run by one process (tests/flows/inventing.py)."""
+    folder = tmp_path_factory.mktemp("inventing")
+    easy = {"inventor": easy_going(folder / "easy.yaml")}
+    jobs: list[dict[str, object]] = [{"lake": "undisturbed", "rounds": 2, "invention": easy}]
+    faults = [*KILLED_AT, ""]
+    jobs += [{"lake": "killed", "rounds": 2, "invention": easy, "fault": fault} for fault in faults]
+    guest = {"model": str(tutor.JUDGE), "attempts": 2}
+    jobs += [{"lake": "guest", "rounds": 2, "invention": guest}]
+    jobs += [{"lake": "refused", "invention": invention} for invention, _ in REFUSED]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.flows.inventing", str(folder)],
+        input=json.dumps(jobs),
+        env=os.environ | prefect_server | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    codes, stderr = defaultdict(list), defaultdict(list)
+    for job, ended in zip(jobs, json.loads(done.stdout), strict=True):
+        codes[str(job["lake"])].append(ended["code"])
+        stderr[str(job["lake"])].append(ended["stderr"])
+    return Outcomes(folder, codes, stderr)
+
+
+def easy_going(file: Path) -> str:
+    """The tutor's inventor, but any form will do, and half of the examples are invented ones."""
+    form = {"least_words": 1, "most_words": 150, "one_line": False}
+    values = load_inventor("story").model_dump(mode="json") | {"name": "easy", "form": form}
+    file.write_text(yaml.safe_dump(values | {"invented_share": 0.5, "temperature": 0.9}))
+    return str(file)
+
+
+@pytest.fixture
+def undisturbed(outcomes: Outcomes) -> Lake:
+    """Two rounds that nothing happened to."""
+    return outcomes.lake("undisturbed")
+
+
+def test_every_text_is_a_fact_with_its_fate_and_its_parents(undisturbed: Lake) -> None:
+    texts = query(undisturbed, "SELECT * FROM candidates WHERE kind = 'instruction'")
+    fates = query(
+        undisturbed,
+        "SELECT round, candidate_id, arg_max(kept, position) AS kept, count_if(NOT kept) AS falls,"
+        " count_if(NOT kept AND reason IS NULL) AS unexplained FROM decisions GROUP BY ALL",
+    )
+    assert sorted(fates["candidate_id"]) == sorted(texts["candidate_id"])
+    assert fates["unexplained"].sum() == 0
+    assert (fates["falls"] == 1 - fates["kept"].cast(int)).all()
+    admitted = query(undisturbed, "SELECT * FROM prompts WHERE source LIKE 'invented:%' ORDER BY round, line")
+    assert 0 < admitted.height == fates["kept"].sum() < texts.height
+    assert admitted.group_by("round").len()["len"].max() <= WANTED
+    assert set(admitted["split"]) == {"train"}
+    assert admitted["reference"].null_count() == admitted["topic"].null_count() == admitted.height
+    traced = query(
+        undisturbed,
+        """
+        SELECT count(*) AS n FROM prompts AS p
+        JOIN prompts AS ask USING (loop, round, line, parents)
+        JOIN candidates AS c ON c.loop = p.loop AND c.prompt_id = ask.prompt_id AND trim(c.text) = p.text
+        WHERE p.source = 'invented:' || c.checkpoint_id AND ask.split = 'invention'""",
+    )
+    assert traced["n"][0] == admitted.height, "each can be followed to the text and the question it came from"
+    examples = query(
+        undisturbed,
+        "SELECT e.source LIKE 'invented:%' AS machine, count(*) AS n FROM prompts AS ask,"
+        " unnest(ask.parents) AS u(parent) JOIN prompts AS e ON e.prompt_id = u.parent"
+        " WHERE ask.split = 'invention' GROUP BY 1 ORDER BY 1",
+    )
+    assert examples["machine"].to_list() == [False, True], "invented prompts are examples of later ones"
+    findings = verify(undisturbed, deep=True)
+    assert findings.clean, findings.found
+
+
+def test_the_view_adds_up_to_what_was_written(undisturbed: Lake) -> None:
+    told = query(undisturbed, "FROM inventions")
+    written = query(
+        undisturbed, "SELECT round, count(*) AS n FROM candidates WHERE kind = 'instruction' GROUP BY 1"
+    )
+    assert set(written["round"]) == {0, 1}
+    for number, n in written.iter_rows():
+        part = told.filter(told["round"] == number)
+        assert part["texts"].sum() == n
+        assert part["share"].sum() == pytest.approx(1.0)
+        assert part.filter(part["kept"])["reason"].null_count() == part["kept"].sum() == 1
+    assert set(told["inventor"]) == {
+        one.removeprefix("inventor:")
+        for one in query(undisturbed, "SELECT source FROM prompts WHERE split = 'invention'")["source"]
+    }
+
+
+def test_rounds_killed_at_every_kind_of_step_end_with_the_same_prompts(
+    outcomes: Outcomes, undisturbed: Lake
+) -> None:
+    killed = outcomes.lake("killed")
+    for point, code in zip(KILLED_AT, outcomes.codes["killed"], strict=False):
+        assert code == -signal.SIGKILL, f"{point} was never reached"
+    for name, table in TABLES.items():
+        there, here = read(undisturbed, name), read(killed, name)
+        assert sorted(here[table.id]) == sorted(there[table.id]), name
+    fates = "SELECT decision_id, kept, reason, value, duplicate_of FROM decisions ORDER BY ALL"
+    assert query(killed, fates).equals(query(undisturbed, fates))
+
+
+def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> None:
+    """With the tutor's own form, which takes nothing that its judge writes: each pass asks for all again."""
+    lake = outcomes.lake("guest")
+    teachers = query(lake, "SELECT checkpoint_id, round FROM checkpoints WHERE role = 'teacher'")
+    assert teachers["round"].to_list() == [0]
+    written = query(lake, "SELECT DISTINCT checkpoint_id FROM candidates WHERE kind = 'instruction'")
+    assert written["checkpoint_id"].to_list() == teachers["checkpoint_id"].to_list()
+    told = query(lake, "SELECT round, sum(texts) AS n, count_if(kept) AS kept FROM inventions GROUP BY ALL")
+    assert set(told.rows()) == {(0, 2 * WANTED, 0), (1, 2 * WANTED, 0)}
+    findings = verify(lake, deep=True)
+    assert findings.clean, findings.found
+
+
+def test_an_invention_that_cannot_work_is_refused_in_one_line(outcomes: Outcomes) -> None:
+    assert outcomes.codes["refused"] == [2] * len(REFUSED)
+    for (_, words), said in zip(REFUSED, outcomes.stderr["refused"], strict=True):
+        assert words in said.splitlines()[-1]
+        assert "Traceback" not in said.splitlines()[-1]
