@@ -41,11 +41,13 @@ def main() -> None:
         folder = Path(name)
         examples, base = stories(options.examples), tutor_sized(folder / "base")
         hyper = Hyperparameters(epochs=1, learning_rate=1e-3, micro_batch_size=options.micro_batch_size)
+        packed = hyper.model_copy(update={"packing": "padding-free"})
         plain(base, examples.head(64), hyper)  # warm up
         tokens = sum(e.tokens for e in SFT.encode(load_tokenizer(base), examples))
         rates = {
             "plain loop": measured(tokens, lambda: plain(base, examples, hyper)),
-            "tasks.train": measured(tokens, lambda: ours(folder, base, examples, hyper)),
+            "tasks.train": measured(tokens, lambda: ours(folder / "padded", base, examples, hyper)),
+            "padding-free": measured(tokens, lambda: ours(folder / "packed", base, examples, packed)),
         }
     print(f"{options.threads} threads, {tokens} tokens in {examples.height} examples")
     print(f"{'':14}{'tokens/s':>12}{'tokens/CPU s':>14}{'of plain (CPU)':>16}")
@@ -103,7 +105,7 @@ def ours(folder: Path, base: Path, examples: pl.DataFrame, hyper: Hyperparameter
         snapshot="none",
         base_checkpoint="bench",
         base=str(base),
-        output=str(folder / "out"),
+        output=str(folder),
         hyperparameters=hyper,
     )
     fit(job, examples)

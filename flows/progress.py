@@ -19,11 +19,11 @@ from rich.progress import TimeRemainingColumn as Remaining
 
 
 class Advance(Protocol):
-    """Called with the number of rows newly done. Rows that the log already held count as done, but say
-    nothing of how long the others will take.
+    """Called with the number of rows newly done, and what may be said beside them. Rows that the log already
+    held count as done, but say nothing of how long the others will take.
     """
 
-    def __call__(self, rows: int, *, held: bool = False) -> None:
+    def __call__(self, rows: int, *, held: bool = False, note: str = "") -> None:
         """So many rows more."""
         ...
 
@@ -72,7 +72,7 @@ class Lines:
         start = said = time.monotonic()
         done = found = 0
 
-        def advance(rows: int, *, held: bool = False) -> None:
+        def advance(rows: int, *, held: bool = False, note: str = "") -> None:
             nonlocal done, found, said
             done += rows
             found += rows if held else 0
@@ -80,7 +80,8 @@ class Lines:
             if total and now - said >= self.EVERY:
                 said = now
                 left = (now - start) * (total - done) / max(done - found, 1)
-                self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left")
+                told = f"; {note}" if note else ""
+                self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left{told}")
 
         return advance
 
@@ -101,6 +102,7 @@ class Live:
             TimeElapsedColumn(),
             TextColumn("left"),
             Remaining(),
+            TextColumn("{task.fields[note]}"),
             console=console,
             transient=True,
         )
@@ -121,14 +123,16 @@ class Live:
         """A bar for the step."""
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
-        current = self._bar.add_task(label, total=total, unit=unit)
+        current = self._bar.add_task(label, total=total, unit=unit, note="")
 
-        def advance(rows: int, *, held: bool = False) -> None:
+        def advance(rows: int, *, held: bool = False, note: str = "") -> None:
             if held and rows > 0:  # the rate is of what was done here
                 before = next(task.completed for task in self._bar.tasks if task.id == current)
                 self._bar.reset(current, completed=int(before) + rows, total=total)
             else:
                 self._bar.advance(current, rows)
+            if note:
+                self._bar.update(current, note=note)
 
         return advance
 
@@ -139,7 +143,7 @@ class Live:
         self.say(f"  {label:<26} {done} in {seconds:.1f} s")
 
 
-def _nothing(rows: int, *, held: bool = False) -> None:
+def _nothing(rows: int, *, held: bool = False, note: str = "") -> None:
     """Nobody looks."""
 
 

@@ -59,10 +59,10 @@ class Round(Generic[R]):
         count = 0
         show = reporter().begin(label, total, unit)
 
-        def advance(rows: int, *, held: bool = False) -> None:
+        def advance(rows: int, *, held: bool = False, note: str = "") -> None:
             nonlocal count
             count += rows
-            show(rows, held=held)
+            show(rows, held=held, note=note)
 
         yield advance
         seconds = time.monotonic() - start

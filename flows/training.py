@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from flows.engines import make_room
+from flows.progress import Advance
 from flows.round import Round, lake_path
 from flows.steps import examples_in, step_task
+from flows.training_progress import TrainingProgress
 from schemas.errors import TrainingFailed
 from schemas.identity import checkpoint_id
 from schemas.ids import make_id
@@ -19,6 +20,7 @@ from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
+from tasks.train.result import StepTaken, accept
 from warehouse.artifacts import listing
 from warehouse.fault import reached
 from warehouse.loops import Checkpoint, checkpoint
@@ -57,6 +59,7 @@ def train(
         output=str(round_.lake.root / "trainings" / training_id),
         seed=recipe.seed,
         hyperparameters=hyper,
+        accelerate_config=recipe.accelerate_config,
     )
     total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)
     with round_.step("train", total, "steps") as advance:
@@ -64,16 +67,17 @@ def train(
 
 
 @step_task
-def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None]) -> Checkpoint:
+def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoint:
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
     log.once(_unit(round_, job, "train-start"), "trainings", lambda: training_row(job, number, "started"))
-    shown = 0
+    shown, artifact = 0, TrainingProgress(job.training_id)
 
-    def progress(taken: int, total: int, loss: float) -> None:
+    def progress(taken: StepTaken) -> None:
         nonlocal shown
-        advance(taken - shown)
-        shown = taken
+        advance(taken.step - shown, note=f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
+        shown = taken.step
+        artifact.show(taken)
         reached("train: step taken")
 
     def made() -> pl.DataFrame:
@@ -81,6 +85,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None
         with round_.model_at_work():
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
         reached("train: job finished")
+        accept(result)
         place = f"trainings/{job.training_id}"
         finish = _unit(round_, job, "train-finish")
         if not log.holds(finish, "trainings"):  # another host's result stays what it is

@@ -17,12 +17,19 @@ class Strict(BaseModel):
 
 
 class Lora(Strict):
-    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), trained through PEFT and merged at the end."""
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), trained through PEFT and merged at the end.
+
+    With `quantize` the base they are trained on is held in four bits (QLoRA, Dettmers et al. 2023, arXiv
+    2305.14314); they are merged into the base as it is.
+    """
 
     rank: Positive = 8
     alpha: Positive = 16
     dropout: Share = 0.0
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    quantize: Literal["nf4"] | None = Field(
+        None, description="hold the base in 4-bit NormalFloat", exclude_if=lambda value: value is None
+    )
 
 
 class Dpo(Strict):
@@ -58,6 +65,11 @@ class Hyperparameters(Strict):
     gradient_checkpointing: bool = False
     lora: Lora | None = Field(None, description="None: all weights are trained")
     save_every: Positive = Field(100, description="optimizer steps between two saves to resume from")
+    packing: Literal["none", "padding-free"] = Field(
+        "none",
+        description="padding-free: the examples of a forward pass lie in one row, kept apart",
+        exclude_if=lambda value: value == "none",
+    )
     # Left out where it says nothing: rounds and trainings that were begun before it was keep their hashes.
     dpo: Dpo | None = Field(
         None,
@@ -70,7 +82,8 @@ class TrainingJob(Strict):
     """Everything a training needs and nothing else: it reads one snapshot and one base checkpoint.
 
     `output` receives the result: a Hugging Face folder (`checkpoint/`), the step ledger
-    (`steps.parquet`) and `result.json`. `snapshot` and `base` are folders.
+    (`steps.parquet`) and `result.json`. `snapshot` and `base` are folders, `accelerate_config` is a file
+    of `accelerate config`; without one a launched job goes by the user's default file.
     """
 
     training_id: str
@@ -82,3 +95,4 @@ class TrainingJob(Strict):
     output: str
     seed: Annotated[int, Field(ge=0)] = 0
     hyperparameters: Hyperparameters = Hyperparameters()
+    accelerate_config: str | None = None

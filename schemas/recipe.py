@@ -125,7 +125,18 @@ class Recipe(Strict):
     launcher: Literal["accelerate", "in-process"] = Field(
         "accelerate", description="train by `accelerate launch` in a process of its own, or in this one"
     )
+    accelerate_config: str | None = Field(
+        None,
+        description="your Accelerate configuration (GPUs, FSDP) for the launcher; None: your default file",
+        exclude_if=lambda value: value is None,
+    )
     shard_size: Positive = Field(250, description="prompts in one unit of work")
+
+    @model_validator(mode="after")
+    def a_launcher_reads_the_configuration(self) -> Recipe:
+        if self.accelerate_config is not None and self.launcher == "in-process":
+            raise ValueError("accelerate_config is for launcher accelerate: in-process is one process")
+        return self
 
     @property
     def hash(self) -> str:

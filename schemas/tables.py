@@ -325,6 +325,8 @@ TRAININGS = Table(
         Column("seconds", FLOAT, "wall time of the job", True),
         _ref("error", "why it failed", True),
         _ref("files", "what a finished job left in the lake: JSON of name to [size, SHA-256]", True),
+        Column("tokens_per_second", FLOAT, "over the time in steps; padding not counted", True),
+        Column("peak_memory_bytes", INT, "most that one GPU, or on a CPU the process, held", True),
     ),
 )
 
@@ -346,6 +348,8 @@ STEPS = Table(
         Column("reward_margin", FLOAT, "mean reward of chosen less that of rejected (dpo)", True),
         Column("reward_chosen", FLOAT, "mean reward of chosen: beta times its log-ratio (dpo)", True),
         Column("demonstration_loss", FLOAT, "nats a token, mean over demonstrations (dpo)", True),
+        Column("seconds", FLOAT, "wall time of the step", True),
+        Column("peak_memory_bytes", INT, "most that one GPU, or on a CPU the process, held until then", True),
     ),
     sorted_by=("training_id", "step"),
 )

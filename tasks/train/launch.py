@@ -1,21 +1,23 @@
 """The same job in a process of its own: `accelerate launch -m tasks.train.launch JOB.json`.
 
-The user's Accelerate configuration (devices, FSDP, DeepSpeed) is taken as it is. The training process
-writes one JSON object a line to its standard output; whatever else it or a library prints goes to
-`train.log`. It holds its parent's end of a pipe as standard input and ends when that closes, so a
-killed parent leaves no training behind.
+The user's Accelerate configuration (devices, FSDP) is taken as it is (`devices.py`), and a copy is kept
+beside the result. The training processes write one JSON object a line to their standard output; whatever
+else they or a library print goes to `train.log`. Each holds its parent's end of a pipe as standard input
+and ends when that closes, so a killed parent leaves no training behind.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,14 +26,17 @@ from pydantic import ValidationError
 from schemas import errors
 from schemas.errors import BadInput, RatchetError, TrainingFailed
 from schemas.job import TrainingJob
-from tasks.train.loop import Progress, train
-from tasks.train.result import TrainingResult, read_result
+from tasks.train.devices import Launch, launch_of
+from tasks.train.loop import train
+from tasks.train.result import Progress, StepTaken, TrainingResult, read_result
 from warehouse.durable import replace
 
 NAME = "tasks.train.launch"  # run as a program, __name__ is "__main__"
 LOG = "train.log"
 JOB = "job.json"
+CONFIG = "accelerate"  # with the ending of the user's file
 SUPERVISED = "--supervised"
+RANK = re.compile(r"^\[rank\d+\]: ")  # what torchrun puts before a process's lines
 
 
 def run_job(job: TrainingJob, *, in_process: bool, progress: Progress | None = None) -> TrainingResult:
@@ -47,9 +52,12 @@ def _launched(job: TrainingJob, progress: Progress | None) -> TrainingResult:
     output = Path(job.output)
     if done := read_result(job):
         return done
+    launch = launch_of(job.accelerate_config)
     output.mkdir(parents=True, exist_ok=True)
     replace(output / JOB, job.model_dump_json(indent=2).encode())
-    with (output / LOG).open("wb") as log, _training_process(output / JOB, log) as process:
+    if config := job.accelerate_config:
+        replace((output / CONFIG).with_suffix(Path(config).suffix), Path(config).read_bytes())
+    with (output / LOG).open("wb") as log, _training_process(launch, output / JOB, log) as process:
         failure = _relay(process, log, progress)
         process.wait()
     if failure:
@@ -60,12 +68,13 @@ def _launched(job: TrainingJob, progress: Progress | None) -> TrainingResult:
 
 
 @contextmanager
-def _training_process(job: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def _training_process(launch: Launch, job: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """A running `accelerate launch`, in a process group of its own, which is gone on leaving."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "-m", NAME, str(job), SUPERVISED]
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", *launch.arguments]
+    command = [*accelerate, "-m", NAME, str(job), SUPERVISED]
     process = subprocess.Popen(  # noqa: S603 (our own interpreter, no shell)
         command,
-        env=os.environ | {"PYTHONPATH": _import_path()},
+        env=os.environ | launch.environment | {"PYTHONPATH": _import_path()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -99,7 +108,7 @@ def _relay(
             failure = failure or kind(message["message"])
         elif "step" in message:
             if progress:
-                progress(message["step"], message["steps"], message["loss"])
+                progress(StepTaken(**{name: message[name] for name in StepTaken.__slots__}))
         else:
             log.write(line)
             log.flush()
@@ -119,10 +128,11 @@ def _last_words(log: Path) -> str:
     """Why a process died that could not say so itself, from the end of its log."""
     lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     last = lines[-1].strip() if lines else "it left no message"
-    if "SIGKILL" in last:
-        return "the training process was killed (SIGKILL), often for want of memory"
-    errors_ = [line for line in lines if "Error" in line and "CalledProcessError" not in line]
-    return f"the training process failed: {(errors_ or [last])[-1].strip()}"
+    if any("SIGKILL" in line for line in lines):
+        return "a training process was killed (SIGKILL), often for want of memory"
+    launchers = ("CalledProcessError", "ChildFailedError")  # say only that a process failed
+    own = [line for line in lines if "Error" in line and not any(name in line for name in launchers)]
+    return f"the training process failed: {RANK.sub('', (own or [last])[-1]).strip()}"
 
 
 def main(arguments: list[str]) -> int:
@@ -151,12 +161,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _say_progress(step: int, steps: int, loss: float) -> None:
-    _say({"step": step, "steps": steps, "loss": loss})
+def _say_progress(taken: StepTaken) -> None:
+    _say(asdict(taken))
 
 
 def _say(message: dict[str, Any]) -> None:
-    print(json.dumps({"from": NAME, **message}), flush=True)
+    # One write a line: other processes of the job may speak at the same time.
+    sys.stdout.write(json.dumps({"from": NAME, **message}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

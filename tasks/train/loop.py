@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,14 @@ from typing import Any
 import polars as pl
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, TrainingJob
 from tasks.checkpoint import load_tokenizer
 from tasks.train.batches import Step, collate, micro_batches, plan
+from tasks.train.devices import accelerator_of
+from tasks.train.examples import check, refuse_long
 from tasks.train.machine import (
     claimed,
     cpu_threads,
@@ -37,17 +37,26 @@ from tasks.train.machine import (
     step_seed,
     versions,
 )
-from tasks.train.objectives.objective import Encoded, Mean, Objective
+from tasks.train.objectives.objective import Batch, Encoded, Mean, Objective
 from tasks.train.objectives.registry import get_objective
+from tasks.train.packing import check_packing, pack
 from tasks.train.reference import with_reference
-from tasks.train.result import LEDGER, RESULT, TrainingResult, job_digest, read_result
-from tasks.train.saves import drop_saves, last_save, write_save
+from tasks.train.result import (
+    LEDGER,
+    RESULT,
+    Progress,
+    StepTaken,
+    TrainingResult,
+    job_digest,
+    read_result,
+)
+from tasks.train.saves import drop_saves, last_save, load_save, save_trained_alone, write_save
 from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
 from warehouse.durable import replace
 from warehouse.fault import reached
 from warehouse.snapshot import read_snapshot
 
-Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss of the last one
+RECENT = 20  # steps that the pace shown is taken over
 
 
 @dataclass
@@ -90,7 +99,7 @@ def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = No
     with claimed(Path(job.output)), repeatable(job.seed):
         if done := read_result(job):
             return done
-        accelerator = _accelerator(job.hyperparameters)
+        accelerator = accelerator_of(job.hyperparameters)
         try:
             run = _start(job, accelerator, examples)
             _run(run, progress)
@@ -117,56 +126,27 @@ def learning_rate(step: int, steps: int, hyper: Hyperparameters) -> float:
     return hyper.learning_rate * share[hyper.schedule]
 
 
-def _accelerator(hyper: Hyperparameters) -> Accelerator:
-    if not torch.distributed.is_initialized():
-        # Accelerate keeps its first settings for the whole process; each job here has its own.
-        AcceleratorState._reset_state(reset_partial_state=True)
-    # None leaves the precision to the user's Accelerate configuration, which says "no" by default.
-    return Accelerator(mixed_precision="bf16" if hyper.precision == "bf16" else None)
-
-
 def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
     hyper, objective = job.hyperparameters, get_objective(job.objective, job.hyperparameters)
     save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
     torch.set_num_threads(save.threads if save else cpu_threads())
-    _check(job, objective, examples)
+    check(job, objective, examples)
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
-    base = trainable(job)
-    _refuse_long(job, ids, encoded, context_of(base))
+    base = trainable(job, accelerator)
+    refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
     model, optimizer = accelerator.prepare(base, adamw(base, hyper))
+    save_trained_alone(accelerator)
+    if hyper.packing == "padding-free":
+        check_packing(objective, model, encoded, accelerator)
     size = hyper.micro_batch_size or -(-hyper.batch_size // accelerator.num_processes)
     encoded = with_reference(objective, accelerator, model, encoded, size)
     if save:
-        accelerator.load_state(str(save.folder))
+        load_save(save, accelerator)
     rows, seconds = (save.ledger(), save.seconds) if save else ([], 0.0)
     lengths = [example.length for example in encoded]
     return Run(job, objective, accelerator, model, optimizer, encoded, lengths, ids, steps, rows, seconds)
-
-
-def _check(job: TrainingJob, objective: Objective, examples: pl.DataFrame) -> None:
-    needed, name = ["example_id", *objective.columns], f"snapshot {job.snapshot_id}"
-    if missing := [column for column in needed if column not in examples.columns]:
-        raise TrainingFailed(f"{name} has no column {', '.join(missing)}, which {objective.name} needs")
-    if examples.is_empty():
-        raise TrainingFailed(f"{name} is empty: there is nothing to train on")
-    if holes := [c for c in needed if c not in objective.nullable and examples[c].has_nulls()]:
-        raise TrainingFailed(f"{name} has nulls in {', '.join(holes)}")
-    if examples["example_id"].is_duplicated().any():
-        raise TrainingFailed(f"{name} holds an example_id twice")
-
-
-def _refuse_long(job: TrainingJob, ids: list[str], encoded: list[Encoded], context: int | None) -> None:
-    most = job.hyperparameters.max_tokens
-    limit, why = (context, "the model's context") if context and context < most else (most, "max_tokens")
-    long = [row for row, example in enumerate(encoded) if example.length > limit]
-    if long:
-        worst = max(long, key=lambda row: encoded[row].length)
-        raise TrainingFailed(
-            f"{len(long)} of {len(ids)} examples are longer than {limit} tokens ({why}): the longest, "
-            f"{ids[worst]}, has {encoded[worst].length}; nothing is cut silently"
-        )
 
 
 def _run(run: Run, progress: Progress | None) -> None:
@@ -174,8 +154,9 @@ def _run(run: Run, progress: Progress | None) -> None:
     for step in run.steps[len(run.rows) :]:
         began = time.perf_counter()
         row = _step(run, step)
-        run.rows.append(row)
-        run.seconds += time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        run.rows.append(row | {"seconds": seconds, "peak_memory_bytes": peak_memory(run.accelerator.device)})
+        run.seconds += seconds
         reached("train: step done")
         done = step.number + 1
         if done % hyper.save_every == 0 and done < total:
@@ -183,7 +164,13 @@ def _run(run: Run, progress: Progress | None) -> None:
             write_save(Path(run.job.output), run.accelerator, run.ledger(), job=job, seconds=run.seconds)
             reached("train: save written")
         if progress and run.accelerator.is_main_process:
-            progress(done, total, row["loss"])
+            progress(_taken(run))
+
+
+def _taken(run: Run) -> StepTaken:
+    last, recent = run.rows[-1], run.rows[-RECENT:]
+    pace = sum(row["tokens"] for row in recent) / sum(row["seconds"] for row in recent)
+    return StepTaken(len(run.rows), len(run.steps), last["loss"], pace, last["peak_memory_bytes"])
 
 
 def _step(run: Run, step: Step) -> dict[str, Any]:
@@ -233,14 +220,21 @@ def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
         # A device without examples left takes part with one that counts for nothing.
         counts = 1.0 if rows else 0.0
         examples = [run.encoded[row] for row in rows or step.rows[:1]]
-        batch = collate(examples, objective.padding, accelerator.device)
+        model, batch = _batch(run, examples)
         with nullcontext() if last else accelerator.no_sync(run.model):
-            loss = objective.loss(run.model, batch)
+            loss = objective.loss(model, batch)
             accelerator.backward(loss.total * (scale * counts))
         covered = loss.total.new_tensor(sum(example.units for example in examples))
         for name, mean in {"loss": Mean(loss.total, covered), **loss.metrics}.items():
             sums[name] = sums.get(name, 0.0) + torch.stack(mean).detach() * counts
     return sums
+
+
+def _batch(run: Run, examples: list[Encoded]) -> tuple[Any, Batch]:
+    device = run.accelerator.device
+    if run.job.hyperparameters.packing == "padding-free":
+        return pack(run.model, examples, device)
+    return run.model, collate(examples, run.objective.padding, device)
 
 
 def _refuse_infinite(run: Run, step: Step, measured: dict[str, float | None]) -> None:

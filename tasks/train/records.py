@@ -44,6 +44,8 @@ def training_row(
             "tokens": result.tokens,
             "loss": result.final_loss,
             "seconds": result.seconds,
+            "tokens_per_second": result.tokens_per_second,
+            "peak_memory_bytes": result.peak_memory_bytes,
         }
     return pl.DataFrame([row])
 

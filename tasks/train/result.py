@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from schemas.errors import TrainingFailed
+from schemas.errors import ModelError, TrainingFailed
 from schemas.ids import digest
 from schemas.job import Strict, TrainingJob
+from tasks.checkpoint import weights_hash
 
 RESULT = "result.json"
 CHECKPOINT = "checkpoint"
+ADAPTER = "adapter"
 LEDGER = "steps.parquet"
+
+
+UNSAFE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".pyc")  # pickles and code
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """How far a training is: `step` of `steps` are done; tokens a second are those of the last few."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+
+
+Progress = Callable[[StepTaken], None]
 
 
 class TrainingResult(Strict):
@@ -54,8 +75,8 @@ class TrainingResult(Strict):
 
 
 def job_digest(job: TrainingJob) -> str:
-    """What makes two jobs the same work: everything but where their folders lie."""
-    return digest([job.model_dump_json(exclude={"output", "snapshot", "base"})])
+    """What makes two jobs the same work: everything but where their folders lie and what they run on."""
+    return digest([job.model_dump_json(exclude={"output", "snapshot", "base", "accelerate_config"})])
 
 
 def read_result(job: TrainingJob) -> TrainingResult | None:
@@ -70,3 +91,24 @@ def read_result(job: TrainingJob) -> TrainingResult | None:
     if result.job_digest != job_digest(job):
         raise TrainingFailed(f"{path} belongs to another job: give {job.training_id} its own folder")
     return result.model_copy(update={"output": job.output})
+
+
+def accept(result: TrainingResult) -> None:
+    """Look at the result's files again, right before it goes on record.
+
+    TrainingFailed unless `checkpoint/` holds safetensors that hash to what the training wrote, and
+    nothing there or in `adapter/` is a pickle or code.
+    """
+    folders = [result.checkpoint, Path(result.output) / ADAPTER]
+    unsafe = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in UNSAFE)
+    if unsafe:
+        raise TrainingFailed(f"{unsafe[0]} is not what a training writes (pickles and code are not taken)")
+    try:
+        found = weights_hash(result.checkpoint)
+    except ModelError as error:
+        raise TrainingFailed(f"the result of {result.training_id} is not whole: {error}") from None
+    if found != result.weights_hash:
+        raise TrainingFailed(
+            f"{result.checkpoint} was changed after the training: its weights hash to {found[:12]}..., "
+            f"not {result.weights_hash[:12]}...; move {result.output} away to train again"
+        )

@@ -2,8 +2,8 @@
 
 A save is a folder `saves/step-N` (N steps done) with Accelerate's state, the ledger so far and a
 `save.json` with every file's size and SHA-256. It is written under another name, synced, then renamed;
-one that is torn, damaged or of another job is passed over. The last two are kept, none after success.
-Randomness needs no state: every step seeds its own.
+one that is torn, damaged or of another job is passed over. Of a model with adapters it holds these
+alone. The last two are kept, none after success. Randomness needs no state: every step seeds its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 import polars as pl
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch import Tensor
 
 from warehouse.durable import replace, sha256, sync
 
@@ -74,6 +76,26 @@ def write_save(
 def last_save(output: Path, *, job: str, devices: int) -> Save | None:
     """The newest save that is whole and of this job on as many devices; None: start from the base."""
     return next((save for save in map(_read(job, devices), _folders(output)) if save), None)
+
+
+def save_trained_alone(accelerator: Accelerator) -> None:
+    """Leave weights that are not trained, the base's, out of saves; sharded ones are saved whole."""
+    if accelerator.distributed_type == DistributedType.FSDP:
+        return
+
+    def keep_trained(models: list[Any], weights: list[dict[str, Tensor]], _: str) -> None:
+        for place, model in enumerate(models):
+            trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+            frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+            if frozen:
+                weights[place] = {name: weights[place][name] for name in sorted(trained)}
+
+    accelerator.register_save_state_pre_hook(keep_trained)
+
+
+def load_save(save: Save, accelerator: Accelerator) -> None:
+    """Put a save's weights and optimizer into the prepared ones; what it left out stays as it is."""
+    accelerator.load_state(str(save.folder), strict=False)
 
 
 def sync_tree(folder: Path) -> None:

@@ -14,10 +14,11 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, weights_hash
-from tasks.train.result import CHECKPOINT
+from tasks.train.packing import keep_apart
+from tasks.train.quantize import in_four_bits
+from tasks.train.result import ADAPTER, CHECKPOINT
 from tasks.train.saves import sync_tree
 
-ADAPTER = "adapter"
 # What a model needs besides its config and weights, and the terms it comes under. Nothing else of a
 # base's folder (model cards, records of its own training) is true of the result.
 KEPT = (
@@ -36,14 +37,20 @@ KEPT = (
 )
 
 
-def trainable(job: TrainingJob) -> Any:
-    """The base in fp32 and training mode, with fresh adapters where the job asks for them."""
+def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
+    """The base in training mode, with fresh adapters where the job asks for them; fp32, save for a base
+    that adapters are trained on in four bits.
+    """
     hyper = job.hyperparameters
-    model: Any = load_model(Path(job.base))
+    quantized = hyper.lora is not None and hyper.lora.quantize is not None
+    folder = Path(job.base)
+    model: Any = in_four_bits(folder, hyper, accelerator) if quantized else load_model(folder)
+    if hyper.packing == "padding-free":
+        keep_apart(model)
     if hyper.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     trained: Any = get_peft_model(model, _lora(hyper.lora)) if hyper.lora else model
-    for parameter in trained.parameters():
+    for parameter in () if quantized else trained.parameters():
         # Weights mapped from a file lie where the file has them; the last bit of a product can
         # depend on that. PyTorch's own memory is always aligned alike.
         parameter.data = parameter.data.clone()

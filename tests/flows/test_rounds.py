@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,44 @@ def test_accelerate_launch_trains_the_same_weights_as_this_process(
     assert len(weights) == 1
 
 
+def test_two_processes_train_one_challenger_and_say_how_far_they_are(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    config = tmp_path / "two.yaml"
+    config.write_text("{distributed_type: MULTI_CPU, num_machines: 1, num_processes: 2, use_cpu: true}")
+    own = ("launcher=accelerate", f"accelerate_config={config}")
+    code, _, said = run(tmp_path / "lake", prefect_server, *own)
+    assert code == 0, said
+    lake = Lake(tmp_path / "lake")
+    finished = read(lake, "trainings").filter(state="finished").row(0, named=True)
+    assert finished["devices"].startswith("2 x cpu")
+    assert finished["tokens_per_second"] > 0
+    assert finished["peak_memory_bytes"] > 2**20
+    assert read(lake, "checkpoints")["training_id"].to_list().count(finished["training_id"]) == 1
+    steps = read(lake, "steps").sort("step")
+    assert steps["step"].to_list() == list(range(finished["step_count"]))
+    assert not steps["seconds"].has_nulls()
+    fed = steps.explode("example_ids")["example_ids"]
+    frozen = query(lake, "SELECT example_id FROM examples")["example_id"]
+    assert sorted(fed) == sorted(frozen)
+    shown = artifact(prefect_server, finished["training_id"])
+    assert shown["type"] == "progress"
+    assert shown["data"] == 100
+    assert f"step {steps.height} of {steps.height}: loss " in shown["description"]
+
+
+def artifact(environment: dict[str, str], key: str) -> dict[str, Any]:
+    """What Prefect's server holds under a key."""
+    asked = urllib.request.Request(
+        f"{environment['PREFECT_API_URL']}/artifacts/filter",
+        json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        (found,) = json.load(answer)
+    return dict(found)
+
+
 def test_a_round_that_keeps_nothing_is_held_and_the_loop_goes_on(
     tmp_path: Path, prefect_server: dict[str, str]
 ) -> None:
@@ -48,13 +88,18 @@ def test_a_training_that_diverges_is_recorded_and_the_champion_stays(
     tmp_path: Path, prefect_server: dict[str, str]
 ) -> None:
     code, rounds, said = run(
-        tmp_path / "lake", prefect_server, "training.learning_rate=1e30", "training.max_grad_norm=1e30"
+        tmp_path / "lake",
+        prefect_server,
+        "training.learning_rate=1e30",
+        "training.max_grad_norm=1e30",
+        "launcher=accelerate",
     )
     assert code == 1
     assert "ratchet: round 0 stopped the night: TrainingFailed" in said
     lake = Lake(tmp_path / "lake")
     states = read(lake, "trainings")
     assert sorted(states["state"]) == ["failed", "started"]
+    assert "diverged at step" in str(states.filter(state="failed")["error"][0])
     assert read(lake, "checkpoints").height == 1
     healthy = ("training.learning_rate=1e-3", "training.max_grad_norm=1.0")
     code, rounds, said = run(tmp_path / "lake", prefect_server, *healthy)

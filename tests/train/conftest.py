@@ -16,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from schemas.ids import HEX_DIGITS
 from schemas.job import Hyperparameters, TrainingJob
+from tasks.train.result import TrainingResult
 from tests.forked import Forks, forking
 from warehouse.snapshot import content_hash
 
@@ -128,6 +129,18 @@ def make_job(tmp_path: Path, base: Path, examples: pl.DataFrame) -> Callable[...
         )
 
     return make
+
+
+def told(result: TrainingResult) -> pl.DataFrame:
+    """What a training's ledger says of the work; how long it took and what it held differ each time."""
+    return pl.read_parquet(result.ledger).drop("seconds", "peak_memory_bytes")
+
+
+def at_start(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every process that a job launches run this first."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from tasks.train.objectives.dpo import dpo
 from tasks.train.objectives.objective import REFERENCE, Encoded, Loss
 from tasks.train.records import ledger_rows
 from tasks.train.reference import with_reference
+from tests.train.conftest import told
 from tests.train.gradients import assert_same, gradients
 
 MakeJob = Callable[..., TrainingJob]
@@ -187,7 +188,7 @@ def test_a_killed_training_resumes_to_the_same_bit(
     assert in_another_process(job, fault) == -9
     resumed = train(job)
     assert resumed.weights_hash == undisturbed.weights_hash
-    assert pl.read_parquet(resumed.ledger).equals(pl.read_parquet(undisturbed.ledger))
+    assert told(resumed).equals(told(undisturbed))
 
 
 def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob, pairs: pl.DataFrame) -> None:
@@ -195,7 +196,7 @@ def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob, p
     here = run_job(make_job("here", **settings), in_process=True)
     there = run_job(make_job("there", **settings), in_process=False)
     assert here.weights_hash == there.weights_hash
-    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
+    assert told(here).equals(told(there))
     others = settings | {"dpo": Dpo(beta=0.3, demonstration_weight=0.4)}
     assert train(make_job("others", **others)).weights_hash != here.weights_hash
 

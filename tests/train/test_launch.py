@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import torch
 
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import TrainingJob
+from tasks.checkpoint import load_model
 from tasks.train.launch import run_job
+from tasks.train.result import StepTaken, TrainingResult, accept
+from tests.train.conftest import at_start, told
 
 MakeJob = Callable[..., TrainingJob]
 PARENT = """
@@ -29,14 +36,15 @@ run_job(job, in_process=False)
 
 
 def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob) -> None:
-    seen: dict[str, list[tuple[int, int, float]]] = {"here": [], "there": []}
-    here = run_job(make_job("here"), in_process=True, progress=lambda *row: seen["here"].append(row))
-    there = run_job(make_job("there"), in_process=False, progress=lambda *row: seen["there"].append(row))
+    seen: dict[str, list[StepTaken]] = {"here": [], "there": []}
+    here = run_job(make_job("here"), in_process=True, progress=seen["here"].append)
+    there = run_job(make_job("there"), in_process=False, progress=seen["there"].append)
     assert here.weights_hash == there.weights_hash
     assert here.threads == there.threads
-    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
-    assert seen["here"] == seen["there"]
-    assert [step for step, _, _ in seen["here"]] == [1, 2, 3, 4, 5, 6]
+    assert told(here).equals(told(there))
+    assert [(taken.step, taken.steps) for taken in seen["there"]] == [(step, 6) for step in range(1, 7)]
+    assert [taken.loss for taken in seen["here"]] == [taken.loss for taken in seen["there"]]
+    assert all(taken.tokens_per_second > 0 and taken.peak_memory_bytes > 2**20 for taken in seen["there"])
 
 
 def test_a_launched_job_fails_with_the_same_named_line(make_job: MakeJob) -> None:
@@ -56,9 +64,75 @@ def test_a_killed_training_process_is_named_and_resumed(
     with pytest.raises(TrainingFailed, match=r"killed \(SIGKILL\).*train\.log"):
         run_job(job, in_process=False)
     seen: list[int] = []
-    resumed = run_job(job, in_process=True, progress=lambda step, *_: seen.append(step))
+    resumed = run_job(job, in_process=True, progress=lambda taken: seen.append(taken.step))
     assert resumed.weights_hash == whole.weights_hash
     assert seen == [5, 6]
+
+
+def test_running_out_of_memory_in_a_process_of_its_own_is_named(
+    make_job: MakeJob,
+    new_model: Callable[..., Path],
+    examples: pl.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = pl.concat([examples] * 20).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
+    folder = new_model(tmp_path / "wordy", vocab_size=60_000)
+    job = make_job(folder=folder, rows=rows, batch_size=440)  # its logits alone take 11 GB
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10 << 30,) * 2)"
+    at_start(tmp_path / "site", limit, monkeypatch)
+    with pytest.raises(TrainingFailed, match="ran out of memory with all its examples in one") as ran:
+        run_job(job, in_process=False)
+    assert "\n" not in str(ran.value)
+    assert not Path(job.output, "checkpoint").exists()
+
+
+def spoil_a_weight(result: TrainingResult) -> None:
+    model: Any = load_model(result.checkpoint)
+    model.model.norm.weight.data[0] += 1.0
+    model.save_pretrained(result.checkpoint)
+
+
+def cut_the_file(result: TrainingResult) -> None:
+    weights = result.checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def lay_a_pickle_beside(result: TrainingResult) -> None:
+    torch.save({"w": torch.zeros(1)}, result.checkpoint / "pytorch_model.bin")
+
+
+def pickle_the_weights(result: TrainingResult) -> None:
+    lay_a_pickle_beside(result)
+    (result.checkpoint / "model.safetensors").unlink()
+
+
+def bring_code(result: TrainingResult) -> None:
+    config = result.checkpoint / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "m.M"}}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "line"),
+    [
+        (spoil_a_weight, "was changed after the training: its weights hash to"),
+        (cut_the_file, "is not whole: .*not a readable safetensors file"),
+        (lay_a_pickle_beside, r"pytorch_model\.bin is not what a training writes"),
+        (pickle_the_weights, r"pytorch_model\.bin is not what a training writes"),
+        (bring_code, "brings its own code"),
+        (lambda result: shutil.rmtree(result.checkpoint), "is not whole: no model folder"),
+    ],
+    ids=["a weight", "a cut file", "a pickle beside", "a pickle instead", "code", "gone"],
+)
+def test_a_result_that_is_not_what_was_trained_is_not_accepted(
+    make_job: MakeJob, harm: Callable[[TrainingResult], None], line: str
+) -> None:
+    result = run_job(make_job(epochs=1), in_process=True)
+    accept(result)
+    harm(result)
+    with pytest.raises(TrainingFailed, match=line) as refused:
+        accept(result)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

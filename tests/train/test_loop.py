@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup
 
-from schemas.errors import ModelError, SnapshotMismatch, TrainingFailed
+from schemas.errors import BadInput, ModelError, SnapshotMismatch, TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.train.batches import collate
@@ -25,6 +26,7 @@ from tasks.train.objectives import registry
 from tasks.train.objectives.objective import IGNORED, Batch, Loss, Mean
 from tasks.train.objectives.sft import SFT
 from tasks.train.result import TrainingResult
+from tests.train.conftest import told
 
 MakeJob = Callable[..., TrainingJob]
 Train = Callable[..., int | None]  # in another process: its exit code
@@ -43,7 +45,7 @@ def test_the_same_job_gives_the_same_weights_to_the_bit(
     assert in_another_process(make_job("b")) == 0
     there = result_of(make_job("b"))
     assert here.weights_hash == there.weights_hash == weights_hash(here.checkpoint)
-    assert pl.read_parquet(here.ledger).equals(pl.read_parquet(there.ledger))
+    assert told(here).equals(told(there))
     assert here.weights_hash != train(make_job("c").model_copy(update={"seed": 1})).weights_hash
 
 
@@ -67,7 +69,7 @@ def test_a_killed_training_resumes_to_the_same_bit(
     assert any(Path(job.output, "saves").glob("step-*")) == saved
     resumed = train(job)
     assert resumed.weights_hash == undisturbed.weights_hash
-    assert pl.read_parquet(resumed.ledger).equals(pl.read_parquet(undisturbed.ledger))
+    assert told(resumed).equals(told(undisturbed))
     assert not Path(job.output, "saves").exists()
 
 
@@ -82,7 +84,7 @@ def test_a_damaged_save_is_passed_over(make_job: MakeJob, in_another_process: Tr
     weights.write_bytes(data)
     (saves / "step-6.partial").mkdir()
     seen: list[int] = []
-    assert train(job, lambda step, total, loss: seen.append(step)).weights_hash == whole.weights_hash
+    assert train(job, lambda taken: seen.append(taken.step)).weights_hash == whole.weights_hash
     assert seen == [3, 4, 5, 6]
 
 
@@ -150,6 +152,34 @@ def test_lora_trains_adapters_alone_and_merges_them(make_job: MakeJob, base: Pat
         assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-4) <= 2
     settings = json.loads(Path(result.output, "adapter", "adapter_config.json").read_text())
     assert settings["r"] == 2
+
+
+def test_adapters_are_trained_on_a_base_in_four_bits_and_merged_into_the_whole_one(
+    make_job: MakeJob, in_another_process: Train, base: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'ratchet[qlora]'")
+    hyper = {"save_every": 2, "lora": Lora(rank=4, quantize="nf4")}
+    whole, job = train(make_job("whole", **hyper)), make_job("job", **hyper)
+    assert in_another_process(job, "train: step done#5") == -9
+    assert train(job).weights_hash == whole.weights_hash
+    losses = told(whole)["loss"].to_list()
+    exact = told(train(make_job("exact", lora=Lora(rank=4))))["loss"].to_list()
+    assert losses == pytest.approx(exact, rel=0.05)
+    assert losses[0] != exact[0], "the base was not held in four bits"
+    before, after = load_model(base).state_dict(), load_model(whole.checkpoint).state_dict()
+    for name in (name for name in before if "proj" in name):
+        assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-3) <= 4, name
+
+
+def test_four_bits_without_their_package_are_refused_in_one_line(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "bitsandbytes" else find(n))
+    job = make_job(lora=Lora(quantize="nf4"))
+    with pytest.raises(BadInput, match=r"needs the package bitsandbytes: pip install 'ratchet\[qlora\]'"):
+        train(job)
+    assert_no_checkpoint(job)
 
 
 def test_a_finished_job_is_not_done_again(make_job: MakeJob) -> None:
