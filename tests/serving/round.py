@@ -9,7 +9,7 @@ import polars as pl
 
 from flows.recording import Recorded
 from schemas.engine import Endpoint
-from schemas.identity import base_id, prompt_id, teacher_id
+from schemas.identity import base_id, guest_id, prompt_id
 from schemas.recipe import Sampling
 from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
@@ -21,7 +21,7 @@ from warehouse.log import Log
 
 KEY = "sk-a-key-that-nobody-may-see-0123456789"
 HASH = "0" * 64
-TEACHER = teacher_id(0, "ada", HASH)
+TEACHER = guest_id(0, "ada", "teacher", HASH)
 SAMPLING = Sampling(samples=2, temperature=1.0, max_tokens=16)
 UNIT = Unit("ada", 0, "generate", 0, "r")
 COUNT = 20
