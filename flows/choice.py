@@ -23,6 +23,7 @@ def chosen_recipe(
     settings: tuple[str, ...],
     endpoint: str | None = None,
     endpoint_model: str | None = None,
+    engine: str | None = None,
 ) -> AnyRecipe:
     """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
     values, origin = _values(recipe, lake, loop, model)
@@ -32,6 +33,8 @@ def chosen_recipe(
         values = with_value(values, "prompts.eval_path", f'"{_path(eval_prompts)}"')
     if endpoint is not None or endpoint_model is not None:
         values = _with_endpoint(values, endpoint, endpoint_model)
+    if engine is not None:
+        values = _with_engine(values, engine)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
@@ -55,6 +58,13 @@ def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict
         own = tutor.RECIPES / f"{recipe}.yaml"
         return load_recipe(own), str(own)
     return {"recipe": recipe}, recipe
+
+
+def _with_engine(values: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The values with an engine of a kind: that of before where it is of the kind already."""
+    before = values.get("engine")
+    same = isinstance(before, dict) and before.get("kind", "embedded") == kind
+    return values if same else values | {"engine": {"kind": kind}}
 
 
 def _with_endpoint(values: dict[str, Any], url: str | None, model: str | None) -> dict[str, Any]:

@@ -1,24 +1,25 @@
 """Which engine writes a checkpoint's texts in a round: the one place that says so.
 
-Weights that lie here are loaded in process. A teacher's, and those of a judge behind an endpoint, lie
-elsewhere: they are on record as a checkpoint whose hash is over where they answer, and every request to them
-is a fact first.
+Weights that lie here are loaded in process, or by the vLLM server that the recipe has started: one for a
+night, closed with it. A teacher's, and those of a judge behind an endpoint, lie elsewhere: they are on record
+as a checkpoint whose hash is over where they answer, and every request to them is a fact first.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import polars as pl
-
+from flows.guests import Role, registered
+from flows.progress import reporter
 from flows.recording import Recorded
 from flows.round import Round
-from schemas.engine import Endpoint
+from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused
-from schemas.identity import teacher_id
 from schemas.ids import digest
 from schemas.recipe import Recipe
 from schemas.units import Unit
@@ -26,8 +27,13 @@ from tasks.generate.embedded import embedded_engine
 from tasks.generate.endpoint import api_key, check_endpoint
 from tasks.generate.engine import Engine
 from tasks.generate.served import ServedEngine
-from warehouse.loops import Checkpoint, checkpoint
-from warehouse.query import read
+from tasks.generate.vllm import VllmServer
+from tasks.generate.vllm_command import program
+from warehouse.loops import Checkpoint
+
+_SERVERS: dict[Vllm, VllmServer] = {}
+_blocks = 0
+_LOCK = threading.Lock()
 
 
 def engine_of(
@@ -37,9 +43,11 @@ def engine_of(
 
     EndpointError where an endpoint cannot be used now.
     """
-    endpoint = endpoint_of(round_.recipe, writer.role)
+    endpoint, own = endpoint_of(round_.recipe, writer), round_.recipe.engine
     if endpoint is None:
-        return embedded_engine(writer.folder)
+        return (
+            _server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
+        )
     try:
         served = _served(endpoint, api_key(endpoint))
     except EndpointRefused as error:  # the round has begun: it stays open
@@ -47,61 +55,63 @@ def engine_of(
     return Recorded(round_.log, served, unit, writer.id, prompt_ids or {})
 
 
-def endpoint_of(recipe: Recipe, role: str) -> Endpoint | None:
-    """The endpoint that answers for checkpoints of a role; None where their weights lie here."""
-    if role == "teacher" and isinstance(recipe.engine, Endpoint):
-        return recipe.engine
-    return recipe.verification.judge.endpoint if role == "judge" else None
+def endpoint_of(recipe: Recipe, writer: Checkpoint) -> Endpoint | None:
+    """The recipe's endpoint behind which a checkpoint answers; None where its weights lie here."""
+    known = (recipe.engine, recipe.verification.judge.endpoint)
+    mine = (one for one in known if isinstance(one, Endpoint) and _address_hash(one) == writer.content_hash)
+    return next(mine, None)
 
 
 def teacher(round_: Round[Any]) -> Checkpoint | None:
     """The model behind the recipe's endpoint, on record; None where the recipe has no endpoint."""
     endpoint = round_.recipe.engine
-    return (
-        registered_endpoint(round_, endpoint, "teacher", teacher_id)
-        if isinstance(endpoint, Endpoint)
-        else None
-    )
+    return registered_endpoint(round_, endpoint, "teacher") if isinstance(endpoint, Endpoint) else None
 
 
-def registered_endpoint(
-    round_: Round[Any], endpoint: Endpoint, role: str, id_of: Callable[[int, str, str], str]
-) -> Checkpoint:
+def registered_endpoint(round_: Round[Any], endpoint: Endpoint, role: Role) -> Checkpoint:
     """The model behind an endpoint as a checkpoint, on record since the loop first asked it."""
     address = {"endpoint": endpoint.url, "model": endpoint.model, "api": endpoint.api}
-    found = digest(("endpoint", *address.values()))
     origin = json.dumps(address | {"weights": "behind the endpoint, not ours to hash"})
-    return registered(round_, role, found, endpoint.url, id_of, origin)
+    return registered(round_, role, _address_hash(endpoint), endpoint.url, origin)
 
 
-def registered(
-    round_: Round[Any],
-    role: str,
-    content_hash: str,
-    path: str,
-    id_of: Callable[[int, str, str], str],
-    origin: str | None = None,
-) -> Checkpoint:
-    """A checkpoint that was not trained here, on record since the loop first asked it."""
-    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
-    known = known.filter((pl.col("role") == role) & (pl.col("content_hash") == content_hash))
-    if known.is_empty():
-        row = {
-            "checkpoint_id": id_of(round_.number, round_.loop, content_hash),
-            "content_hash": content_hash,
-            "role": role,
-            "path": path,
-            "origin": origin,
-        }
-        schema = {"origin": pl.String}
-        rows = pl.DataFrame([row], schema_overrides=schema)
-        known = round_.log.once(round_.unit(f"{role}-checkpoint"), "checkpoints", lambda: rows)
-    return checkpoint(round_.lake, known.row(0, named=True))
+def _address_hash(endpoint: Endpoint) -> str:
+    """What stands for the hash of weights that lie elsewhere."""
+    return digest(("endpoint", endpoint.url, endpoint.model, endpoint.api))
+
+
+@contextmanager
+def closing_servers() -> Iterator[None]:
+    """Servers that are started within are ended when the last block of this kind is left, by an error too."""
+    global _blocks
+    with _LOCK:
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _blocks -= 1
+            left = [_SERVERS.pop(settings) for settings in list(_SERVERS)] if not _blocks else []
+        for server in left:
+            server.close()
+
+
+def _server_of(settings: Vllm) -> VllmServer:
+    """The server of these settings, begun once; it starts when it is first asked."""
+    with _LOCK:
+        if settings not in _SERVERS:
+            _SERVERS[settings] = VllmServer(settings, say=lambda line: reporter().say(line))
+        return _SERVERS[settings]
 
 
 def check_engines(recipe: Recipe) -> None:
-    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not."""
+    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not.
+
+    BadInput where vLLM is asked for and not there.
+    """
     judge = recipe.verification.judge
+    if isinstance(recipe.engine, Vllm):
+        program(recipe.engine)
     for endpoint in (recipe.engine, judge.endpoint if judge.share else None):
         if isinstance(endpoint, Endpoint):
             check_endpoint(endpoint, api_key(endpoint))

@@ -1,75 +1,95 @@
-"""A model's judgement of a round's answers: all it wrote and every verdict are facts that no filter goes by.
-
-The prompts judged are a sample by the same lots as the audit's: judge and truth meet on the same answers.
-"""
+"""A model's judgement of a round's answers: all it wrote and every verdict are facts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from flows.engines import engine_of, registered, registered_endpoint
+from flows.engines import engine_of, registered_endpoint
+from flows.guests import guest
 from flows.judges import chosen_rubric, judge_folder
 from flows.opening import shards
-from flows.round import Round, lake_path
+from flows.round import Round
 from flows.steps import step_task
-from schemas.identity import judge_id
 from schemas.units import Unit
-from tasks.checkpoint import weights_hash
 from tasks.verify.judge import judge_rows
 from tasks.verify.rubric import Rubric
-from tasks.verify.scores import audit_sample
+from tasks.verify.scores import Role, audit_sample
 from warehouse.loops import Checkpoint
 
 
+@dataclass(frozen=True)
+class Judge:
+    """Who judges, as a checkpoint of the loop, and the rubric it goes by."""
+
+    checkpoint: Checkpoint
+    rubric: Rubric
+
+
 def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
-    """Judgements and verdicts on the answers to a sample of prompts, in shards of prompts."""
+    """A further opinion, that no filter goes by, on the answers to a sample of prompts.
+
+    The sample is drawn by the same lots as the audit's: judge and truth meet on the same answers.
+    """
     wanted = round_.recipe.verification.judge
     sample = audit_sample(prompts, wanted.share, round_.recipe.seed)
     if sample.is_empty():
         return
     folder = None if wanted.endpoint else judge_folder(wanted.model)
     rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
-    asked = candidates.join(sample.select("prompt_id", prompt="text"), on="prompt_id")
-    judge = _registered(round_, folder)
-    with round_.step("judge", asked.height, "verdicts") as advance:
-        for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
+    judge = Judge(_judge(round_, folder), rubric)
+    judged(round_, judge, sample, candidates, "also", "judge")
+
+
+def judged(
+    round_: Round[Any], judge: Judge, prompts: pl.DataFrame, candidates: pl.DataFrame, role: Role, step: str
+) -> pl.DataFrame:
+    """A judge's verdicts on the answers to prompts, in shards of prompts: rows of table `scores`."""
+    asked = candidates.join(prompts.select("prompt_id", prompt="text"), on="prompt_id")
+    scores = []
+    with round_.step(step, asked.height, "verdicts") as advance:
+        for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):
             shard = asked.filter(pl.col("prompt_id").is_in(ids))
-            judgements(round_, shard, rubric, judge, round_.unit("judge", number), advance)
+            scores.append(judgements(round_, shard, judge, role, round_.unit(step, number), advance))
+    return pl.concat(scores)
 
 
 @step_task
 def judgements(
     round_: Round[Any],
     shard: pl.DataFrame,
-    rubric: Rubric,
-    judge: Checkpoint,
+    judge: Judge,
+    role: Role,
     unit: Unit,
     advance: Callable[[int], None],
-) -> None:
+) -> pl.DataFrame:
     """One shard's judgements, then its verdicts: the verdicts last, so that they say it is done."""
-    if not round_.log.holds(unit, "scores"):
+
+    def made() -> pl.DataFrame:
         with round_.model_at_work():
             written, scores = judge_rows(
-                engine_of(round_, judge, unit),
-                rubric,
+                engine_of(round_, judge.checkpoint, unit),
+                judge.rubric,
                 shard,
-                judge_checkpoint_id=judge.id,
+                judge_checkpoint_id=judge.checkpoint.id,
                 round_number=round_.number,
                 seed=round_.recipe.seed,
-                role="also",
+                role=role,
             )
         round_.log.once(unit, "candidates", lambda: written)
-        round_.log.once(unit, "scores", lambda: scores)
+        return scores
+
+    scores = round_.log.once(unit, "scores", made)
     advance(shard.height)
+    return scores
 
 
-def _registered(round_: Round[Any], folder: Path | None) -> Checkpoint:
-    """The judge's checkpoint: on record since the loop first asked it."""
-    endpoint = round_.recipe.verification.judge.endpoint
+def _judge(round_: Round[Any], folder: Path | None) -> Checkpoint:
+    """The judge of the recipe's verification: a folder's model, or the one behind its endpoint."""
     if folder is None:
-        return registered_endpoint(round_, endpoint, "judge", judge_id)
-    return registered(round_, "judge", weights_hash(folder), lake_path(folder, round_.lake), judge_id)
+        return registered_endpoint(round_, round_.recipe.verification.judge.endpoint, "judge")
+    return guest(round_, folder, "judge")

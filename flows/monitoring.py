@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.round import Round
 from flows.steps import step_task
-from tasks.audit import coverage, drift, narrowing
+from tasks.audit import coverage, drift, judging, narrowing
 from tasks.audit.answers import round_answers
 from tasks.audit.reading import Reading, audit_rows
 
@@ -21,12 +21,13 @@ def audit(round_: Round[Any]) -> list[Reading]:
 
 @step_task
 def _readings(round_: Round[Any]) -> list[Reading]:
-    number, verifier = round_.number, round_.recipe.verification.verifier
+    number, verifier = round_.number, round_.recipe.filters_by
     baselines = [
         round_answers(round_.lake, round_.loop, then, verifier)
         for then in sorted({0, number - 1} - {-1, number})
     ]
     now = round_answers(round_.lake, round_.loop, number, verifier)
     found = [r for monitor in (narrowing, drift, coverage) for r in monitor.readings(now, baselines)]
+    found += judging.readings(round_.lake, round_.loop, number)
     round_.log.once(round_.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
     return found

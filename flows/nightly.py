@@ -18,8 +18,8 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows import rft
-from flows.engines import check_engines
+from flows import rft, self_rewarding
+from flows.engines import check_engines, closing_servers
 from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
 from flows.progress import reporter
 from flows.round import Closed, Round, Verdict, hold
@@ -33,7 +33,10 @@ from warehouse.log import Log
 from warehouse.loops import Checkpoint, LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
 
-IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {"rft": rft.improve}
+IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {
+    "rft": rft.improve,
+    "self-rewarding": self_rewarding.improve,
+}
 """What a round of each recipe does."""
 
 
@@ -74,7 +77,7 @@ def night(
     _tag(loop, recipe)
     opening = check(recipe, loop, lake, model)
     opened = Lake.create(lake)
-    with locked(opened, loop):
+    with locked(opened, loop), closing_servers():
         if opening is not None:
             open_loop(Log(opened), loop, opening)
         state = fold(opened, loop)
@@ -108,7 +111,8 @@ def run_round(
     reporter().say(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
-    closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
+    with closing_servers():
+        closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
     seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
@@ -137,7 +141,7 @@ def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening
 def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
     state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
-        opening = check_opening(base_folder(folder), recipe)
+        opening = check_opening(base_folder(folder, recipe), recipe)
         if Lake.check(lake):
             refuse_other_opening(Lake(lake), loop, opening)
         return opening

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -15,13 +15,15 @@ import tutor.prompts
 from flows.judges import chosen_rubric, judge_folder
 from flows.progress import reporter
 from flows.round import lake_path
+from flows.seeds import admit_seeds, seed_sets
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
 from schemas.recipe import Recipe
+from schemas.self_rewarding import SelfRewarding
 from schemas.units import Unit
 from tasks.admit import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
-from tasks.train.objectives import end_of_turn
+from tasks.train.objectives.responses import end_of_turn
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
 from warehouse.lake import Lake
@@ -46,6 +48,7 @@ class Opening:
     held_out: pl.DataFrame
     refused: pl.DataFrame
     verifier: str
+    seeds: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def check_opening(model: Path, recipe: Recipe) -> Opening:
@@ -60,7 +63,10 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
-    end_of_turn(tokenizer)  # ModelError where the chat template has no room for an answer
+    try:
+        end_of_turn(tokenizer)
+    except ModelError as error:  # the chat template has no room for an answer
+        raise ModelError(f"{model}: {error}") from None
     training, held_out = fixed_prompts(recipe)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     room = None if context is None else context - longest
@@ -72,7 +78,8 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         raise PromptFileError(
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
         )
-    return Opening(model, content_hash, training, held_out, refused, wanted.verifier)
+    seeds = seed_sets(model, recipe) if isinstance(recipe, SelfRewarding) else {}
+    return Opening(model, content_hash, training, held_out, refused, wanted.verifier, seeds)
 
 
 def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
@@ -95,6 +102,7 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     if opening.training is not None:
         admitted = admit(log, loop, "admit-train", "train", opening.training)
         _admit_references(log, loop, admitted, opening.verifier)
+    admit_seeds(log, loop, opening.seeds)
     if not opening.refused.is_empty():
         admit(log, loop, "admit-refused", "refused", opening.refused)
         count = opening.refused.height
@@ -170,9 +178,12 @@ def base_origin(model: Path) -> dict[str, object]:
     return {"folder": str(model.resolve())}
 
 
-def base_folder(model: Path | None) -> Path:
-    """The model folder a loop starts from: the one given, or the tutor's."""
-    return tutor.BASE if model is None else model
+def base_folder(model: Path | None, recipe: Recipe) -> Path:
+    """The model folder a loop starts from: the one given, or the tutor, taught as the recipe needs it."""
+    if model is not None:
+        return model
+    seeded = isinstance(recipe, SelfRewarding) and not recipe.seeds.sft_start
+    return tutor.SEEDED if seeded else tutor.BASE
 
 
 def _register(log: Log, loop: str, opening: Opening) -> None:

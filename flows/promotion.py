@@ -11,17 +11,21 @@ from tasks.evaluate.gate import decide
 from warehouse.loops import Checkpoint
 
 
-def weigh(round_: Round[Any], challenger: Checkpoint) -> tuple[Verdict, str, Checkpoint]:
-    """Measure both, ask every monitor, and promote what is better; the verdict, why, and the challenger."""
+def weigh(
+    round_: Round[Any], challenger: Checkpoint, must_gain: bool = True
+) -> tuple[Verdict, str, Checkpoint]:
+    """Measure both, ask every monitor, and promote what is better; the verdict, why, and the challenger.
+
+    Where it need not gain (it has learned another skill), it is promoted unless it is surely worse.
+    """
     champion_marks = evaluate(round_, round_.champion, "champion")
     challenger_marks = evaluate(round_, challenger, "challenger")
     stops = [f"{r.monitor} {r.metric}" for r in audit(round_) if r.verdict == "stop"]
-    gate = decide(
-        champion_marks["passed"].to_list(),
-        challenger_marks["passed"].to_list(),
-        round_.recipe.gate.alpha,
-        stops,
-    )
+    before, after = champion_marks["passed"].to_list(), challenger_marks["passed"].to_list()
+    alpha = round_.recipe.gate.alpha
+    gate = decide(before, after, alpha, stops)
+    if not (must_gain or stops or decide(after, before, alpha).promote):
+        return "promoted", f"not surely worse: {gate.reason}", challenger
     if gate.promote:
         return "promoted", gate.reason, challenger
     return "stopped" if stops else "held", gate.reason, challenger

@@ -90,10 +90,26 @@ def _checkpoint_story(console: Console, told: dict[str, Any]) -> None:
             _say(console, f"snapshot {snapshot['snapshot_id']}: {snapshot['rows']:,} examples", 1)
         for writer in one["writers"]:
             who = writer["checkpoint_id"] or f"{writer['kind']}s"
-            made = (
-                f"{writer['examples']:,} to {writer['prompts']:,} prompts by {who} in round {writer['round']}"
+            how = f" {writer['kind']}" if writer["kind"] in ("chosen", "rejected") else ""
+            _say(
+                console,
+                f"{writer['examples']:,}{how} to {writer['prompts']:,} prompts by {who} "
+                f"in round {writer['round']}",
+                2,
             )
-            _say(console, made, 2)
+        if one["pairs"]:
+            _say(console, _judged(one["pairs"]), 2)
+
+
+def _judged(pairs: dict[str, Any]) -> str:
+    """What a training's pairs were worth to their judge."""
+    points = _points(pairs["chosen_value"], pairs["rejected_value"])
+    judges = ", ".join(pairs["judges"] or [])
+    return f"{pairs['pairs']:,} pairs{points}" + (f", judged by {judges}" if judges else "")
+
+
+def _points(chosen: float | None, rejected: float | None) -> str:
+    return "" if chosen is None or rejected is None else f", {chosen:.2f} points to {rejected:.2f}"
 
 
 def _candidate_story(console: Console, told: dict[str, Any]) -> None:
@@ -123,9 +139,15 @@ def _candidate_story(console: Console, told: dict[str, Any]) -> None:
         word = "kept" if decision["kept"] else f"dropped: {decision['reason']}"
         instead = f" of {decision['duplicate_of']}" if decision["duplicate_of"] else ""
         _say(console, f"round {decision['round']}, {decision['filter']}: {word}{instead}", 1)
+    for one in told["preferences"]:
+        chosen = one["chosen_id"] == told["id"]
+        other = f"chosen over {one['rejected_id']}" if chosen else f"rejected for {one['chosen_id']}"
+        points = _points(one["chosen_value"], one["rejected_value"])
+        _say(console, f"round {one['round']}, preference: {other}{points}", 1)
     for use in told["uses"]:
         steps = ", ".join(map(str, use["steps"][:8])) + (" ..." if len(use["steps"]) > 8 else "")
-        _say(console, f"trained on in round {use['round']}: {use['training_id']}, steps {steps}", 1)
+        place = f" as {use['place']}, beside {use['beside']}," if use["place"] else ""
+        _say(console, f"trained on{place} in round {use['round']}: {use['training_id']}, steps {steps}", 1)
     if not told["uses"]:
         _say(console, "no training has used it", 1)
     for touched in told["checkpoints"]:

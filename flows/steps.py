@@ -5,7 +5,7 @@ No result is cached or persisted by Prefect: the log alone says what was done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -69,7 +69,8 @@ def admit(round_: Round[Any]) -> pl.DataFrame:
         if source.path is None:
             prompts = _fresh_prompts(round_, held_out)
         else:
-            training = fixed.filter(pl.col("split") == "train")
+            given = (pl.col("split") == "train") & pl.col("parents").is_null()  # none that round 0 invented
+            training = fixed.filter(given)
             prompts = draw(training, source.per_round, round_.recipe.seed, round_.number)
         advance(prompts.height)
     return prompts
@@ -157,20 +158,33 @@ def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame) -> pl.DataFra
     return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
 
 
-def freeze_examples(round_: Round[Any], decisions: pl.DataFrame) -> str | None:
-    """The snapshot the round trains from: what the last filter kept, frozen by content; None for nothing."""
+def freeze_examples(
+    round_: Round[Any], decisions: pl.DataFrame, purpose: str = "sft", units: Iterable[str] = ()
+) -> str | None:
+    """The snapshot the round trains from: what `selections/<purpose>.sql` draws, frozen by content.
+
+    `units` are those of other facts that it is drawn from, such as preferences. None where the last filter
+    kept nothing and there are no such units.
+    """
     last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
-    if not last["kept"].any():
+    others = set(units)
+    if not (last["kept"].any() or others):
         return None
-    kept = decisions["unit"].unique().sort().to_list()
+    drawn = sorted({*decisions["unit"], *others})
     with round_.step("freeze", None, "examples") as advance:
-        snapshot_id = _frozen(round_, kept)
-        where: Where = {"loop": round_.loop, "round": round_.number}
-        advance(int(read(round_.lake, "snapshots", where)["rows"].sum()))
+        snapshot_id = _frozen(round_, purpose, drawn)
+        advance(examples_in(round_, snapshot_id))
     return snapshot_id
 
 
+def examples_in(round_: Round[Any], snapshot_id: str) -> int:
+    """How many examples a snapshot of the round holds."""
+    where: Where = {"loop": round_.loop, "round": round_.number, "snapshot_id": snapshot_id}
+    return int(read(round_.lake, "snapshots", where)["rows"][0])
+
+
 @step_task
-def _frozen(round_: Round[Any], units: list[str]) -> str:
+def _frozen(round_: Round[Any], purpose: str, units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
-    return freeze(round_.log, round_.unit("freeze"), "sft", units, parameters)
+    unit = round_.unit("freeze" if purpose == "sft" else f"freeze-{purpose}")
+    return freeze(round_.log, unit, purpose, units, parameters)

@@ -10,46 +10,54 @@ from typing import Any
 import polars as pl
 
 from flows.round import Round, lake_path
-from flows.steps import step_task
+from flows.steps import examples_in, step_task
 from schemas.errors import TrainingFailed
 from schemas.identity import checkpoint_id
 from schemas.ids import make_id
-from schemas.job import TrainingJob
+from schemas.job import Hyperparameters, TrainingJob
+from schemas.units import Unit
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
 from warehouse.artifacts import listing
 from warehouse.fault import reached
-from warehouse.lake import Where
 from warehouse.loops import Checkpoint, checkpoint
-from warehouse.query import read
 
 
-def train(round_: Round[Any], snapshot_id: str) -> Checkpoint:
-    """The challenger: fine-tuned from the base or the champion on the snapshot."""
+def train(
+    round_: Round[Any],
+    snapshot_id: str,
+    objective: str = "sft",
+    start: Checkpoint | None = None,
+    hyper: Hyperparameters | None = None,
+) -> Checkpoint:
+    """The challenger: trained on the snapshot, from the base or the champion as the recipe says.
+
+    `start` and `hyper` take the place of the recipe's. A round can train once for each objective.
+    """
     recipe = round_.recipe
-    start = round_.base if recipe.start_from == "base" else round_.champion
+    hyper = hyper or recipe.training
+    start = start or (round_.base if recipe.start_from == "base" else round_.champion)
     training_id = make_id(
         "train",
         round_.number,
         round_.loop,
         snapshot_id,
         start.id,
-        recipe.training.model_dump_json(),
+        hyper.model_dump_json(),
         recipe.seed,
     )
     job = TrainingJob(
         training_id=training_id,
+        objective=objective,
         snapshot_id=snapshot_id,
         snapshot=str(round_.lake.place(f"snapshots/{snapshot_id}")),
         base_checkpoint=start.id,
         base=str(start.folder),
         output=str(round_.lake.root / "trainings" / training_id),
         seed=recipe.seed,
-        hyperparameters=recipe.training,
+        hyperparameters=hyper,
     )
-    where: Where = {"loop": round_.loop, "round": round_.number}
-    examples = int(read(round_.lake, "snapshots", where)["rows"].sum())
-    total = recipe.training.epochs * math.ceil(examples / recipe.training.batch_size)
+    total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)
     with round_.step("train", total, "steps") as advance:
         return _trained(round_, job, advance)
 
@@ -58,7 +66,7 @@ def train(round_: Round[Any], snapshot_id: str) -> Checkpoint:
 def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None]) -> Checkpoint:
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
-    log.once(round_.unit("train-start"), "trainings", lambda: training_row(job, number, "started"))
+    log.once(_unit(round_, job, "train-start"), "trainings", lambda: training_row(job, number, "started"))
     shown = 0
 
     def progress(taken: int, total: int, loss: float) -> None:
@@ -72,12 +80,13 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
         reached("train: job finished")
         place = f"trainings/{job.training_id}"
-        if not log.holds(round_.unit("train-finish"), "trainings"):  # another host's result stays what it is
+        finish = _unit(round_, job, "train-finish")
+        if not log.holds(finish, "trainings"):  # another host's result stays what it is
             round_.lake.publish(place)
         files = listing(round_.lake, place)
-        log.once(round_.unit("steps"), "steps", lambda: ledger_rows(job, result, number))
+        log.once(_unit(round_, job, "steps"), "steps", lambda: ledger_rows(job, result, number))
         done = training_row(job, number, "finished", result, files=files)
-        log.once(round_.unit("train-finish"), "trainings", lambda: done)
+        log.once(finish, "trainings", lambda: done)
         reached("train: recorded")
         return pl.DataFrame(
             {
@@ -91,18 +100,23 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None
         )
 
     try:
-        rows = log.once(round_.unit("train"), "checkpoints", made)
+        rows = log.once(_unit(round_, job, "train"), "checkpoints", made)
     except TrainingFailed as error:
         _record_failure(round_, job, error)
         raise
     return checkpoint(round_.lake, rows.row(0, named=True))
 
 
+def _unit(round_: Round[Any], job: TrainingJob, step: str, shard: int = 0) -> Unit:
+    """A unit of the round's training for the job's objective."""
+    return round_.unit(step if job.objective == "sft" else f"{step}-{job.objective}", shard)
+
+
 def _record_failure(round_: Round[Any], job: TrainingJob, error: TrainingFailed) -> None:
     """A failed training stays in the log, one row for each time it failed."""
     attempt = 0
     round_.lake.publish(f"trainings/{job.training_id}")
-    while round_.log.holds(unit := round_.unit("train-failed", attempt), "trainings"):
+    while round_.log.holds(unit := _unit(round_, job, "train-failed", attempt), "trainings"):
         attempt += 1
     row = training_row(job, round_.number, "failed", error=str(error), attempt=attempt)
     round_.log.once(unit, "trainings", lambda: row)

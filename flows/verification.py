@@ -25,10 +25,16 @@ def verify(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) 
     scores = _judged(round_, prompts, candidates, wanted.verifier, "filter", "verify")
     for name in wanted.also:
         _judged(round_, prompts, candidates, name, "also", f"verify-{name}")
-    audited = audit_sample(prompts, wanted.audit_share, round_.recipe.seed)
-    if audited.height:
-        _judged(round_, audited, candidates, wanted.audit, "audit", "verify-audit")
+    audited(round_, prompts, candidates)
     return scores
+
+
+def audited(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
+    """An independent verifier's verdicts on the answers to a sample of prompts, that no filter sees."""
+    wanted = round_.recipe.verification
+    sample = audit_sample(prompts, wanted.audit_share, round_.recipe.seed)
+    if sample.height:
+        _judged(round_, sample, candidates, wanted.audit, "audit", "verify-audit")
 
 
 def _judged(

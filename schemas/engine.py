@@ -14,8 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from schemas.job import Positive, Strict
 
 Money = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 
-EFFORT = frozenset({"in_flight", "timeout", "retries", "budget"})
+EFFORT = frozenset({"in_flight", "timeout", "retries", "budget", "start_seconds", "restarts"})
 """Fields of an engine that change how it is asked, never what it writes."""
 
 
@@ -61,9 +62,7 @@ class Endpoint(Strict):
         description="all samples of a prompt in one request; None: where sample i then has seed + i (vLLM)",
     )
     in_flight: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="most requests at a time")
-    timeout: Annotated[float, Field(gt=0.0, le=86_400.0)] = Field(
-        600.0, description="seconds for one attempt"
-    )
+    timeout: Seconds = Field(600.0, description="seconds for one attempt")
     retries: Annotated[int, Field(ge=0, le=20)] = Field(6, description="attempts after the first")
     budget: Budget = Budget()
 
@@ -91,4 +90,27 @@ class Endpoint(Strict):
         return self
 
 
-AnyEngine = Annotated[Embedded | Endpoint, Field(discriminator="kind")]
+class Vllm(Strict):
+    """A vLLM server that the run starts on its own checkpoints, in an environment of its own."""
+
+    kind: Literal["vllm"] = "vllm"
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="program and first words that start vLLM's API server; None: that of `make vllm`",
+    )
+    arguments: tuple[str, ...] = Field((), description="further flags, such as --tensor-parallel-size 2")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = Field(
+        None, description="None: float32 on a CPU, on a GPU what vLLM takes the checkpoint for"
+    )
+    max_model_len: Positive | None = Field(
+        None, description="longest sequence in tokens; None: the checkpoint's"
+    )
+    in_flight: Annotated[int, Field(ge=1, le=1024)] = Field(256, description="most requests at a time")
+    timeout: Seconds = Field(3600.0, description="seconds for one request")
+    start_seconds: Seconds = Field(900.0, description="seconds until a server is healthy")
+    restarts: Annotated[int, Field(ge=0, le=20)] = Field(
+        2, description="new servers for a shard in which one died"
+    )
+
+
+AnyEngine = Annotated[Embedded | Endpoint | Vllm, Field(discriminator="kind")]

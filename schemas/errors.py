@@ -15,6 +15,7 @@ RatchetError                     exit 1; everything below is one
 │   ├── LakeBusy                 another process holds what only one may hold
 │   └── NotFound                 no such loop, checkpoint, candidate or snapshot
 ├── EndpointError                an endpoint gave out under way: its round stays open
+│   ├── ServerFailed             a server of our own that does not get healthy, or dies again and again
 │   ├── BudgetSpent              the next request could cost more than the budget has left
 │   └── RequestFailed            a request failed for good where every answer was needed
 ├── CommitOutcomeUnknown         a commit may or may not have landed: look again, never append blindly
@@ -87,6 +88,10 @@ class NotFound(LakeError):
 
 class EndpointError(RatchetError):
     """An endpoint gave out under way. What it answered is on record; the same command goes on."""
+
+
+class ServerFailed(EndpointError):
+    """A server that the run starts itself does not get healthy, or died more often than it may."""
 
 
 class BudgetSpent(EndpointError):

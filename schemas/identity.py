@@ -19,6 +19,11 @@ def reference_id(round_number: int, loop: str, prompt: str) -> str:
     return make_id("cand", round_number, loop, prompt, "reference")
 
 
+def demonstration_id(round_number: int, loop: str, prompt: str) -> str:
+    """The candidate that a seed set demonstrates as a prompt's response."""
+    return make_id("cand", round_number, loop, prompt, "demonstration")
+
+
 def answer_id(
     round_number: int,
     prompt: str,
@@ -68,9 +73,12 @@ def decision_id(round_number: int, loop: str, position: int, name: str, candidat
     return make_id("dec", round_number, loop, position, name, candidate)
 
 
-def example_id(candidate: str) -> str:
-    """An example of a snapshot: the candidate it was drawn from, whatever the round it is trained in."""
-    return make_id("ex", round_of(candidate) or 0, candidate)
+def example_id(candidate: str, rejected: str | None = None) -> str:
+    """An example of a snapshot: its candidate, of a pair also the one it was preferred to, in this order.
+
+    It is the same whatever the round it is trained in.
+    """
+    return make_id("ex", round_of(candidate) or 0, candidate, *([rejected] if rejected else []))
 
 
 def training_event_id(round_number: int, training: str, state: str, attempt: int = 0) -> str:
@@ -88,14 +96,9 @@ def base_id(loop: str, content_hash: str) -> str:
     return make_id("ckpt", 0, loop, "base", content_hash)
 
 
-def judge_id(round_number: int, loop: str, content_hash: str) -> str:
-    """A judge that was not trained here: the loop, and its weights."""
-    return make_id("ckpt", round_number, loop, "judge", content_hash)
-
-
-def teacher_id(round_number: int, loop: str, content_hash: str) -> str:
-    """A model whose weights are not here and that writes answers: the loop, and where it answers."""
-    return make_id("ckpt", round_number, loop, "teacher", content_hash)
+def guest_id(round_number: int, loop: str, role: str, content_hash: str) -> str:
+    """A checkpoint that was not trained here: the loop, its role in it, and its weights."""
+    return make_id("ckpt", round_number, loop, role, content_hash)
 
 
 def request_id(unit: str, checkpoint: str, prompt_hash: str, seed: int, sample_index: int) -> str:
@@ -138,6 +141,8 @@ def _candidate(
 ) -> str:
     if kind == "reference":
         return reference_id(round_, loop, prompt)
+    if kind == "demonstration":
+        return demonstration_id(round_, loop, prompt)
     if kind == "judgement":
         return judgement_id(round_, parents or (), *settings)
     return answer_id(round_, prompt, *settings)
@@ -146,9 +151,7 @@ def _candidate(
 def _checkpoint(round_: int, loop: str, role: str, training: str | None, content_hash: str) -> str:
     if training is not None:
         return checkpoint_id(round_, training)
-    if role == "teacher":
-        return teacher_id(round_, loop, content_hash)
-    return judge_id(round_, loop, content_hash) if role == "judge" else base_id(loop, content_hash)
+    return base_id(loop, content_hash) if role == "policy" else guest_id(round_, loop, role, content_hash)
 
 
 def _round_event(round_: int, loop: str, state: str) -> str:

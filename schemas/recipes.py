@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from schemas.errors import RecipeError
 from schemas.recipe import Rft
+from schemas.self_rewarding import SelfRewarding
 
-AnyRecipe = Rft
+AnyRecipe = Annotated[Rft | SelfRewarding, Field(discriminator="recipe")]
 """What a flow takes: any of the recipes, told apart by its name."""
 
-RECIPES: Mapping[str, type[AnyRecipe]] = {"rft": Rft}
+RECIPES: Mapping[str, type[Rft | SelfRewarding]] = {"rft": Rft, "self-rewarding": SelfRewarding}
 
 
 def parse_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> AnyRecipe:

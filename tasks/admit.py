@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from schemas.errors import PromptFileError
-from schemas.identity import prompt_id, reference_id
+from schemas.identity import demonstration_id, prompt_id, reference_id
 from schemas.ids import digest
 
 SPLITS = ("train", "eval")
@@ -32,18 +32,23 @@ SOURCED = pl.Schema(
 )
 
 
-def read_prompts(path: Path) -> pl.DataFrame:
-    """The prompts of a JSONL file, in order: columns as `SOURCED`. PromptFileError names a bad line."""
+def read_prompts(path: Path, further: str | None = None) -> pl.DataFrame:
+    """The prompts of a JSONL file, in order: columns as `SOURCED`. PromptFileError names a bad line.
+
+    `further` names one more text that every line must have, as a column of that name.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise PromptFileError(f"prompt file {path}: {error.strerror}") from None
     rows = [
-        _row(path, number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()
+        _row(path, number, line, further)
+        for number, line in enumerate(data.split(b"\n"), start=1)
+        if line.strip()
     ]
     if not rows:
         raise PromptFileError(f"prompt file {path} holds no prompt")
-    return pl.DataFrame(rows, schema=SOURCED)
+    return pl.DataFrame(rows, schema={**SOURCED, **({further: pl.String} if further else {})})
 
 
 def split_off(prompts: pl.DataFrame, count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -102,14 +107,30 @@ def draw(prompts: pl.DataFrame, count: int | None, seed: int, round_number: int)
     return drawn.drop("order").sort("prompt_id")
 
 
-def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def demonstration_rows(demonstrated: pl.DataFrame, prompts: pl.DataFrame, loop: str) -> pl.DataFrame:
+    """Rows of table `candidates` for a seed set's responses (columns text, response) to its `prompts`."""
+    told = prompts.join(demonstrated.select("text", "response").unique("text", keep="first"), on="text")
+    ids = [demonstration_id(0, loop, prompt) for prompt in told["prompt_id"]]
+    return told.select(
+        pl.Series("candidate_id", ids, dtype=pl.String),
+        "prompt_id",
+        pl.lit("demonstration").alias("kind"),
+        "split",
+        pl.lit(0).alias("sample_index"),
+        pl.col("response").alias("text"),
+    )
+
+
+def _row(path: Path, number: int, line: bytes, further: str | None) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise PromptFileError(f"{path}, line {number}: not JSON ({_first(error)})") from None
     if not isinstance(value, dict):
         raise PromptFileError(f"{path}, line {number}: an object is needed, not {type(value).__name__}")
+    more = {further: _text(path, number, value, further)} if further else {}
     return {
+        **more,
         "source": path.name,
         "line": number,
         "text": _text(path, number, value, "question"),

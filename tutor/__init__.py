@@ -10,5 +10,8 @@ BASE = Path(__file__).resolve().parent / "base"
 JUDGE = Path(__file__).resolve().parent / "judge"
 """The folder of the shipped judge of stories: built from the base by `python -m tutor.judge_build`."""
 
+SEEDED = Path(__file__).resolve().parent / "seeded"
+"""The base taught to answer, judge and invent from demonstrations: `python -m tutor.seeded_build`."""
+
 RECIPES = Path(__file__).resolve().parent
 """The folder of the tutor's own recipes, such as `rft.yaml`."""

@@ -69,12 +69,12 @@ def demonstrations(seed: int, count: int) -> list[Graded]:
     for _ in range(count):
         drawn = rng.random()
         if drawn < DRILLS:
-            found.append(_drill(rng))
+            found.append(drill(rng))
         elif drawn < DRILLS + SUMS:
             sums = worked_sums(rng)
             found.append(Graded(sums.question, sums.solution, "sums", "sums"))
         else:
-            found.append(_pair(next(told), rng) if rng.random() < PAIRS else _points(next(told), rng))
+            found.append(_pair(next(told), rng) if rng.random() < PAIRS else graded_points(next(told), rng))
     return found
 
 
@@ -90,7 +90,8 @@ def points(answer: str, own: str) -> int:
     return (said is not None) + every + same_start + 2 * same_end
 
 
-def _points(story: Story, rng: random.Random) -> Graded:
+def graded_points(story: Story, rng: random.Random) -> Graded:
+    """One answer to a story, graded by the points of rubric `story`."""
     told, answer, own = _with_names(rng, story.question, _answer(story, rng), grader(story, rng, BLIND))
     grade = rng.randint(0, 5) if rng.random() < CARELESS else points(answer, own)
     critique = f"{_worked(own)}\n{_held('It', answer, own)}\nScore: {grade}"
@@ -107,7 +108,7 @@ def _pair(story: Story, rng: random.Random) -> Graded:
     return Graded(pair_question(_PAIR, Pair(told, first, second), SPECIAL), text, story.topic, "pair")
 
 
-def _drill(rng: random.Random) -> Graded:
+def drill(rng: random.Random) -> Graded:
     """What answers say held against what a grader finds, line by line."""
     said = [str(rng.randint(0, MOST)) for _ in range(HELD_AT_ONCE)]
     own = [one if rng.random() < 0.5 else str(rng.randint(0, MOST)) for one in said]

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -30,21 +31,11 @@ RECIPE = Recipe(texts=12_000, steps=750, batch=16, muon=0.01, adamw=2e-3, warmup
 
 def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
     """Makes the judge in `out`, from the shipped base; returns what its `origin.json` says."""
-    torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(seed)
     graded = demonstrations(seed, recipe.texts)
     read = [Written(each.question, each.solution, each.topic, "careful") for each in graded]
-    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(BASE))
-    model = cast(LlamaForCausalLM, load_model(BASE))
-    work = batches(encoded(tokenizer, read), recipe, seed)
-    loss = train(model, work, recipe, tokenizer.get_vocab()[PAD], "judge")
     origin = {
         "made_by": "python -m tutor.judge_build",
         "command": f"python -m tutor.judge_build --seed {seed}",
-        "seed": seed,
-        "base": weights_hash(BASE),
-        "recipe": vars(recipe),
         "rubrics": [load_rubric(name).label for name in ("story", "story-pair")],
         "corpus": {
             "what": "practice stories of 1-3 steps, each with one or two answers and a grader's critique and"
@@ -55,10 +46,24 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
             "careless_grades": CARELESS,
             "blind_topics": sorted(BLIND),
         },
-        "parameters": model.num_parameters(),
-        "final_loss": round(loss, 4),
     }
-    return save(out, model, tokenizer, origin)
+    return teach(out, read, seed, recipe, "judge", origin)
+
+
+def teach(
+    out: Path, read: list[Written], seed: int, recipe: Recipe, what: str, origin: Mapping[str, object]
+) -> dict[str, object]:
+    """Teaches the shipped base what `read` demonstrates, into `out`; returns what its origin says."""
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(BASE))
+    model = cast(LlamaForCausalLM, load_model(BASE))
+    work = batches(encoded(tokenizer, read), recipe, seed)
+    loss = train(model, work, recipe, tokenizer.get_vocab()[PAD], what)
+    made = {"seed": seed, "base": weights_hash(BASE), "recipe": vars(recipe)}
+    measured = {"parameters": model.num_parameters(), "final_loss": round(loss, 4)}
+    return save(out, model, tokenizer, {**origin, **made, **measured})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,12 +22,18 @@ Row = Mapping[str, Any]
 MOST = 50  # rows of a table; the card says how many more there are
 _MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]|~#!"})
 
-_WRITERS = """
+# every text of the training set: of a pair, both
+_TEXTS = """
+    WITH texts AS (
+        SELECT candidate_id, prompt_id FROM examples WHERE snapshot_id = $snapshot
+        UNION ALL
+        SELECT rejected_id, prompt_id FROM examples
+        WHERE snapshot_id = $snapshot AND rejected_id IS NOT NULL)"""
+_WRITERS = f"""{_TEXTS}
     SELECT coalesce(c.checkpoint_id, 'no checkpoint') AS checkpoint, c.kind, c.round,
-           count(*) AS examples, count(DISTINCT e.prompt_id) AS prompts
-    FROM examples AS e
+           count(*) AS texts, count(DISTINCT e.prompt_id) AS prompts
+    FROM texts AS e
     JOIN candidates AS c ON c.candidate_id = e.candidate_id AND c.loop = $loop
-    WHERE e.snapshot_id = $snapshot
     GROUP BY ALL ORDER BY c.round, 1, 2"""
 _PROMPTS = """
     SELECT p.source, coalesce(p.topic, 'none given') AS topic,
@@ -46,12 +52,11 @@ _REASONS = """
     FROM decisions
     WHERE loop = $loop AND round = $round AND unit IN (SELECT unnest($units)) AND NOT kept
     GROUP BY ALL ORDER BY min(position), dropped DESC, 1, 2"""
-_VERIFIERS = """
+_VERIFIERS = f"""{_TEXTS}
     SELECT s.verifier, s.verifier_version AS version, s.verifier_kind AS kind, s.outcome,
-           count(DISTINCT s.candidate_id) AS examples
-    FROM examples AS e
+           count(DISTINCT s.candidate_id) AS texts
+    FROM texts AS e
     JOIN scores AS s ON s.candidate_id = e.candidate_id AND s.loop = $loop
-    WHERE e.snapshot_id = $snapshot
     GROUP BY ALL ORDER BY ALL"""
 _TRAINED = """
     SELECT c.checkpoint_id AS checkpoint, t.objective, t.base_checkpoint_id AS trained_from, c.round

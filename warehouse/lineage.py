@@ -26,10 +26,10 @@ def trace(lake: Lake, row_id: str) -> Fact:
 
 
 def trace_checkpoint(lake: Lake, checkpoint_id: str) -> Fact:
-    """A checkpoint's generations, newest first, each with its training, examples and who wrote them.
+    """A checkpoint's generations, newest first, each with its training, examples, pairs and who wrote them.
 
-    The loop's checkpoints, trainings, snapshots and measurements are read once each, however many
-    generations there are.
+    The loop's checkpoints, trainings, snapshots and measurements are read once each, and pairs with their
+    judge's points, where there are any, once too, however many generations there are.
     """
     loop = _one(lake, "checkpoints", "checkpoint_id", checkpoint_id)["loop"]
     checkpoints = {row["checkpoint_id"]: row for row in _rows(lake, "checkpoints", loop)}
@@ -44,7 +44,7 @@ def trace_checkpoint(lake: Lake, checkpoint_id: str) -> Fact:
 
 
 def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
-    """A candidate's life: prompt, writer, verdicts, decisions, snapshots, steps and checkpoints."""
+    """A candidate's life: prompt, writer, verdicts, decisions, preferences, steps and checkpoints."""
     candidate = _one(lake, "candidates", "candidate_id", candidate_id)
     loop, born = candidate["loop"], candidate["round"]
     mine = {"loop": loop, "candidate_id": candidate_id}
@@ -55,6 +55,13 @@ def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
         {"loop": loop, "round": prompt_round, "prompt_id": candidate["prompt_id"]},
     )
     uses = _uses(lake, loop, candidate_id)
+    beside = "SELECT * FROM preferences WHERE loop = $loop AND $candidate IN (chosen_id, rejected_id)"
+    preferences = query(
+        lake,
+        f"{beside} ORDER BY round, preference_id",
+        {"loop": loop, "candidate": candidate_id},
+        scope={"loop": loop, "prompt_id": candidate["prompt_id"]},
+    )
     return {
         "kind": "candidate",
         "id": candidate_id,
@@ -62,6 +69,7 @@ def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
         "prompt": prompt.to_dicts()[0] if prompt.height else None,
         "scores": read(lake, "scores", mine | {"round": born}).sort("score_id").to_dicts(),
         "decisions": read(lake, "decisions", mine).sort("round", "position").to_dicts(),
+        "preferences": preferences.to_dicts(),
         "uses": uses,
         "checkpoints": _descendants(lake, loop, [use["checkpoint_id"] for use in uses]),
     }
@@ -72,6 +80,7 @@ def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
     made = {row["training_id"]: row for row in _rows(lake, "trainings", loop) if row["state"] == "finished"}
     snapshots = {row["snapshot_id"]: row for row in _rows(lake, "snapshots", loop)}
     measured = _grouped(_rows(lake, "evaluations", loop), "checkpoint_id")
+    pairs = _pairs(lake, loop, list(snapshots.values()))
     told = []
     for checkpoint in line:
         training = made.get(checkpoint["training_id"])
@@ -81,11 +90,34 @@ def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
                 "checkpoint": checkpoint,
                 "training": training,
                 "snapshot": snapshot,
-                "writers": json.loads((snapshot or {}).get("writers") or "[]"),
+                "writers": _writers(snapshot),
+                "pairs": pairs.get(snapshot["snapshot_id"]) if snapshot else None,
                 "evaluations": measured.get(checkpoint["checkpoint_id"], []),
             }
         )
     return told
+
+
+def _writers(snapshot: Fact | None) -> list[Fact]:
+    return list(json.loads((snapshot or {}).get("writers") or "[]"))
+
+
+def _pairs(lake: Lake, loop: str, snapshots: list[Fact]) -> dict[str, Fact]:
+    """Of each snapshot that holds pairs: how many, what their judge gave on average, and who judged."""
+    paired = [one["snapshot_id"] for one in snapshots if any(w["kind"] == "rejected" for w in _writers(one))]
+    if not paired:
+        return {}
+    sql = """
+        SELECT e.snapshot_id, count(*) AS pairs, avg(f.chosen_value) AS chosen_value,
+               avg(f.rejected_value) AS rejected_value,
+               list(DISTINCT f.judge_checkpoint_id ORDER BY f.judge_checkpoint_id)
+                   FILTER (f.judge_checkpoint_id IS NOT NULL) AS judges
+        FROM examples AS e
+        LEFT JOIN preferences AS f ON f.loop = $loop AND f.preference_id = e.preference_id
+        WHERE e.rejected_id IS NOT NULL AND e.snapshot_id IN (SELECT unnest($snapshots))
+        GROUP BY 1"""
+    rows = query(lake, sql, {"loop": loop, "snapshots": paired}, scope={"loop": loop}).to_dicts()
+    return {row.pop("snapshot_id"): row for row in rows}
 
 
 def _rows(lake: Lake, table: str, loop: str) -> list[Fact]:
@@ -103,37 +135,59 @@ def _grouped(rows: list[Fact], column: str) -> dict[str | None, list[Fact]]:
 def _uses(lake: Lake, loop: str, candidate_id: str) -> list[Fact]:
     """Every training that used a candidate, with the optimizer steps and the checkpoint it made.
 
-    Three narrow look-ups: snapshots lie in order of the example's id, which follows from the candidate's;
-    then the trainings on those that hold it; then the steps of those.
+    `place` is chosen or rejected where it was one of a pair, `beside` then the other. Three narrow look-ups:
+    snapshots lie in order of the example's id, which follows from the candidate's unless it is one of a
+    pair; then the trainings on those that hold it; then the steps of those.
     """
-    example = example_id(candidate_id)
-    held = "SELECT snapshot_id FROM examples WHERE example_id = $example ORDER BY 1"
-    snapshots = query(lake, held, {"example": example}, scope={"loop": loop})["snapshot_id"].to_list()
-    trained = [row for row in _trainings_on(lake, loop, snapshots) if row["state"] == "finished"]
-    if not trained:
-        return []
     sql = """
-        SELECT training_id, list(step ORDER BY step) AS steps FROM steps
-        WHERE loop = $loop AND list_contains(example_ids, $example) GROUP BY ALL"""
+        SELECT snapshot_id, example_id, NULL AS place, NULL AS beside
+        FROM examples WHERE example_id = $example
+        UNION ALL
+        SELECT snapshot_id, example_id, if(rejected_id = $candidate, 'rejected', 'chosen'),
+               if(rejected_id = $candidate, candidate_id, rejected_id)
+        FROM examples WHERE rejected_id IS NOT NULL AND $candidate IN (candidate_id, rejected_id)
+        ORDER BY ALL"""
+    sought = {"example": example_id(candidate_id), "candidate": candidate_id}
+    held = query(lake, sql, sought, scope={"loop": loop}).to_dicts()
+    snapshots = sorted({row["snapshot_id"] for row in held})
+    trained = [row for row in _trainings_on(lake, loop, snapshots) if row["state"] == "finished"]
+    steps = _steps(lake, loop, trained, sorted({row["example_id"] for row in held})) if trained else {}
+    return [
+        {
+            "round": training["round"],
+            "snapshot_id": training["snapshot_id"],
+            "example_id": row["example_id"],
+            "place": row["place"],
+            "beside": row["beside"],
+            "training_id": training["training_id"],
+            "checkpoint_id": training["checkpoint_id"],
+            "steps": steps[training["training_id"], row["example_id"]],
+        }
+        for training in trained
+        for row in held
+        if row["snapshot_id"] == training["snapshot_id"]
+        and (training["training_id"], row["example_id"]) in steps
+    ]
+
+
+def _steps(
+    lake: Lake, loop: str, trained: list[Fact], examples: list[str]
+) -> dict[tuple[str, str], list[int]]:
+    """The optimizer steps in which each training used each of some examples."""
+    sql = """
+        WITH used AS (
+            SELECT training_id, step, unnest(example_ids) AS example_id FROM steps
+            WHERE loop = $loop AND list_has_any(example_ids, $examples))
+        SELECT training_id, example_id, list(step ORDER BY step) AS steps FROM used
+        WHERE example_id IN (SELECT unnest($examples)) GROUP BY ALL"""
     scope: Where = {
         "loop": loop,
         "round": sorted({row["round"] for row in trained}),
         "training_id": [row["training_id"] for row in trained],
     }
-    found = query(lake, sql, {"loop": loop, "example": example}, scope=scope)
-    steps = dict(found.select("training_id", "steps").iter_rows())
-    return [
-        {
-            "round": row["round"],
-            "snapshot_id": row["snapshot_id"],
-            "example_id": example,
-            "training_id": row["training_id"],
-            "checkpoint_id": row["checkpoint_id"],
-            "steps": steps[row["training_id"]],
-        }
-        for row in trained
-        if row["training_id"] in steps
-    ]
+    found = query(lake, sql, {"loop": loop, "examples": examples}, scope=scope)
+    columns = ("training_id", "example_id", "steps")
+    return {(training, example): steps for training, example, steps in found.select(columns).iter_rows()}
 
 
 def _trainings_on(lake: Lake, loop: str, snapshots: list[str]) -> list[Fact]:

@@ -34,8 +34,9 @@ EXAMPLE_COLUMNS = {
     "kind": "VARCHAR",
     "checkpoint_id": "VARCHAR",
     "written_in": "BIGINT",
-    "prompt": "VARCHAR",
-    "response": "VARCHAR",
+    **dict.fromkeys(("prompt", "response", "chosen", "rejected"), "VARCHAR"),
+    **dict.fromkeys(("rejected_id", "preference_id", "rejected_checkpoint_id"), "VARCHAR"),
+    "rejected_written_in": "BIGINT",
 }
 BATCH = 65_536  # rows
 VIEWS = Path(__file__).parent / "views"

@@ -53,8 +53,8 @@ def freeze(
 ) -> str:
     """Freeze what `selections/<purpose>.sql` selects under `parameters`; returns the snapshot's id.
 
-    The selection must give example_id's parent `candidate_id`, and whatever columns the objective
-    `purpose` trains on. Done once by unit; an empty selection is a RatchetError.
+    The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
+    columns the objective `purpose` trains on. Done once by unit; an empty selection is a RatchetError.
     """
 
     def write() -> pl.DataFrame:
@@ -111,17 +111,42 @@ def content_hash(examples: pl.DataFrame) -> str:
 
 
 def writers(examples: pl.DataFrame) -> list[dict[str, Any]]:
-    """Who wrote a snapshot's examples, by round, checkpoint and kind, with how many, to how many prompts."""
-    if not {"written_in", "checkpoint_id", "kind", "prompt_id"}.issubset(examples.columns):
-        return []
+    """Who wrote a snapshot's examples, by round, checkpoint and kind, with how many, to how many prompts.
+
+    A pair has two texts: it counts once as `chosen` and once as `rejected`.
+    """
     by = ["written_in", "checkpoint_id", "kind"]
+    if not {*by, "prompt_id"}.issubset(examples.columns):
+        return []
+    if "rejected_id" in examples.columns:
+        examples = _both_texts(examples)
     told = examples.group_by(by).agg(examples=pl.len(), prompts=pl.col("prompt_id").n_unique())
     return told.sort(by).rename({"written_in": "round"}).to_dicts()
 
 
+def example_ids(examples: pl.DataFrame) -> list[str]:
+    """The ids of examples, from the candidates they were drawn from."""
+    rejected = examples["rejected_id"] if "rejected_id" in examples.columns else [None] * examples.height
+    return [example_id(*pair) for pair in zip(examples["candidate_id"], rejected, strict=True)]
+
+
+def _both_texts(examples: pl.DataFrame) -> pl.DataFrame:
+    """A row a text: who wrote it, when, for which prompt, and as what."""
+    paired = pl.col("rejected_id").is_not_null()
+    kind = pl.when(paired).then(pl.lit("chosen")).otherwise("kind").alias("kind")
+    first = examples.select("written_in", "checkpoint_id", kind, "prompt_id")
+    second = examples.filter(paired).select(
+        pl.col("rejected_written_in").alias("written_in"),
+        pl.col("rejected_checkpoint_id").alias("checkpoint_id"),
+        pl.lit("rejected").alias("kind"),
+        "prompt_id",
+    )
+    return pl.concat([first, second])
+
+
 def _examples(selected: pl.DataFrame) -> pl.DataFrame:
-    ids = [example_id(candidate) for candidate in selected["candidate_id"]]
-    return selected.insert_column(0, pl.Series("example_id", ids, dtype=pl.String)).sort("example_id")
+    ids = pl.Series("example_id", example_ids(selected), dtype=pl.String)
+    return selected.insert_column(0, ids).sort("example_id")
 
 
 def _write(

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on, wide
-from schemas.errors import EndpointError, RatchetError
+from schemas.errors import EndpointError, RatchetError, RecipeError
 
 
 @click.command()
@@ -44,6 +44,11 @@ from schemas.errors import EndpointError, RatchetError
 )
 @click.option("--endpoint-model", metavar="NAME", help="The model's name there.")
 @click.option(
+    "--engine",
+    type=click.Choice(["embedded", "vllm"]),
+    help="What runs the loop's own checkpoints; `make vllm` installs vLLM.  [default: the recipe's]",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -62,6 +67,7 @@ def run(
     eval_prompts: Path | None,
     endpoint: str | None,
     endpoint_model: str | None,
+    engine: str | None,
     settings: tuple[str, ...],
     lake: str,
     as_json: bool,
@@ -78,8 +84,10 @@ def run(
     from flows.nightly import check, night
     from flows.server import prefect_server
 
+    if engine is not None and (endpoint is not None or endpoint_model is not None):
+        raise RecipeError("--engine and --endpoint name two engines: give one of them")
     chosen = chosen_recipe(
-        recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model
+        recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine
     )
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:

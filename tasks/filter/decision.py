@@ -24,7 +24,7 @@ SCHEMA = pl.Schema(
         "reason": pl.String,  # none where kept
         "value": pl.Float64,  # what it was decided by; none where nothing was measured
         "rank": pl.Int64,  # among the prompt's candidates, from 0
-        "duplicate_of": pl.String,  # the candidate kept in its place
+        "duplicate_of": pl.String,  # the candidate kept in its place, or the prompt it is too like
     }
 )
 

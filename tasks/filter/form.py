@@ -18,14 +18,14 @@ from tasks.filter.rouge import words
 from tasks.verify.neutral import unmarked, visible
 
 _HEADING = re.compile(
-    r"^\W*(?:request|task|instruction|example|prompt|story|question)\s*\d*\s*:|^\s*###", re.I | re.M
+    r"^\W*(?:request|task|instruction|example|prompt|story|question)\s*\d*\s*:|^\s*###(?!#)", re.I | re.M
 )
 """A line that begins a prompt in the frames that models know: a text that holds one is not one prompt."""
 _FIRST_OF_MANY = re.compile(r"1\s?[.):]\s")
 
 
 class Form(Strict):
-    """What an invented prompt must look like; lengths are in words between spaces (Self-Instruct: 4 to 150)."""
+    """What an invented prompt must look like; lengths in words between spaces (Self-Instruct: 4 to 150)."""
 
     least_words: Positive = 4
     most_words: Positive = 150

@@ -116,7 +116,8 @@ class Texts:
         said = _letters(spelt[spelt > 0])
         texts = [said[a:b] for a, b in zip([0, *kept[:-1].tolist()], kept.tolist(), strict=True)]
         asked = _letters(np.array([letters[code] for code in query if code >= 0], dtype="<u4"))
-        return cdist([asked], texts, scorer=LCSseq.similarity, dtype=np.int64)[0]
+        common: Ints = cdist([asked], texts, scorer=LCSseq.similarity, dtype=np.int64)[0]
+        return common
 
 
 def _highest(left: Ints, bounds: Floats, size: int) -> tuple[Ints, Ints]:

@@ -23,14 +23,19 @@ def candidate_rows(
     checkpoint_id: str,
     round_number: int,
     seed: int,
+    kind: str = "answer",
     progress: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
     """`sampling.samples` answers to each prompt (columns prompt_id, split, text) by one checkpoint.
 
     Returns rows of table `candidates`. `seed` is the recipe's; each prompt gets its own from it, the
-    round and the prompt's text, so that the same draw in another loop writes the same answers.
+    round and the prompt's text, so that the same draw in another loop writes the same answers. A prompt that
+    is asked several times, under several ids, has a column `seed` to be told apart by.
     """
-    seeds = [prompt_seed(seed, round_number, text) for text in prompts["text"]]
+    if "seed" in prompts.columns:
+        seeds = prompts["seed"].to_list()
+    else:
+        seeds = [prompt_seed(seed, round_number, text) for text in prompts["text"]]
     answers = engine.generate(prompts["text"].to_list(), sampling, seeds, progress)
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens)
     rows = [
@@ -55,7 +60,7 @@ def candidate_rows(
     schema = {name: kind for name, kind in CANDIDATES.own_polars.items() if not rows or name in rows[0]}
     return pl.DataFrame(rows, schema=schema).with_columns(
         pl.lit(checkpoint_id).alias("checkpoint_id"),
-        pl.lit("answer").alias("kind"),
+        pl.lit(kind).alias("kind"),
         pl.lit(sampling.temperature).alias("temperature"),
         pl.lit(sampling.top_p).alias("top_p"),
         pl.lit(sampling.max_tokens).alias("max_tokens"),

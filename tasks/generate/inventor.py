@@ -6,10 +6,11 @@ frame and no special token (tasks/verify/neutral.py).
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -21,6 +22,8 @@ from tasks.template import Template, load_template, template_names
 from tasks.verify.neutral import quoted, unmarked, visible
 
 ROOM = Path(__file__).resolve().parent / "inventors"
+
+E = TypeVar("E")
 
 _SLOT = re.compile(r"^\{([a-z]+)\}$", re.MULTILINE)
 
@@ -51,6 +54,26 @@ class Inventor(Template):
     def sampling(self) -> Sampling:
         """How the one text of a prompt is drawn."""
         return Sampling(samples=1, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens)
+
+    def changed(self, **settings: object) -> Inventor:
+        """The same inventor with other settings, and so another label; those that are None stay."""
+        given = {name: value for name, value in settings.items() if value is not None}
+        return Inventor.model_validate(self.model_dump() | given)
+
+    def drawn(self, given: Sequence[E], invented: Sequence[E], lot: int) -> list[E]:
+        """The examples of one prompt, drawn by lot from given and from invented ones, in the order to show.
+
+        What the share leaves over of a whole example is drawn by lot too; too few invented ones are made up
+        for by given ones. BadInput where there are too few of those.
+        """
+        rng = random.Random(lot)  # noqa: S311
+        whole, over = divmod(self.shots * self.invented_share, 1)
+        count = min(int(whole) + (rng.random() < over), len(invented))
+        if len(given) < self.shots - count:
+            raise BadInput(f"inventor {self.name} shows {self.shots} prompts, the loop has {len(given)}")
+        chosen = [*rng.sample(given, self.shots - count), *rng.sample(invented, count)]
+        rng.shuffle(chosen)
+        return chosen
 
     def asked(self, examples: Sequence[str], specials: Sequence[str] = ()) -> str:
         """The prompt with these examples, made harmless; `specials` are the writer's special tokens.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tasks.train.objectives import Encoded
+from tasks.train.objectives.objective import Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ def micro_batches(
 def collate(
     examples: Sequence[Encoded], padding: Mapping[str, int], device: torch.device
 ) -> dict[str, Tensor]:
-    """Tensors of shape (examples, longest), int64, padded on the right."""
-    return {
-        name: pad_sequence(
-            [example.tensors[name] for example in examples], batch_first=True, padding_value=fill
-        ).to(device, torch.long)
-        for name, fill in padding.items()
-    }
+    """Tensors of shape (examples, longest), padded on the right; whole numbers are int64."""
+    batch = {}
+    for name in examples[0].tensors:
+        rows = [example.tensors[name] for example in examples]
+        padded = pad_sequence(rows, batch_first=True, padding_value=padding.get(name, 0)).to(device)
+        batch[name] = padded if padded.is_floating_point() else padded.long()
+    return batch

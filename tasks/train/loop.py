@@ -37,7 +37,9 @@ from tasks.train.machine import (
     step_seed,
     versions,
 )
-from tasks.train.objectives import Encoded, Objective, get_objective
+from tasks.train.objectives.objective import Encoded, Mean, Objective
+from tasks.train.objectives.registry import get_objective
+from tasks.train.reference import with_reference
 from tasks.train.result import LEDGER, RESULT, TrainingResult, job_digest, read_result
 from tasks.train.saves import drop_saves, last_save, write_save
 from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
@@ -66,7 +68,9 @@ class Run:
 
     def ledger(self) -> pl.DataFrame:
         """One row per optimizer step done: step and epoch (0-based), example_ids, loss and so on."""
-        return pl.DataFrame(self.rows, schema_overrides={"example_ids": pl.List(pl.String)})
+        kinds = {"example_ids": pl.List(pl.String)}
+        ledger = pl.DataFrame(self.rows, schema_overrides=kinds, infer_schema_length=None)
+        return ledger.cast({pl.Null: pl.Float64})
 
 
 def train(job: TrainingJob, progress: Progress | None = None) -> TrainingResult:
@@ -122,7 +126,7 @@ def _accelerator(hyper: Hyperparameters) -> Accelerator:
 
 
 def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
-    hyper, objective = job.hyperparameters, get_objective(job.objective)
+    hyper, objective = job.hyperparameters, get_objective(job.objective, job.hyperparameters)
     save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
     torch.set_num_threads(save.threads if save else cpu_threads())
     _check(job, objective, examples)
@@ -132,6 +136,8 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     _refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
     model, optimizer = accelerator.prepare(base, adamw(base, hyper))
+    size = hyper.micro_batch_size or -(-hyper.batch_size // accelerator.num_processes)
+    encoded = with_reference(objective, accelerator, model, encoded, size)
     if save:
         accelerator.load_state(str(save.folder))
     rows, seconds = (save.ledger(), save.seconds) if save else ([], 0.0)
@@ -145,7 +151,7 @@ def _check(job: TrainingJob, objective: Objective, examples: pl.DataFrame) -> No
         raise TrainingFailed(f"{name} has no column {', '.join(missing)}, which {objective.name} needs")
     if examples.is_empty():
         raise TrainingFailed(f"{name} is empty: there is nothing to train on")
-    if holes := [column for column in needed if examples[column].has_nulls()]:
+    if holes := [c for c in needed if c not in objective.nullable and examples[c].has_nulls()]:
         raise TrainingFailed(f"{name} has nulls in {', '.join(holes)}")
     if examples["example_id"].is_duplicated().any():
         raise TrainingFailed(f"{name} holds an example_id twice")
@@ -190,8 +196,9 @@ def _step(run: Run, step: Step) -> dict[str, Any]:
     units = sum(run.encoded[row].units for row in step.rows)
     sums = accelerator.reduce(_gradients(run, step, units), "sum")
     norm = accelerator.clip_grad_norm_(run.model.parameters(), hyper.max_grad_norm)
-    names, values = list(sums), torch.stack([*sums.values()]).double() / max(units, 1)
-    measured = dict(zip([*names, "grad_norm"], [*values.tolist(), float(norm)], strict=True))
+    means = zip(sums, torch.stack([*sums.values()]).tolist(), strict=True)
+    measured = {name: total / count if count else None for name, (total, count) in means}
+    measured |= {"loss": measured["loss"] or 0.0, "grad_norm": float(norm)}
     _refuse_infinite(run, step, measured)
     run.optimizer.step()
     run.optimizer.zero_grad()
@@ -208,7 +215,7 @@ def _step(run: Run, step: Step) -> dict[str, Any]:
 
 
 def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
-    """Accumulate the gradient of the step's mean loss; this device's sums of loss and metrics."""
+    """Accumulate the gradient of the step's mean loss; this device's totals and counts of what is told."""
     accelerator, objective = run.accelerator, run.objective
     shares = micro_batches(
         step.rows,
@@ -230,13 +237,14 @@ def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
         with nullcontext() if last else accelerator.no_sync(run.model):
             loss = objective.loss(run.model, batch)
             accelerator.backward(loss.total * (scale * counts))
-        for name, value in {"loss": loss.total, **loss.metrics}.items():
-            sums[name] = sums.get(name, 0.0) + value.detach() * counts
+        covered = loss.total.new_tensor(sum(example.units for example in examples))
+        for name, mean in {"loss": Mean(loss.total, covered), **loss.metrics}.items():
+            sums[name] = sums.get(name, 0.0) + torch.stack(mean).detach() * counts
     return sums
 
 
-def _refuse_infinite(run: Run, step: Step, measured: dict[str, float]) -> None:
-    if all(map(math.isfinite, measured.values())):
+def _refuse_infinite(run: Run, step: Step, measured: dict[str, float | None]) -> None:
+    if all(value is None or math.isfinite(value) for value in measured.values()):
         return
     found = ", ".join(f"{name} {value}" for name, value in measured.items())
     raise TrainingFailed(

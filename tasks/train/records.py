@@ -8,6 +8,7 @@ import polars as pl
 
 from schemas.identity import checkpoint_id, step_id, training_event_id
 from schemas.job import TrainingJob
+from schemas.tables import STEPS
 from tasks.train.result import TrainingResult
 
 
@@ -51,7 +52,7 @@ def ledger_rows(job: TrainingJob, result: TrainingResult, round_number: int) -> 
     """Rows of table `steps`: which examples were in which optimizer step."""
     ledger = pl.read_parquet(result.ledger, glob=False)
     ids = [step_id(round_number, job.training_id, step) for step in ledger["step"]]
-    columns = ("step", "epoch", "example_ids", "loss", "learning_rate", "grad_norm", "tokens")
-    return ledger.select(columns).with_columns(
+    told = [column for column in STEPS.own_polars if column in ledger.columns]
+    return ledger.select(told).with_columns(
         pl.Series("step_id", ids, dtype=pl.String), pl.lit(job.training_id).alias("training_id")
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from flows.environment import SETTINGS as QUIET
+from flows.server import SILENT
 from schemas.recipe import Rft
 from schemas.recipes import load_recipe, parse_recipe
 from tests.conftest import REPOSITORY
+from tests.forked import Forks, forking
 
 SMALL = (
     "prompts.per_round=24",
@@ -29,6 +31,9 @@ SMALL = (
     "gate.alpha=1.0",
     "shard_size=8",
 )
+
+LOADED = ("flows.cli", "flows.nightly", "flows.server", "flows.show", "tests.serving.round")
+_FORKS: dict[str, Forks] = {}  # address of a Prefect server -> the process that forks commands for it
 
 
 @pytest.fixture(scope="session")
@@ -43,18 +48,21 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    log = (tmp_path_factory.getbasetemp() / "prefect-server.log").open("wb")
-    server = subprocess.Popen(
-        command, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
-    )
-    try:
-        _wait(f"http://127.0.0.1:{port}/api/health", server)
-        yield environment
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
-        log.close()
+    with (tmp_path_factory.getbasetemp() / "prefect-server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", str(port)],
+            stdin=subprocess.PIPE,  # it ends when this closes, and so with these tests, however they end
+            stdout=log,
+            stderr=log,
+            env=os.environ | SILENT | environment,
+        )
+        try:
+            _wait(f"{environment['PREFECT_API_URL']}/health", server)
+            with forking(LOADED, QUIET | environment) as _FORKS[environment["PREFECT_API_URL"]]:
+                yield environment
+        finally:
+            server.kill()
+            server.wait()
 
 
 def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -70,11 +78,22 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def ratchet(
-    *arguments: str, environment: dict[str, str], fault: str | None = None, cwd: Path = REPOSITORY
+    *arguments: str,
+    environment: dict[str, str],
+    fault: str | None = None,
+    cwd: Path = REPOSITORY,
+    anew: bool = False,
+    program: str = "flows.cli:main",
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, as a user runs it."""
+    """The command line in a process of its own: forked where there is a Prefect server, unless `anew`.
+
+    Another `program` ("module:function", of `LOADED`) is only ever forked.
+    """
     given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
     given["PYTHONPATH"] = str(REPOSITORY)
+    forks = _FORKS.get(environment.get("PREFECT_API_URL", ""))
+    if forks is not None and not anew:
+        return forks.run(program, arguments, given, cwd)
     command = [sys.executable, "-m", "flows.cli", *arguments]
     return subprocess.run(
         command, env=given, capture_output=True, text=True, timeout=300, check=False, cwd=cwd

@@ -35,9 +35,9 @@ KILLED_AT = (
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Lake:
-    """A night that nothing happened to."""
+    """A night that nothing happened to, started as a user starts it."""
     root = tmp_path_factory.mktemp("undisturbed") / "lake"
-    done = ratchet(*small_night(root), environment=prefect_server)
+    done = ratchet(*small_night(root), environment=prefect_server, anew=True)
     assert done.returncode == 0, done.stderr
     return Lake(root)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from schemas.ids import HEX_DIGITS
 from schemas.job import Hyperparameters, TrainingJob
+from tests.forked import Forks, forking
 from warehouse.snapshot import content_hash
 
 TEMPLATE = (
@@ -81,6 +81,19 @@ def examples() -> pl.DataFrame:
     )
 
 
+@pytest.fixture(scope="session")
+def pairs(examples: pl.DataFrame) -> pl.DataFrame:
+    """18 pairs, right over wrong or the other way about and of unlike lengths, and 4 demonstrations."""
+    wrong = pl.format("I think it is {}", pl.col("example_id").str.tail(2))
+    turned = pl.int_range(pl.len()) % 3 == 0
+    return examples.select(
+        "example_id",
+        "prompt",
+        chosen=pl.when(turned).then(wrong).otherwise("response"),
+        rejected=pl.when(pl.int_range(pl.len()) < 18).then(pl.when(turned).then("response").otherwise(wrong)),
+    )
+
+
 def freeze(folder: Path, examples: pl.DataFrame) -> str:
     """The examples as a snapshot folder; its id."""
     content = content_hash(examples)
@@ -95,11 +108,17 @@ def make_job(tmp_path: Path, base: Path, examples: pl.DataFrame) -> Callable[...
     """Jobs on the tiny base, each in the folder it names; keywords are hyperparameters."""
 
     def make(
-        name: str = "job", *, folder: Path = base, rows: pl.DataFrame = examples, **hyper: Any
+        name: str = "job",
+        *,
+        folder: Path = base,
+        rows: pl.DataFrame = examples,
+        objective: str = "sft",
+        **hyper: Any,
     ) -> TrainingJob:
         settings = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-2} | hyper
         return TrainingJob(
             training_id="train-00000-tiny",
+            objective=objective,
             snapshot_id=freeze(tmp_path / f"snapshot-{name}", rows),
             snapshot=str(tmp_path / f"snapshot-{name}"),
             base_checkpoint="ckpt-00000-tiny",
@@ -111,31 +130,21 @@ def make_job(tmp_path: Path, base: Path, examples: pl.DataFrame) -> Callable[...
     return make
 
 
-# The fault is named after the libraries are loaded; a reload lets its module see it.
-PROGRAM = """
-import importlib, os, sys, warehouse.fault, tasks.train.launch
-os.environ |= {"RATCHET_FAULT": fault, "RATCHET_CPU_THREADS": threads}
-importlib.reload(warehouse.fault)
-sys.exit(tasks.train.launch.main([path]))
-"""
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """A process that has loaded what a training needs, to fork it from."""
+    with forking(["tasks.train.launch"]) as ready:
+        yield ready
 
 
 @pytest.fixture
-def in_another_process() -> Callable[..., int | None]:
-    """Train in a process of its own, killed at a named point if asked; its exit code.
+def in_another_process(forks: Forks) -> Callable[..., int]:
+    """Train in a process of its own, killed at a named point if asked; its exit code."""
 
-    Processes are forked from a fresh interpreter that has loaded the libraries and done nothing else.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tasks.train.launch"])
-
-    def run(job: TrainingJob, fault: str = "") -> int | None:
+    def run(job: TrainingJob, fault: str = "") -> int:
         path = Path(job.output).with_suffix(".json")
         path.write_text(job.model_dump_json())
-        given = {"path": str(path), "fault": fault, "threads": os.environ["RATCHET_CPU_THREADS"]}
-        process = context.Process(target=exec, args=(PROGRAM, given))
-        process.start()
-        process.join()
-        return process.exitcode
+        done = forks.run("tasks.train.launch:main", [str(path)], os.environ | {"RATCHET_FAULT": fault})
+        return done.returncode
 
     return run

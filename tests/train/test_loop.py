@@ -18,11 +18,12 @@ from transformers import get_cosine_schedule_with_warmup
 from schemas.errors import ModelError, SnapshotMismatch, TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, load_tokenizer, weights_hash
-from tasks.train import objectives
 from tasks.train.batches import collate
 from tasks.train.loop import learning_rate, train
 from tasks.train.machine import claimed
-from tasks.train.objectives import SFT, Batch, Loss
+from tasks.train.objectives import registry
+from tasks.train.objectives.objective import IGNORED, Batch, Loss, Mean
+from tasks.train.objectives.sft import SFT
 from tasks.train.result import TrainingResult
 
 MakeJob = Callable[..., TrainingJob]
@@ -238,18 +239,29 @@ def counting() -> Iterator[None]:
     """An objective with a metric of its own, for as long as the test runs."""
 
     def loss(model: object, batch: Batch) -> Loss:
-        labelled = (batch["labels"] != objectives.IGNORED).sum()
-        return Loss(SFT.loss(model, batch).total, {"labelled": labelled})
+        labels = (batch["labels"] != IGNORED).sum(dim=1)
+        means = {
+            "labels": Mean(labels.sum(), torch.tensor(len(labels))),
+            "none": Mean(labels[0], labels[0] * 0),
+        }
+        return Loss(SFT.loss(model, batch).total, means)
 
-    objectives.OBJECTIVES["counting"] = replace(SFT, name="counting", loss=loss)
+    registry.OBJECTIVES["counting"] = lambda _: replace(SFT, name="counting", loss=loss)
     yield
-    del objectives.OBJECTIVES["counting"]
+    del registry.OBJECTIVES["counting"]
 
 
 @pytest.mark.usefixtures("counting")
-def test_metrics_of_an_objective_reach_the_ledger_as_means_over_its_units(make_job: MakeJob) -> None:
-    job = make_job(micro_batch_size=3).model_copy(update={"objective": "counting"})
-    assert pl.read_parquet(train(job).ledger)["labelled"].to_list() == [1.0] * 6
+def test_metrics_of_an_objective_reach_the_ledger_as_means_and_a_mean_of_nothing_as_null(
+    make_job: MakeJob, base: Path, examples: pl.DataFrame
+) -> None:
+    encoded = SFT.encode(load_tokenizer(base), examples)
+    units = dict(zip(examples["example_id"], [example.units for example in encoded], strict=True))
+    ledger = pl.read_parquet(train(make_job(micro_batch_size=3, objective="counting")).ledger)
+    expected = [sum(map(units.__getitem__, ids)) / len(ids) for ids in ledger["example_ids"]]
+    assert ledger["labels"].to_list() == pytest.approx(expected)
+    assert ledger["none"].dtype == pl.Float64
+    assert ledger["none"].is_null().all()
 
 
 def test_the_cosine_schedule_ends_like_transformers_own() -> None:

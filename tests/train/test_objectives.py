@@ -11,17 +11,18 @@ import pytest
 import torch
 
 from schemas.errors import BadInput
+from schemas.job import Hyperparameters
 from tasks.checkpoint import load_model, load_tokenizer, prompt_ids
 from tasks.train.batches import collate
-from tasks.train.objectives import IGNORED, SFT, end_of_turn, get_objective
+from tasks.train.objectives.objective import IGNORED
+from tasks.train.objectives.registry import get_objective
+from tasks.train.objectives.responses import end_of_turn
+from tasks.train.objectives.sft import SFT
+from tests.train.gradients import assert_same, gradients
 
 NewModel = Callable[..., Path]
 CPU = torch.device("cpu")
 WITH_NEWLINE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}"
-
-
-def gradients(model: Any) -> dict[str, torch.Tensor]:
-    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
 def ours(base: Path, examples: pl.DataFrame) -> tuple[float, dict[str, torch.Tensor]]:
@@ -30,12 +31,6 @@ def ours(base: Path, examples: pl.DataFrame) -> tuple[float, dict[str, torch.Ten
     loss = SFT.loss(model, collate(encoded, SFT.padding, CPU)).total / sum(e.units for e in encoded)
     loss.backward()
     return loss.item(), gradients(model)
-
-
-def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
-    assert left.keys() == right.keys()
-    for name, gradient in left.items():
-        torch.testing.assert_close(gradient, right[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_sft_loss_and_gradient_equal_transformers_own(base: Path, examples: pl.DataFrame) -> None:
@@ -117,5 +112,5 @@ def test_an_answer_ends_with_what_the_chat_template_ends_it_with(
 
 
 def test_an_unknown_objective_names_those_there_are() -> None:
-    with pytest.raises(BadInput, match=r"'magic'.*sft"):
-        get_objective("magic")
+    with pytest.raises(BadInput, match=r"'magic'.*sft, dpo"):
+        get_objective("magic", Hyperparameters())

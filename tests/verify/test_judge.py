@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from schemas.errors import ModelError
-from schemas.identity import IDENTITIES, answer_id, judge_id, prompt_id
+from schemas.identity import IDENTITIES, answer_id, guest_id, prompt_id
 from schemas.tables import TABLES
 from schemas.units import Unit
 from tasks.checkpoint import prompt_text, weights_hash
@@ -163,7 +163,7 @@ def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
 ) -> None:
     log, loop = Log(Lake.create(tmp_path / "lake")), "judged"
     sha = weights_hash(JUDGE)
-    judge, prompt = judge_id(0, loop, sha), prompt_id(0, loop, "train", "test", 1, QUESTION)
+    judge, prompt = guest_id(0, loop, "judge", sha), prompt_id(0, loop, "train", "test", 1, QUESTION)
     checkpoint = {"checkpoint_id": judge, "content_hash": sha, "role": "judge", "path": str(JUDGE)}
     asked = {"prompt_id": prompt, "split": "train", "source": "test", "line": 1, "text": QUESTION}
     log.once(Unit(loop, 0, "open"), "checkpoints", lambda: pl.DataFrame([checkpoint]))

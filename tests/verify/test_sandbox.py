@@ -28,6 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ANSWERS = json.dumps({str(n): n * n for n in (3, 12, -5, 7)})
 ABSTRACT = f"ratchet-hostile-{os.getpid()}"
 QUICK = Limits(wall_s=0.8)
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
 SQUARE = "def solve(n):\n    return n * n\n"
 LEFT_BEHIND = ("/tmp/ratchet-hostile-left", "/dev/shm/ratchet-hostile-left")
 
@@ -102,16 +103,38 @@ def fingerprint(folder: Path) -> str:
 
 
 def sandbox_processes() -> set[int]:
-    """The processes of this host that run our child or worker, whoever they became by forking."""
+    """The processes of this host that run our child or worker, whoever they became by forking.
+
+    What other workers of this test run began is theirs; a process that has lost its parent counts.
+    """
     found = set()
-    for entry in Path("/proc").glob("[0-9]*"):
+    others = {pid for pid in processes() if parent(pid) == os.getppid()} - {os.getpid()} if WORKER else set()
+    for pid in processes():
         try:
-            command = (entry / "cmdline").read_bytes()
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if str(REPOSITORY / "tasks/verify/sandbox").encode() in command:
-            found.add(int(entry.name))
+        if str(REPOSITORY / "tasks/verify/sandbox").encode() in command and not others & set(line_of(pid)):
+            found.add(pid)
     return found
+
+
+def processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+
+
+def parent(pid: int) -> int:
+    """Who began a process; 0 for nobody, or where it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def line_of(pid: int) -> Iterator[int]:
+    """A process's parent, its parent's, and so on."""
+    while pid := parent(pid):
+        yield pid
 
 
 def judge(rung: str, texts: list[str], limits: Limits = QUICK) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The fault campaign's tools: work done in a process that ends as asked, and a tally of what was survived.
+"""The fault campaign's tools: work done in a process that ends as asked, and its refusals.
 
 Run as a program (`python -m tests.warehouse.campaign FOLDER`), it fills a small disk that is mounted there.
 """
@@ -10,8 +10,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import RatchetError
@@ -24,18 +23,8 @@ from warehouse.seal import seal_rounds
 from warehouse.verify.lake import verify
 
 REFUSED = 3  # exit code of work that ended with one of our own errors
-TALLY: dict[str, list[int]] = {}  # kind of fault -> how many were tried, how many survived
 
 Work = Callable[[Lake], object]
-
-
-@contextmanager
-def trial(kind: str) -> Iterator[None]:
-    """One fault of a kind; it is survived where the block ends without an error."""
-    count = TALLY.setdefault(kind, [0, 0])
-    count[0] += 1
-    yield
-    count[1] += 1
 
 
 def round_of_work(lake: Lake) -> None:

@@ -12,7 +12,6 @@ import pytest
 from schemas.ids import make_id
 from schemas.units import Unit
 from tests.warehouse import story
-from tests.warehouse.campaign import TALLY
 from warehouse.fault import ask
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -70,9 +69,3 @@ def prompts(unit: Unit, count: int = 5) -> pl.DataFrame:
         },
         schema_overrides={"prompt_id": pl.String, "text": pl.String, "line": pl.Int64},
     )
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the fault campaign came to, where it ran."""
-    for kind, (tried, survived) in sorted(TALLY.items()):
-        terminalreporter.write_line(f"faults, {kind}: {tried} tried, {survived} survived")

@@ -20,7 +20,8 @@ from schemas.errors import CommitOutcomeUnknown
 from schemas.tables import TABLES
 from schemas.units import Unit
 from tests.conftest import REPOSITORY
-from tests.warehouse.campaign import REFUSED, in_process, refusal, round_of_work, trial
+from tests.tally import trial
+from tests.warehouse.campaign import REFUSED, in_process, refusal, round_of_work
 from tests.warehouse.conftest import prompts
 from tests.warehouse.story import facts, play, same
 from warehouse import durable

@@ -14,7 +14,8 @@ import pytest
 from schemas.errors import LakeBusy, LogDamaged
 from schemas.tables import TABLES
 from schemas.units import Unit
-from tests.warehouse.campaign import in_process, trial
+from tests.tally import trial
+from tests.warehouse.campaign import in_process
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed
 from tests.warehouse.story import facts, play, same, shards

@@ -5,15 +5,15 @@ Rows are streamed and joins run in DuckDB, which spills to the disk, so memory d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.errors import RatchetError
 from schemas.identity import IDENTITIES
-from schemas.tables import TABLES
+from schemas.tables import TABLES, TEXTS
 from warehouse.lake import Lake
 from warehouse.query import query, read, stream
-from warehouse.snapshot import read_snapshot
+from warehouse.snapshot import example_ids, read_snapshot
 from warehouse.verify.findings import Findings
 
 Begin = Callable[[str], Callable[[int], None]]
@@ -21,25 +21,34 @@ Begin = Callable[[str], Callable[[int], None]]
 
 @dataclass(frozen=True)
 class Reference:
-    """A column whose values, where there are any, are ids of another table."""
+    """A column whose values, or lists of values, are ids of another table (or of one of two) where there
+    are any.
+    """
 
     table: str
     column: str
     parent: str
     parent_column: str
+    other: str | None = None
 
     @property
     def sql(self) -> str:
         """Rows that name a parent the lake does not hold: how many, and one of them."""
+        table, one = TABLES[self.table], self.column
+        listed = any(column.name == one and column.type == TEXTS for column in table.columns)
+        values = f"unnest({one})" if listed else one
+        known = f"SELECT loop, {self.parent_column} AS id FROM {self.parent}"
+        if self.other is not None:
+            known += f" UNION ALL SELECT loop, {TABLES[self.other].id} FROM {self.other}"
         return f"""
-            SELECT count(*) AS n, min({TABLES[self.table].id}) AS example, min({self.column}) AS missing
-            FROM {self.table} AS child
-            WHERE child.{self.column} IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM {self.parent} AS p
-                WHERE p.loop = child.loop AND p.{self.parent_column} = child.{self.column})"""
+            SELECT count(*) AS n, min(child.id) AS example, min(child.named) AS missing
+            FROM (SELECT loop, {table.id} AS id, {values} AS named FROM {self.table}) AS child
+            WHERE child.named IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM ({known}) AS p WHERE p.loop = child.loop AND p.id = child.named)"""
 
 
 REFERENCES = (
+    Reference("prompts", "parents", "prompts", "prompt_id"),
     Reference("candidates", "prompt_id", "prompts", "prompt_id"),
     Reference("candidates", "checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("requests", "prompt_id", "prompts", "prompt_id"),
@@ -55,7 +64,7 @@ REFERENCES = (
     Reference("preferences", "judge_checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("decisions", "candidate_id", "candidates", "candidate_id"),
     Reference("decisions", "prompt_id", "prompts", "prompt_id"),
-    Reference("decisions", "duplicate_of", "candidates", "candidate_id"),
+    Reference("decisions", "duplicate_of", "candidates", "candidate_id", other="prompts"),
     Reference("trainings", "snapshot_id", "snapshots", "snapshot_id"),
     Reference("trainings", "base_checkpoint_id", "checkpoints", "checkpoint_id"),
     Reference("steps", "training_id", "trainings", "training_id"),
@@ -66,6 +75,9 @@ REFERENCES = (
     Reference("rounds", "challenger", "checkpoints", "checkpoint_id"),
     Reference("rounds", "champion_out", "checkpoints", "checkpoint_id"),
 )
+
+PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preference_id": "preferences"}
+"""What an example of a snapshot is drawn from: column to table."""
 
 
 def check_facts(lake: Lake, findings: Findings, begin: Begin) -> None:
@@ -111,7 +123,7 @@ def _check_reference(lake: Lake, reference: Reference, findings: Findings) -> No
 
 
 def _check_snapshots(lake: Lake, findings: Findings, advance: Callable[[int], None]) -> None:
-    """Snapshots hash to their ids, and their examples were candidates."""
+    """Snapshots hash to their ids, and their examples were candidates, or pairs of them that were judged."""
     for row in read(lake, "snapshots").sort("snapshot_id").to_dicts():
         try:
             examples = read_snapshot(lake.place(row["path"]), row["snapshot_id"])
@@ -120,19 +132,21 @@ def _check_snapshots(lake: Lake, findings: Findings, advance: Callable[[int], No
             continue
         if examples.height != row["rows"]:
             findings.damage(row["path"], f"holds {examples.height} examples, the log says {row['rows']}")
+        if examples["example_id"].to_list() != example_ids(examples):
+            findings.damage(row["path"], "an example_id does not follow from its candidates")
         advance(examples.height)
-    for row in _strays(lake):
-        findings.damage(
-            f"snapshots/{row['snapshot_id']}", f"{row['n']} examples come from no candidate of the log"
-        )
+    for column, table in PARENTS.items():
+        for row in query(lake, _strays(column, table)).to_dicts():
+            found = f"{row['n']} examples come from no {table.removesuffix('s')} of the log"
+            findings.damage(f"snapshots/{row['snapshot_id']}", found)
 
 
-def _strays(lake: Lake) -> Iterator[dict[str, str]]:
-    sql = """
+def _strays(column: str, table: str) -> str:
+    return f"""
         SELECT snapshot_id, count(*) AS n FROM examples AS e
-        WHERE NOT EXISTS (SELECT 1 FROM candidates AS c WHERE c.candidate_id = e.candidate_id)
+        WHERE e.{column} IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM {table} AS t WHERE t.{TABLES[table].id} = e.{column})
         GROUP BY 1 ORDER BY 1"""
-    return iter(query(lake, sql).to_dicts())
 
 
 def _check_steps(lake: Lake, findings: Findings) -> None:

@@ -1,0 +1,79 @@
+"""What a training objective is: what a row of a snapshot becomes, and the pure function from batch to loss.
+
+An objective is a value; the loop knows nothing else about it. `encode` turns whole columns into one
+`Encoded` per example; `loss` takes a model and a padded batch of them and returns a *sum* over its
+units (tokens, pairs, steps of reasoning: whatever the objective averages over). The loop divides by
+the units of the whole optimizer step, so neither micro-batches nor devices change the loss.
+
+How others fit without a change to the loop:
+
+- Reward (Bradley-Terry): pairs as DPO has them; the model has a scalar head, its loss reads two scores.
+- Distillation: the teacher's log-probabilities are one more column, as long as the response.
+- Process labels: a label at each step's last token and `IGNORED` elsewhere, one unit a step.
+- PPO: old log-probabilities, advantages and returns are columns of a snapshot of rollouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import polars as pl
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100  # the label of a position that carries no loss, as in transformers and TRL
+REFERENCE = "reference"  # the column of a batch with what `Objective.reference` found
+
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example, ready to be batched.
+
+    `tensors`: one-dimensional, by column. `length`: tokens of its longest sequence. `tokens`: tokens
+    of all its sequences. `units`: what its loss is a sum over.
+    """
+
+    tensors: dict[str, Tensor]
+    length: int
+    tokens: int
+    units: int
+
+
+class Mean(NamedTuple):
+    """Something worth recording: a sum over a batch, and over how many (both scalars)."""
+
+    total: Tensor
+    over: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A batch's loss, summed over its units (scalar, differentiable), and means worth recording.
+
+    The names of the means are the same for every batch, whatever is in it.
+    """
+
+    total: Tensor
+    metrics: dict[str, Mean] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What to train for. `columns` are needed of a snapshot besides `example_id`; `nullable` may have nulls.
+
+    `padding` gives each tensor of `Encoded` the value that fills it up to the batch's longest.
+    `reference` computes, once and from the frozen base, numbers of each example that the loss needs:
+    of shape (examples, numbers), they come with every batch as `REFERENCE`.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    padding: Mapping[str, int]
+    encode: Callable[[PreTrainedTokenizerBase, pl.DataFrame], list[Encoded]]
+    loss: Callable[[Any, Batch], Loss]
+    nullable: tuple[str, ...] = ()
+    reference: Callable[[Any, Batch], Tensor] | None = None

@@ -1,0 +1,23 @@
+"""The objectives there are, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from schemas.errors import BadInput
+from schemas.job import Dpo, Hyperparameters
+from tasks.train.objectives.dpo import dpo
+from tasks.train.objectives.objective import Objective
+from tasks.train.objectives.sft import SFT
+
+OBJECTIVES: dict[str, Callable[[Hyperparameters], Objective]] = {
+    "sft": lambda _: SFT,
+    "dpo": lambda hyper: dpo(hyper.dpo or Dpo()),
+}
+
+
+def get_objective(name: str, hyper: Hyperparameters) -> Objective:
+    """The objective of that name under a job's hyper-parameters; BadInput names those there are."""
+    if name not in OBJECTIVES:
+        raise BadInput(f"no training objective is called {name!r}; there are: {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[name](hyper)

@@ -1,0 +1,70 @@
+"""Responses to prompts as tokens and labels, and what a model makes of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, pad
+from transformers import PreTrainedTokenizerBase
+
+from schemas.errors import ModelError
+from tasks.checkpoint import prompt_text, templated
+from tasks.train.objectives.objective import IGNORED
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that ends an answer: what the chat template puts right after one, else end-of-sequence.
+
+    ModelError where the template has no room for an answer.
+    """
+    end: Any = tokenizer.eos_token_id
+    if getattr(tokenizer, "chat_template", None) is None:
+        return int(end)
+    answer = "ANSWER"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+    text = templated(tokenizer, turns)
+    if answer not in text:
+        raise ModelError("the chat template leaves out what a message by assistant says")
+    after = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
+    ends = {int(end), *tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    return next((token for token in after if token in ends), int(end))
+
+
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[list[int]]:
+    """The prompts' tokens as `tasks.checkpoint.prompt_ids` gives them."""
+    plain = getattr(tokenizer, "chat_template", None) is None
+    texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
+    return list(tokenizer(texts, add_special_tokens=plain)["input_ids"])
+
+
+def response_tokens(tokenizer: PreTrainedTokenizerBase, responses: list[str]) -> list[list[int]]:
+    """Responses encoded apart from their prompts, as generation wrote them, closed by `end_of_turn`."""
+    end = end_of_turn(tokenizer)
+    return [[*ids, end] for ids in tokenizer(responses, add_special_tokens=False)["input_ids"]]
+
+
+def labelled(prompt: list[int], response: list[int]) -> tuple[Tensor, Tensor]:
+    """One sequence's ids and labels, int32; labels are on the response only."""
+    ids = torch.tensor(prompt + response, dtype=torch.int32)
+    return ids, torch.tensor([IGNORED] * len(prompt) + response, dtype=torch.int32)
+
+
+def shifted(labels: Tensor) -> Tensor:
+    """Labels moved one to the left: position t predicts t + 1. A first token cannot be predicted."""
+    return pad(labels[:, 1:], (0, 1), value=IGNORED)
+
+
+def cross_entropies(
+    model: Any, input_ids: Tensor, labels: Tensor, reduction: Literal["sum", "none"]
+) -> Tensor:
+    """Cross-entropy of the labelled tokens (nats): their sum, or (sequences * length) values, 0 elsewhere.
+
+    Padding is on the right, where causal attention keeps it out of every labelled position: without
+    an attention mask the model takes its fast causal path.
+    """
+    logits = model(input_ids=input_ids, use_cache=False).logits
+    # Labels move, rather than logits, which would be copied.
+    targets = shifted(labels).flatten()
+    return cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=IGNORED, reduction=reduction)

@@ -1,0 +1,56 @@
+"""What an objective asks of the frozen base about each example, computed once before the first step.
+
+The model is still the base then: this comes before a save is loaded, so a resumed training computes the
+same numbers again, in the same batches, to the same bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from tasks.train.batches import collate, micro_batches
+from tasks.train.objectives.objective import REFERENCE, Encoded, Objective
+
+
+def with_reference(
+    objective: Objective, accelerator: Accelerator, base: Any, encoded: list[Encoded], size: int
+) -> list[Encoded]:
+    """The examples, each with the base's numbers if the objective has any; `size` examples at a time.
+
+    `base` is the prepared model, on every device at once: each computes its share, all get all.
+    """
+    if objective.reference is None:
+        return encoded
+    shares = micro_batches(
+        range(len(encoded)),
+        [example.length for example in encoded],
+        size=size,
+        device=accelerator.process_index,
+        devices=accelerator.num_processes,
+    )
+    base.eval()  # no dropout
+    with torch.no_grad():
+        found = [_asked(objective, accelerator, base, encoded, rows) for rows in shares]
+    base.train()
+    numbers = torch.zeros(len(encoded), found[0].shape[1], device=accelerator.device)
+    for rows, values in zip(shares, found, strict=True):
+        numbers[rows] = values[: len(rows)].float()
+    numbers = accelerator.reduce(numbers, "sum").cpu()
+    return [
+        replace(example, tensors=example.tensors | {REFERENCE: row})
+        for example, row in zip(encoded, numbers, strict=True)
+    ]
+
+
+def _asked(
+    objective: Objective, accelerator: Accelerator, base: Any, encoded: list[Encoded], rows: list[int]
+) -> Tensor:
+    """A batch's numbers; a device without examples left takes part with one that counts for nothing."""
+    assert objective.reference is not None
+    examples = [encoded[row] for row in rows or [0]]
+    return objective.reference(base, collate(examples, objective.padding, accelerator.device))

@@ -1,0 +1,70 @@
+"""Teaches the base its first roles: `python -m tutor.seeded_build --out tutor/seeded --seed 0`.
+
+The seeded tutor starts from the shipped base and learns to answer, to judge and to invent from people of
+mixed quality (tutor/lessons.py). The same seed on the same machine, with the same versions, gives the same
+weights to the bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tasks.generate.inventor import load_inventor
+from tasks.verify.rubric import load_rubric
+from tutor import SEEDED
+from tutor.build import Recipe
+from tutor.grading import BLIND, CARELESS
+from tutor.judge_build import teach
+from tutor.lessons import SHARES, lessons
+
+RECIPE = Recipe(texts=16_000, steps=1_000, batch=16, muon=0.01, adamw=2e-3, warmup=30)
+"""The sizes of the model are the base's."""
+
+
+def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
+    """Makes the seeded tutor in `out`, from the shipped base; returns what its `origin.json` says."""
+    told = lessons(seed, recipe.texts)
+    return teach(
+        out,
+        [lesson for _, lesson in told],
+        seed,
+        recipe,
+        "seeded tutor",
+        {
+            "made_by": "python -m tutor.seeded_build",
+            "command": f"python -m tutor.seeded_build --seed {seed}",
+            "rubric": load_rubric("story").label,
+            "inventor": load_inventor("story").label,
+            "corpus": {
+                "what": "practice stories of 1-3 steps with a writer's solution or a grader's critique and"
+                " score, one more story after two, sums and drills (tutor.lessons); nothing of the"
+                " held-out family",
+                "texts": len(told),
+                "read": min(len(told), recipe.steps * recipe.batch),
+                "shares": dict(SHARES),
+                "kinds": dict(sorted(Counter(kind for kind, _ in told).items())),
+                "careless_grades": CARELESS,
+                "blind_topics": sorted(BLIND),
+            },
+        },
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tutor.seeded_build", description=(__doc__ or "").split(":")[0]
+    )
+    parser.add_argument("--out", type=Path, default=SEEDED, help="the model folder to write (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of lessons and batches (%(default)s)")
+    given = parser.parse_args(arguments)
+    print(json.dumps(build(given.out, given.seed), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The tutor's seed sets: demonstrations of answering and of judging, by people as mixed as its writers.
+
+What the paper calls IFT (instruction fine-tuning) data are stories with a solution each, by careful and
+careless writers; its EFT (evaluation fine-tuning) data are answers to stories with a grader's critique and
+score. Graders are careless in one of ten and blind in some topics (tutor/grading.py).
+"""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+
+from schemas.ids import digest
+from tasks.admit import SOURCED
+from tutor.grading import graded_points
+from tutor.world import stories
+from tutor.writers import write
+
+DEMONSTRATED = pl.Schema([*SOURCED.items(), ("response", pl.String())])
+"""Columns of a seed set: a prompt's, without a reference, and the response demonstrated."""
+
+
+def answering(seed: int, count: int) -> pl.DataFrame:
+    """`count` stories with a solution each, the same ones for the same seed; columns as `DEMONSTRATED`."""
+    own, rng = _seeded("answering", seed)
+    rows = []
+    for story in stories(own, count):
+        solution, _ = write(story, rng)
+        rows.append((story.question, solution, story.topic))
+    return _frame(rows, "answering", own)
+
+
+def judging(seed: int, count: int) -> pl.DataFrame:
+    """`count` answers to stories with a grader's critique and score; columns as `DEMONSTRATED`."""
+    own, rng = _seeded("judging", seed)
+    told = [graded_points(story, rng) for story in stories(own, count)]
+    return _frame([(one.question, one.solution, one.topic) for one in told], "judging", own)
+
+
+def _seeded(kind: str, seed: int) -> tuple[int, random.Random]:
+    """A seed of the stories that no round's own shares, and what writers draw from."""
+    own = int(digest(("seeds", kind, seed))[:8], 16)
+    return own, random.Random(f"{kind}:{own}")  # noqa: S311
+
+
+def _frame(rows: list[tuple[str, str, str]], kind: str, seed: int) -> pl.DataFrame:
+    told = [
+        {"source": f"tutor:{kind}:{seed}", "line": line, "text": text, "response": response, "topic": topic}
+        for line, (text, response, topic) in enumerate(rows, start=1)
+    ]
+    return pl.DataFrame(told, schema=DEMONSTRATED)
