@@ -46,6 +46,7 @@ bench: $(VENV)/.installed-dev  ## benchmarks of minutes, a table each; bench.lak
 	$(BIN)/python -m bench.verify_unit_tests
 	$(BIN)/python -m bench.lake_append
 	$(BIN)/python -m bench.engines
+	$(BIN)/python -m bench.novelty
 	$(BIN)/python -m bench.overhead
 
 base: $(VENV)/.installed  ## build the tutor's base model again, from its stated seed

@@ -32,6 +32,11 @@ class Dpo(Strict):
     demonstration_weight: Annotated[float, Field(ge=0)] = Field(
         1.0, description="what a demonstration's mean cross-entropy counts beside a pair's loss"
     )
+    chosen_weight: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="what the mean cross-entropy of a pair's chosen counts beside its loss"
+        " (Pang et al. 2024, arXiv 2404.19733)",
+    )
     length_normalised: bool = Field(False, description="log-ratios a token rather than a response")
 
 

@@ -200,9 +200,13 @@ def _descendants(lake: Lake, loop: str, made: list[str]) -> list[Fact]:
     """The checkpoints made, and every one trained from them since: all weights the example touched."""
     rows = read(lake, "checkpoints", {"loop": loop}).sort("round", "checkpoint_id").to_dicts()
     touched = dict.fromkeys(made, "trained on it")
-    for row in rows:  # parents come in earlier rounds than their children
-        if row["parent_id"] in touched and row["checkpoint_id"] not in touched:
-            touched[row["checkpoint_id"]] = "descends from one that was"
+    children = _grouped(rows, "parent_id")
+    left: list[str] = [*touched]
+    while left:
+        for child in children.get(left.pop(), []):
+            if child["checkpoint_id"] not in touched:
+                touched[child["checkpoint_id"]] = "descends from one that was"
+                left.append(child["checkpoint_id"])
     return [
         {
             "checkpoint_id": row["checkpoint_id"],

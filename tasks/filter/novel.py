@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from tasks.filter.decision import decide
-from tasks.filter.rouge import Nearest, Texts
+from tasks.filter.rouge import Texts
 
 
 class Earlier:
@@ -24,13 +23,13 @@ class Earlier:
         if texts:
             self._parts.append((list(ids), Texts(texts)))
 
-    def nearest(self, text: str) -> tuple[float, str | None]:
-        """The F of the prompt most like a text, and its id; the first of several, none where F is 0."""
-        best: tuple[float, str | None] = (0.0, None)
-        for ids, texts in self._parts:
-            found = texts.nearest(text)
-            if found is not None and found.f > best[0]:
-                best = found.f, ids[found.place]
+    def nearest(self, texts: Sequence[str]) -> list[tuple[float, str | None]]:
+        """For each text, the F of the prompt most like it, and its id; the first of several, none for 0."""
+        best: list[tuple[float, str | None]] = [(0.0, None)] * len(texts)
+        for ids, part in self._parts:
+            for place, found in enumerate(part.nearest(texts)):
+                if found is not None and found.f > best[place][0]:
+                    best[place] = found.f, ids[found.place]
         return best
 
 
@@ -39,16 +38,14 @@ def novel(frame: pl.DataFrame, earlier: Earlier, most: float) -> pl.DataFrame:
     the frame that were kept before it. The value is the F of the nearest; where that is above `most`,
     `duplicate_of` is the prompt's id, or the candidate's of this frame.
     """
-    ids, own = frame["candidate_id"].to_list(), Texts(frame["text"].to_list())
-    kept = np.zeros(frame.height, dtype=np.bool_)
-    found: list[tuple[float, str | None]] = []
-    for place, text in enumerate(frame["text"]):
-        value, nearest = earlier.nearest(text)
-        twin: Nearest | None = own.nearest(text, kept)
-        if twin is not None and twin.f > value:
-            value, nearest = twin.f, ids[twin.place]
-        kept[place] = value <= most
-        found.append((value, nearest))
+    ids, texts = frame["candidate_id"].to_list(), frame["text"].to_list()
+    found, within, kept = earlier.nearest(texts), Texts(texts).f(texts), list[int]()
+    for place in range(frame.height):
+        twin = max(kept, key=lambda other: within[place, other], default=None)  # the first of several
+        if twin is not None and within[place, twin] > found[place][0]:
+            found[place] = float(within[place, twin]), ids[twin]
+        if found[place][0] <= most:
+            kept.append(place)
     marked = frame.with_columns(
         pl.Series("f", [value for value, _ in found], dtype=pl.Float64),
         pl.Series("nearest", [one for _, one in found], dtype=pl.String),

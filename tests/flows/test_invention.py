@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,55 +32,73 @@ KILLED_AT = (
     "append prompts: committed#3",  # after the held-out prompts, the round's, and the first questions
     "append candidates: file written",
     "append candidates: committed",
-    "append decisions: file written",
     "append decisions: committed",
     "append prompts: file written",
-    "append candidates: file written#3",
-    "append decisions: committed#2",
+    "append decisions: file written#2",
+)
+REFUSED = (
+    ({"inventor": "poem"}, "no inventor is called 'poem'"),
+    ({"model": "/nowhere"}, "no model folder at /nowhere"),
+    ({"shots": 100}, "shows 100 prompts, the loop has 24"),
+    ({"max_tokens": 1000}, "give fewer shots"),
 )
 
 
-def inventing(
-    root: Path,
-    environment: dict[str, str],
-    *settings: str,
-    rounds: int = 1,
-    fault: str | None = None,
-    **invention: object,
-) -> subprocess.CompletedProcess[str]:
-    """Rounds of invention in a process of their own."""
-    given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
-    command = [sys.executable, "-m", "tests.flows.inventing", str(root), json.dumps(invention), str(rounds)]
-    return subprocess.run(
-        [*command, *settings],
-        env=given | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=REPOSITORY,
-    )
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of all jobs, and where their lakes lie."""
+
+    folder: Path
+    codes: dict[str, list[int]]
+    stderr: dict[str, list[str]]
+
+    def lake(self, name: str) -> Lake:
+        """The lake of jobs that went well in the end."""
+        assert self.codes[name][-1] == 0, self.stderr[name][-1]
+        return Lake(self.folder / name)
 
 
 @pytest.fixture(scope="module")
-def easy_going(tmp_path_factory: pytest.TempPathFactory) -> str:
+def outcomes(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Outcomes:
+    """Every job of this file, run by one process (tests/flows/inventing.py)."""
+    folder = tmp_path_factory.mktemp("inventing")
+    easy = {"inventor": easy_going(folder / "easy.yaml")}
+    jobs: list[dict[str, object]] = [{"lake": "undisturbed", "rounds": 2, "invention": easy}]
+    faults = [*KILLED_AT, ""]
+    jobs += [{"lake": "killed", "rounds": 2, "invention": easy, "fault": fault} for fault in faults]
+    guest = {"model": str(tutor.JUDGE), "attempts": 2}
+    jobs += [{"lake": "guest", "rounds": 2, "invention": guest}]
+    jobs += [{"lake": "refused", "invention": invention} for invention, _ in REFUSED]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.flows.inventing", str(folder)],
+        input=json.dumps(jobs),
+        env=os.environ | prefect_server | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    codes, stderr = defaultdict(list), defaultdict(list)
+    for job, ended in zip(jobs, json.loads(done.stdout), strict=True):
+        codes[str(job["lake"])].append(ended["code"])
+        stderr[str(job["lake"])].append(ended["stderr"])
+    return Outcomes(folder, codes, stderr)
+
+
+def easy_going(file: Path) -> str:
     """The tutor's inventor, but any form will do, and half of the examples are invented ones."""
     form = {"least_words": 1, "most_words": 150, "one_line": False}
     values = load_inventor("story").model_dump(mode="json") | {"name": "easy", "form": form}
-    file = tmp_path_factory.mktemp("inventors") / "easy.yaml"
     file.write_text(yaml.safe_dump(values | {"invented_share": 0.5, "temperature": 0.9}))
     return str(file)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str], easy_going: str
-) -> Lake:
+@pytest.fixture
+def undisturbed(outcomes: Outcomes) -> Lake:
     """Two rounds that nothing happened to."""
-    root = tmp_path_factory.mktemp("undisturbed") / "lake"
-    done = inventing(root, prefect_server, rounds=2, inventor=easy_going)
-    assert done.returncode == 0, done.stderr
-    return Lake(root)
+    return outcomes.lake("undisturbed")
 
 
 def test_every_text_is_a_fact_with_its_fate_and_its_parents(undisturbed: Lake) -> None:
@@ -134,29 +154,21 @@ def test_the_view_adds_up_to_what_was_written(undisturbed: Lake) -> None:
 
 
 def test_rounds_killed_at_every_kind_of_step_end_with_the_same_prompts(
-    undisturbed: Lake, tmp_path: Path, prefect_server: dict[str, str], easy_going: str
+    outcomes: Outcomes, undisturbed: Lake
 ) -> None:
-    root = tmp_path / "lake"
-    for point in KILLED_AT:
-        killed = inventing(root, prefect_server, rounds=2, inventor=easy_going, fault=point)
-        assert killed.returncode == -signal.SIGKILL, f"{point} was never reached: {killed.stderr}"
-    done = inventing(root, prefect_server, rounds=2, inventor=easy_going)
-    assert done.returncode == 0, done.stderr
+    killed = outcomes.lake("killed")
+    for point, code in zip(KILLED_AT, outcomes.codes["killed"], strict=False):
+        assert code == -signal.SIGKILL, f"{point} was never reached"
     for name, table in TABLES.items():
-        there, here = read(undisturbed, name), read(Lake(root), name)
+        there, here = read(undisturbed, name), read(killed, name)
         assert sorted(here[table.id]) == sorted(there[table.id]), name
     fates = "SELECT decision_id, kept, reason, value, duplicate_of FROM decisions ORDER BY ALL"
-    assert query(Lake(root), fates).equals(query(undisturbed, fates))
+    assert query(killed, fates).equals(query(undisturbed, fates))
 
 
-def test_another_model_can_write_and_is_on_record_once(
-    tmp_path: Path, prefect_server: dict[str, str]
-) -> None:
+def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> None:
     """With the tutor's own form, which takes nothing that its judge writes: each pass asks for all again."""
-    root = tmp_path / "lake"
-    done = inventing(root, prefect_server, rounds=2, model=str(tutor.JUDGE), attempts=2)
-    assert done.returncode == 0, done.stderr
-    lake = Lake(root)
+    lake = outcomes.lake("guest")
     teachers = query(lake, "SELECT checkpoint_id, round FROM checkpoints WHERE role = 'teacher'")
     assert teachers["round"].to_list() == [0]
     written = query(lake, "SELECT DISTINCT checkpoint_id FROM candidates WHERE kind = 'instruction'")
@@ -167,19 +179,8 @@ def test_another_model_can_write_and_is_on_record_once(
     assert findings.clean, findings.found
 
 
-@pytest.mark.parametrize(
-    ("invention", "words"),
-    [
-        ({"inventor": "poem"}, "no inventor is called 'poem'"),
-        ({"model": "/nowhere"}, "no model folder at /nowhere"),
-        ({"shots": 100}, "shows 100 prompts, the loop has 24"),
-        ({"max_tokens": 1000}, "give fewer shots"),
-    ],
-)
-def test_an_invention_that_cannot_work_is_refused_in_one_line(
-    tmp_path: Path, prefect_server: dict[str, str], invention: dict[str, object], words: str
-) -> None:
-    refused = inventing(tmp_path / "lake", prefect_server, **invention)
-    assert refused.returncode == 2
-    assert words in refused.stderr.splitlines()[-1]
-    assert "Traceback" not in refused.stderr
+def test_an_invention_that_cannot_work_is_refused_in_one_line(outcomes: Outcomes) -> None:
+    assert outcomes.codes["refused"] == [2] * len(REFUSED)
+    for (_, words), said in zip(REFUSED, outcomes.stderr["refused"], strict=True):
+        assert words in said.splitlines()[-1]
+        assert "Traceback" not in said.splitlines()[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,8 +41,11 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path, other: Path) -> Iterator[Callable[..., VllmServer]]:
-    """A server of a manner (stand_in_vllm.py); what it notes is in tmp_path."""
+def server(
+    tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., VllmServer]]:
+    """A server of a manner (stand_in_vllm.py); what it notes, and the logs of those that die, are in tmp_path."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ids = probe_ids(1024, 1024)
     tables = {str(folder): computed(folder, ids) for folder in (BASE, other)}
     (tmp_path / "tables.json").write_text(json.dumps(tables))

@@ -183,6 +183,18 @@ def test_demonstrations_trace_and_what_no_pair_used_has_no_use(log: Log) -> None
     assert "no training has used it" in shown(unused)
 
 
+def test_a_candidate_touches_all_that_descends_in_the_same_round_too(log: Log) -> None:
+    play(log, CHAIN)
+    train(log, frozen(log))
+    line = [MADE, *(make_id("ckpt", 0, number) for number in range(5))]
+    assert line != sorted(line), "in order of id each would follow its parent: nothing is tested"
+    child = {"content_hash": "0" * 64, "role": "policy", "path": "/child", "checkpoint_id": line[1:]}
+    rows = pl.DataFrame(child | {"parent_id": line[:-1]})
+    log.once(Unit(LOOP, 0, "children"), "checkpoints", lambda: rows)
+    touched = trace(log.lake, written("train", 0, 0))["checkpoints"]
+    assert {one["checkpoint_id"] for one in touched} == set(line)
+
+
 def test_the_examples_of_a_checkpoint_are_pairs_and_demonstrations_alike(log: Log) -> None:
     play(log, CHAIN)
     train(log, frozen(log))

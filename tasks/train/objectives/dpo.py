@@ -69,7 +69,9 @@ def reference(model: Any, batch: Batch) -> Tensor:
 
 
 def dpo_loss(model: Any, batch: Batch, *, settings: Dpo) -> Loss:
-    """-log sigmoid(beta * margin) of each pair, plus each demonstration's mean cross-entropy by its weight.
+    """-log sigmoid(beta * margin) of each pair, plus mean cross-entropies by their weights.
+
+    Those are of each demonstration and, by `chosen_weight`, of each pair's chosen response.
 
     The margin is the log-ratio to the reference of chosen less that of rejected; a log-ratio is summed
     over the response's tokens, its end included, or averaged if `length_normalised`. Rewards that are
@@ -81,7 +83,8 @@ def dpo_loss(model: Any, batch: Batch, *, settings: Dpo) -> Loss:
     rewards = settings.beta * (ratios / tokens.clamp(min=1) if settings.length_normalised else ratios)
     margins = rewards[:, 0] - rewards[:, 1]
     taught = -logps[:, 0] / tokens[:, 0].clamp(min=1)
-    losses = torch.where(is_pair, -logsigmoid(margins), settings.demonstration_weight * taught)
+    preferred = settings.chosen_weight * taught - logsigmoid(margins)
+    losses = torch.where(is_pair, preferred, settings.demonstration_weight * taught)
     return Loss(
         losses.sum(),
         {

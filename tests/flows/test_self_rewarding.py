@@ -1,0 +1,203 @@
+"""Promises of self-rewarding rounds: rewards are the judge's alone, and all of it is on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.flows.conftest import SMALL, ratchet
+from tutor import BASE, JUDGE
+from warehouse.lake import Lake
+from warehouse.query import query, read
+from warehouse.verify.lake import verify
+
+FEW = (*SMALL, "prompts.per_round=20", "seeds.count=30", "rewarding.min_gap=1.0", "rewarding.votes=2")
+KILLS = ("freeze: examples written", "train: step done#2")
+
+
+def run(
+    lake: Path, environment: dict[str, str], *more: str, rounds: int = 1, fault: str | None = None
+) -> tuple[int, list[dict[str, Any]], str]:
+    """A small self-rewarding night on the tutor: exit code, status, standard error."""
+    settings = [word for setting in (*FEW, *more) for word in ("--set", setting)]
+    arguments = ("run", "self-rewarding", "--lake", str(lake), "--rounds", str(rounds), *settings, "--json")
+    done = ratchet(*arguments, environment=environment, fault=fault)
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else [], done.stderr
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Lake:
+    """Two rounds, a quarter of their prompts invented."""
+    root = tmp_path_factory.mktemp("told") / "lake"
+    code, rounds, said = run(root, prefect_server, "invention.share=0.25", rounds=2)
+    assert code == 0, said
+    assert {one["verdict"] for one in rounds} <= {"promoted", "held"}
+    return Lake(root)
+
+
+def pairs_of(lake: Lake) -> pl.DataFrame:
+    return read(lake, "preferences").sort("preference_id").drop("recorded_at")
+
+
+def test_chosen_is_a_prompts_best_by_the_judge_and_rejected_its_worst(told: Lake) -> None:
+    rewards = """
+        SELECT s.round, s.prompt_id, max(s.value) AS best, min(s.value) AS worst
+        FROM scores AS s JOIN candidates AS c USING (loop, round, candidate_id)
+        WHERE s.verifier = 'judge' AND c.kind = 'answer' GROUP BY ALL"""
+    found = pairs_of(told).join(query(told, rewards), on=["round", "prompt_id"])
+    assert found.height == pairs_of(told).height > 4
+    assert found.select((pl.col("chosen_value") == pl.col("best")).all()).item()
+    assert found.select((pl.col("rejected_value") == pl.col("worst")).all()).item()
+    assert (found["best"] - found["worst"]).min() >= 1.0
+
+
+def test_every_answer_is_decided_on_with_a_reason(told: Lake) -> None:
+    sql = """
+        SELECT arg_max(d.kept, d.position) AS kept, arg_max(d.reason, d.position) AS reason
+        FROM candidates AS c LEFT JOIN decisions AS d USING (loop, round, candidate_id)
+        WHERE c.kind = 'answer' AND c.split = 'train' GROUP BY c.round, c.candidate_id"""
+    found = query(told, sql)
+    assert found["kept"].null_count() == 0
+    assert found.filter("kept").height == 2 * pairs_of(told).height
+    assert found.filter(~pl.col("kept"))["reason"].null_count() == 0
+
+
+def test_a_checkpoint_judges_its_own_answers_and_each_round_goes_on_from_the_champion(told: Lake) -> None:
+    writers = "SELECT DISTINCT round, checkpoint_id FROM candidates WHERE kind = 'answer' AND split = 'train'"
+    judges = (
+        "SELECT DISTINCT round, judge_checkpoint_id AS checkpoint_id FROM scores WHERE verifier = 'judge'"
+    )
+    champions = "SELECT round, champion_in AS checkpoint_id FROM round_states"
+    first, *others = (query(told, f"FROM ({sql}) ORDER BY round") for sql in (writers, judges, champions))
+    assert all(first.equals(other) for other in others)
+    bases = "SELECT round, base_checkpoint_id AS checkpoint_id FROM trainings WHERE state = 'finished'"
+    assert query(told, f"FROM ({bases}) ORDER BY round").equals(first)
+
+
+def test_pairs_and_kept_judging_are_trained_on_once_an_epoch(told: Lake) -> None:
+    used = read(told, "steps").explode("example_ids")
+    assert not used.select("training_id", "epoch", "example_ids").is_duplicated().any()
+    held = query(told, "SELECT round, rejected_id IS NOT NULL AS is_pair FROM examples_of_checkpoint")
+    for number, pairs in pairs_of(told).group_by("round").len().iter_rows():
+        assert held.filter(round=number, is_pair=True).height == pairs
+        assert held.filter(round=number, is_pair=False).height == min(30, round(0.5 * pairs))
+
+
+def test_views_and_monitor_say_how_the_judge_does_by_topic(told: Lake) -> None:
+    agreement = query(told, "SELECT round, topic, agreement FROM judge_agreement")
+    read_ = (
+        "SELECT round, subject AS topic, value FROM audits WHERE monitor = 'judging' AND metric = 'agreement'"
+    )
+    audits = query(told, read_)
+    assert set(agreement["round"]) == {0, 1}
+    by_topic = audits.drop_nulls("topic").sort("round", "topic")["value"].to_list()
+    assert by_topic == agreement.sort("round", "topic")["agreement"].to_list()
+    whole = audits.filter(pl.col("topic").is_null(), round=1)
+    assert whole.height == 1
+    rewards = query(told, "FROM rewards")
+    assert rewards["pairs"].sum() == pairs_of(told).height
+    paired = rewards.filter(pl.col("pairs") > 0)
+    assert (paired["chosen_reward"] > paired["rejected_reward"]).all()
+
+
+def test_a_lake_of_preferences_verifies_and_its_weights_are_traced(
+    told: Lake, prefect_server: dict[str, str]
+) -> None:
+    assert not [finding for finding in verify(told, deep=True) if finding.damage]
+    trained = read(told, "trainings").filter(state="finished")["checkpoint_id"][0]
+    done = ratchet("trace", "--lake", str(told.root), trained, environment=prefect_server)
+    assert done.returncode == 0
+    assert pairs_of(told)["preference_id"][0][:4] == "pref"
+    for one in ("chosen_id", "rejected_id"):
+        answer = pairs_of(told).filter(round=0)[one][0]
+        done = ratchet("trace", "--lake", str(told.root), answer, environment=prefect_server)
+        assert trained in done.stdout, done.stdout
+
+
+def test_the_oracle_is_recorded_and_changes_no_pair(
+    tmp_path: Path, told: Lake, prefect_server: dict[str, str]
+) -> None:
+    settings = ("invention.share=0.25", "verification.audit_share=0.0")
+    code, _, said = run(tmp_path / "lake", prefect_server, *settings)
+    assert code == 0, said
+    blind = Lake(tmp_path / "lake")
+    assert read(blind, "scores").filter(role="audit").is_empty()
+    assert not read(told, "scores").filter(role="audit").is_empty()
+    shown = ("preference_id", "chosen_id", "rejected_id", "chosen_value", "rejected_value")
+    assert pairs_of(blind).select(shown).equals(pairs_of(told).filter(round=0).select(shown))
+    snapshots = [read(lake, "snapshots").filter(round=0)["content_hash"][0] for lake in (blind, told)]
+    assert snapshots[0] == snapshots[1]
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_a_killed_round_goes_on_to_the_same_pairs_and_weights(
+    tmp_path: Path, told: Lake, prefect_server: dict[str, str], fault: str
+) -> None:
+    settings = ("invention.share=0.25",)
+    code, _, _ = run(tmp_path / "lake", prefect_server, *settings, fault=fault)
+    assert code == -9
+    code, _, said = run(tmp_path / "lake", prefect_server, *settings)
+    assert code == 0, said
+    lake = Lake(tmp_path / "lake")
+    for table, key in (("candidates", "candidate_id"), ("decisions", "decision_id"), ("scores", "score_id")):
+        ids = [read(one, table).filter(round=0)[key].sort().to_list() for one in (lake, told)]
+        assert ids[0] == ids[1], table
+    unit = ~pl.col("unit").str.contains("/start/|/close/")
+    assert pairs_of(lake).equals(pairs_of(told).filter(pl.col("round") == 0, unit))
+    hashes = [
+        read(one, "checkpoints").filter(pl.col("round") == 0, pl.col("training_id").is_not_null())
+        for one in (lake, told)
+    ]
+    assert hashes[0]["content_hash"].to_list() == hashes[1]["content_hash"].to_list()
+
+
+def test_another_model_judges_in_the_same_way(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    code, _, said = run(tmp_path / "lake", prefect_server, f"rewarding.model={JUDGE}", "seeds.keep_judging=0")
+    assert code == 0, said
+    lake = Lake(tmp_path / "lake")
+    judge = read(lake, "checkpoints").filter(role="judge").row(0, named=True)
+    assert Path(judge["path"]) == JUDGE
+    assert set(pairs_of(lake)["judge_checkpoint_id"]) == {judge["checkpoint_id"]}
+    assert query(lake, "FROM examples_of_checkpoint")["rejected_id"].null_count() == 0
+
+
+def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    start = ("seeds.sft_start=true", "seeds.sft_training={epochs: 1, batch_size: 8, learning_rate: 0.001}")
+    code, rounds, said = run(tmp_path / "lake", prefect_server, *start)
+    assert code == 0, said
+    lake = Lake(tmp_path / "lake")
+    (training,) = read(lake, "trainings").filter(state="finished").to_dicts()
+    assert training["objective"] == "sft"
+    assert rounds[0]["trained_on"] == read(lake, "candidates").filter(kind="demonstration").height == 60
+    assert "not surely worse" in rounds[0]["reason"] or rounds[0]["verdict"] == "held"
+    assert Path(read(lake, "checkpoints").filter(pl.col("training_id").is_null())["path"][0]) == BASE
+
+
+@pytest.mark.parametrize(
+    ("setting", "line", "why"),
+    [
+        ("seeds.evaluation", {"question": "q", "answer": "a", "judgement": "I like it"}, "has no verdict"),
+        ("seeds.evaluation", {"question": "q", "answer": "a"}, "no 'judgement'"),
+        ("seeds.instruction", {"question": "q"}, "no 'answer'"),
+        ("verification.judge.share", None, "judged already"),
+    ],
+)
+def test_bad_seeds_are_one_line_and_leave_no_lake(
+    tmp_path: Path, prefect_server: dict[str, str], setting: str, line: dict[str, str] | None, why: str
+) -> None:
+    value = "0.5"
+    if line is not None:
+        file = tmp_path / "seeds.jsonl"
+        file.write_text(json.dumps(line) + "\n", "utf-8")
+        value = str(file)
+    code, _, said = run(tmp_path / "lake", prefect_server, f"{setting}={value}")
+    assert code != 0
+    assert why in said.splitlines()[-1]
+    assert not (tmp_path / "lake").exists()
