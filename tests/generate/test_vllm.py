@@ -44,7 +44,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(
     tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., VllmServer]]:
-    """A server of a manner (stand_in_vllm.py); what it notes, and the logs of those that die, are in tmp_path."""
+    """A server of a manner (stand_in_vllm.py); its notes, and the logs of those that die, are in tmp_path."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ids = probe_ids(1024, 1024)
     tables = {str(folder): computed(folder, ids) for folder in (BASE, other)}
