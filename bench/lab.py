@@ -1,8 +1,9 @@
-"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling`.
+"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling|rewards`.
 
     nights    the night of `make night` for several seeds: held-out accuracy of base and last champion
     samples   one round at k = 1, 2, 4, 8, 16 samples a prompt: accuracy and distinct paths
     pooling   one checkpoint writing against several, the same number of answers a prompt
+    rewards   self-rewarding rounds with judging kept in training, without, and judged by another model
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
 --json FILE, and `nights` draws its curve with --plot FILE.
@@ -28,16 +29,17 @@ from flows.progress import Lines, reporting  # noqa: E402
 from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
-from schemas.recipe import Rft  # noqa: E402
 from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
+from warehouse.lake import Lake  # noqa: E402
+from warehouse.query import query  # noqa: E402
 
 # Yuan et al. 2023, table of LLaMA-7B on GSM8K: k, accuracy in %, distinct paths a question (with D).
 PAPER = {1: (37.6, 1.17), 3: (39.0, 1.44), 6: (39.5, 1.74), 12: (41.6, 2.20), 25: (40.9, 2.93)}
 
 
-def recipe(**settings: object) -> Rft:
-    """The tutor's recipe with some values changed; `a__b` names the key a.b."""
-    values = load_recipe(tutor.RECIPES / "rft.yaml")
+def recipe(name: str = "rft", **settings: object) -> Any:
+    """One of the tutor's recipes with some values changed; `a__b` names the key a.b."""
+    values = load_recipe(tutor.RECIPES / f"{name}.yaml")
     for key, value in settings.items():
         values = with_value(values, key.replace("__", "."), json.dumps(value))
     return parse_recipe(values)
@@ -78,6 +80,41 @@ def pooling(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
             last = done[-1]
             rows.append(_row(seed, f"{writers} writing", last["challenger"], last, done[0]["champion"]))
     return rows
+
+
+def rewards(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
+    """Self-rewarding nights: accuracy after each round, what its pairs were, and how the judge did."""
+    ways: dict[str, dict[str, object]] = {
+        "judging kept": {},
+        "judging not kept": {"seeds__keep_judging": 0},
+        "another judge": {"rewarding__model": str(tutor.JUDGE)},
+    }
+    rows = []
+    for name, settings in ways.items():
+        for seed in seeds if name == "judging kept" else seeds[:1]:
+            loop = f"{name.replace(' ', '-')}-{seed}"
+            chosen = recipe("self-rewarding", seed=seed, evaluation__sampled_count=0, **settings)
+            done = night(chosen, loop, rounds, lake)
+            judged = {row["round"]: row for row in query(Lake(lake), _JUDGED, {"loop": loop}).to_dicts()}
+            rows.append(_row(seed, "start", done[0]["champion"], done[0], done[0]["champion"]))
+            for one in done:
+                row = _row(seed, f"round {one['round']}", one["challenger"], one, done[0]["champion"])
+                rows.append({"way": name} | row | judged[one["round"]])
+    return rows
+
+
+_JUDGED = """
+    WITH judge AS (
+        SELECT round, sum(agreement * answers) / sum(answers) AS agreement,
+               avg(agreement) FILTER (topic IN ('fewer', 'sharing', 'times')) AS blind
+        FROM judge_agreement WHERE loop = $loop GROUP BY round
+    )
+    SELECT round, sum(pairs)::INT AS pairs, avg(ties + near_ties) AS no_pair,
+           sum(chosen_right * pairs) / sum(pairs) AS chosen_right,
+           sum(rejected_right * pairs) / sum(pairs) AS rejected_right,
+           sum(chosen_tokens * pairs) / sum(pairs) AS chosen_tokens,
+           any_value(agreement) AS agreement, any_value(blind) AS blind
+    FROM rewards JOIN judge USING (round) WHERE loop = $loop GROUP BY round"""
 
 
 def _row(
@@ -129,14 +166,14 @@ def plot(rows: list[dict[str, Any]], file: Path) -> None:
 def main() -> None:
     """Run one experiment and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("experiment", choices=["nights", "samples", "pooling"])
+    parser.add_argument("experiment", choices=["nights", "samples", "pooling", "rewards"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
     parser.add_argument("--plot", type=Path, help="draw the nights there (PNG)")
     given = parser.parse_args()
-    run = {"nights": nights, "samples": samples, "pooling": pooling}[given.experiment]
+    run = {"nights": nights, "samples": samples, "pooling": pooling, "rewards": rewards}[given.experiment]
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
         rows = run(given.lake or str(Path(folder) / "lake"), given.seeds, given.rounds)

@@ -28,7 +28,7 @@ from tasks.generate.endpoint import api_key, check_endpoint
 from tasks.generate.engine import Engine
 from tasks.generate.served import ServedEngine
 from tasks.generate.vllm import VllmServer
-from tasks.generate.vllm_command import program
+from tasks.generate.vllm_command import has_gpu, program
 from warehouse.loops import Checkpoint
 
 _SERVERS: dict[Vllm, VllmServer] = {}
@@ -46,7 +46,7 @@ def engine_of(
     endpoint, own = endpoint_of(round_.recipe, writer), round_.recipe.engine
     if endpoint is None:
         return (
-            _server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
+            server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
         )
     try:
         served = _served(endpoint, api_key(endpoint))
@@ -96,7 +96,16 @@ def closing_servers() -> Iterator[None]:
             server.close()
 
 
-def _server_of(settings: Vllm) -> VllmServer:
+def make_room(recipe: Recipe) -> None:
+    """End the recipe's server before a job trains, where it would fill the job's GPU."""
+    own = recipe.engine
+    if isinstance(own, Vllm) and not (
+        own.keep_in_training or (own.keep_in_training is None and not has_gpu())
+    ):
+        server_of(own).close()
+
+
+def server_of(settings: Vllm) -> VllmServer:
     """The server of these settings, begun once; it starts when it is first asked."""
     with _LOCK:
         if settings not in _SERVERS:

@@ -17,25 +17,27 @@ from typing import Any
 
 import polars as pl
 
-import tutor
 from flows.engines import engine_of
 from flows.guests import guest
+from flows.inventors import chosen_inventor
 from flows.progress import reporter
 from flows.round import Round
+from flows.seeds import seeds_unit
 from flows.steps import step_task, with_decision_ids
 from schemas.errors import BadInput
 from schemas.identity import prompt_id
 from schemas.ids import digest
 from schemas.recipe import Invention
 from schemas.tables import PROMPTS
-from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
+from tasks.checkpoint import context_length, load_tokenizer, prompt_lengths
 from tasks.filter.chain import run_chain
 from tasks.filter.form import well_formed
 from tasks.filter.held_out import HeldOut, held_out
 from tasks.filter.length import fits
 from tasks.filter.novel import Earlier, novel
 from tasks.generate.candidates import SEED_SPACING, candidate_rows
-from tasks.generate.inventor import Inventor, load_inventor
+from tasks.generate.embedded import embedded_engine
+from tasks.generate.inventor import Inventor
 from tasks.verify.neutral import special_texts
 from warehouse.lake import Where
 from warehouse.loops import Checkpoint
@@ -43,7 +45,6 @@ from warehouse.query import read
 
 REDRAWS = 8  # times that examples too long for the writer's context are drawn anew
 
-_TUTOR = Path(tutor.__file__).resolve().parent
 _COLUMNS = ("prompt_id", "split", "source", "line", "text", "parents")
 _ROWS = pl.Schema({name: PROMPTS.own_polars[name] for name in _COLUMNS})
 
@@ -57,18 +58,19 @@ class _Batch:
     size: int
 
 
-class _Prompts:
+class PromptsSoFar:
     """The loop's prompts so far: what examples are drawn from and what new ones are held against."""
 
     def __init__(self, round_: Round[Any]) -> None:
         where: Where = {"loop": round_.loop, "round": list(range(round_.number + 1))}
         known = read(round_.lake, "prompts", where).sort("round", "text")  # ids carry the loop's name
         machine, now = pl.col("parents").is_not_null(), pl.col("round") == round_.number
-        usable = pl.col("split").is_in(["train", "refused"]) & ~(machine & now)
-        train = known.filter(usable & (pl.col("split") == "train"))
+        train = known.filter((pl.col("split") == "train") & ~(machine & now))
+        demonstrated = pl.col("unit") == seeds_unit(round_.loop, "instruction").key
+        others = known.filter((pl.col("split") == "refused") | demonstrated)
         self.given = _pairs(train.filter(~machine))
         self.invented = _pairs(train.filter(machine))
-        self._before = known.filter(usable).select("prompt_id", "text")
+        self._before = pl.concat([others, train]).select("prompt_id", "text")
         self._held_out = known.filter(pl.col("split") == "eval").select("prompt_id", "text")
         self._added: list[pl.DataFrame] = []
         self._indexed: tuple[Earlier, HeldOut] | None = None
@@ -91,21 +93,6 @@ class _Prompts:
         return self._indexed
 
 
-def check_invention(invention: Invention, base: Path) -> None:
-    """Refuse what cannot run for a loop that begins from `base`; RecipeError or ModelError of one line."""
-    chosen_inventor(invention, base)
-    if invention.model is not None:
-        weights_hash(Path(invention.model))
-
-
-def chosen_inventor(invention: Invention, base: Path) -> Inventor:
-    """The inventor that a recipe names, else the writer's own, with the recipe's settings."""
-    folder = base if invention.model is None else Path(invention.model)
-    own = "story" if folder.resolve().is_relative_to(_TUTOR) else "instruction"
-    settings = invention.model_dump(include={"shots", "temperature", "top_p", "max_tokens"})
-    return load_inventor(invention.inventor or own).changed(**settings)
-
-
 def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFrame:
     """Up to `wanted` new training prompts, admitted to this round: rows of table `prompts`.
 
@@ -115,7 +102,7 @@ def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFram
     inventor = chosen_inventor(invention, round_.base.folder)
     given = invention.model
     writer = round_.champion if given is None else guest(round_, Path(given), "teacher")
-    prompts = _Prompts(round_)
+    prompts = PromptsSoFar(round_)
     found = [pl.DataFrame(schema=PROMPTS.polars)]
     with round_.step("invent", wanted, "prompts") as advance:
         for batch in _batches(found, wanted, invention.attempts, round_.recipe.shard_size):
@@ -142,7 +129,12 @@ def _batches(found: list[pl.DataFrame], wanted: int, attempts: int, most: int) -
 
 @step_task
 def invent_batch(
-    round_: Round[Any], inventor: Inventor, writer: Checkpoint, most: float, prompts: _Prompts, batch: _Batch
+    round_: Round[Any],
+    inventor: Inventor,
+    writer: Checkpoint,
+    most: float,
+    prompts: PromptsSoFar,
+    batch: _Batch,
 ) -> pl.DataFrame:
     """One batch: what the writer is asked, what it writes, the decisions on it, and the prompts admitted."""
     unit, log = round_.unit("invent", batch.number), round_.log
@@ -151,8 +143,9 @@ def invent_batch(
     def written() -> pl.DataFrame:
         seeds = [_lot(round_, "invent", line) * SEED_SPACING for line in asks["line"]]
         with round_.model_at_work():
+            guest_writes = writer.id != round_.champion.id  # its weights lie here, and no server's are changed
             return candidate_rows(
-                engine_of(round_, writer, unit),
+                embedded_engine(writer.folder) if guest_writes else engine_of(round_, writer, unit),
                 asks.with_columns(pl.Series("seed", seeds, dtype=pl.Int64)),
                 inventor.sampling,
                 checkpoint_id=writer.id,
@@ -168,7 +161,7 @@ def invent_batch(
 
 
 def _asks(
-    round_: Round[Any], inventor: Inventor, writer: Checkpoint, prompts: _Prompts, batch: _Batch
+    round_: Round[Any], inventor: Inventor, writer: Checkpoint, prompts: PromptsSoFar, batch: _Batch
 ) -> pl.DataFrame:
     """What the writer is asked, one row a text; BadInput where no draw of examples fits its context."""
     tokenizer, context = load_tokenizer(writer.folder), context_length(writer.folder)
@@ -204,7 +197,7 @@ def _texts(asks: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _decisions(
-    round_: Round[Any], inventor: Inventor, most: float, prompts: _Prompts, texts: pl.DataFrame
+    round_: Round[Any], inventor: Inventor, most: float, prompts: PromptsSoFar, texts: pl.DataFrame
 ) -> pl.DataFrame:
     """Every filter's decisions: form, overlap with held-out prompts, length, novelty."""
     tokenizer, context = load_tokenizer(round_.base.folder), context_length(round_.base.folder)

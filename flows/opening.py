@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 import tutor
 import tutor.prompts
+from flows.inventors import check_invention
 from flows.judges import chosen_rubric, judge_folder
 from flows.progress import reporter
 from flows.round import lake_path
@@ -78,7 +79,10 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         raise PromptFileError(
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
         )
-    seeds = seed_sets(model, recipe) if isinstance(recipe, SelfRewarding) else {}
+    seeds: Mapping[str, pl.DataFrame] = {}
+    if isinstance(recipe, SelfRewarding):
+        check_invention(recipe.invention, model)
+        seeds = seed_sets(model, recipe)
     return Opening(model, content_hash, training, held_out, refused, wanted.verifier, seeds)
 
 

@@ -23,9 +23,12 @@ _WHOLE_ROUND = {  # column of the table: metric of the monitors
 _ROUNDS = """
     SELECT r.loop, r.round, r.recipe, r.state, r.champion_in, r.challenger, r.champion_out, r.reason,
            r.seconds, r.started_at, r.closed_at,
-           f.prompts, f.candidates, f.correct, f.accepted, f.trained_on, d.per_question
+           f.prompts, f.candidates, f.correct, f.accepted, n.trained_on, d.per_question
     FROM round_states AS r
     LEFT JOIN funnel AS f USING (loop, round)
+    LEFT JOIN (
+        SELECT loop, round, sum(rows) AS trained_on FROM snapshots GROUP BY ALL
+    ) AS n USING (loop, round)
     LEFT JOIN distinct_paths AS d USING (loop, round)
     WHERE $loop IS NULL OR r.loop = $loop
     ORDER BY r.loop, r.round"""

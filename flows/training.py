@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from flows.engines import make_room
 from flows.round import Round, lake_path
 from flows.steps import examples_in, step_task
 from schemas.errors import TrainingFailed
@@ -76,6 +77,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Callable[[int], None
         reached("train: step taken")
 
     def made() -> pl.DataFrame:
+        make_room(round_.recipe)
         with round_.model_at_work():
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
         reached("train: job finished")

@@ -16,7 +16,9 @@ from schemas.job import Positive, Strict
 Money = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 
-EFFORT = frozenset({"in_flight", "timeout", "retries", "budget", "start_seconds", "restarts"})
+EFFORT = frozenset(
+    {"in_flight", "timeout", "retries", "budget", "start_seconds", "restarts", "keep_in_training"}
+)
 """Fields of an engine that change how it is asked, never what it writes."""
 
 
@@ -110,6 +112,9 @@ class Vllm(Strict):
     start_seconds: Seconds = Field(900.0, description="seconds until a server is healthy")
     restarts: Annotated[int, Field(ge=0, le=20)] = Field(
         2, description="new servers for a shard in which one died"
+    )
+    keep_in_training: bool | None = Field(
+        None, description="keep the server while a job trains; None: where there is no GPU that it would fill"
     )
 
 

@@ -81,17 +81,19 @@ def run(
 
     prepare()
     from flows.choice import chosen_recipe
-    from flows.nightly import check, night
-    from flows.server import prefect_server
 
     if engine is not None and (endpoint is not None or endpoint_model is not None):
         raise RecipeError("--engine and --endpoint name two engines: give one of them")
     chosen = chosen_recipe(
         recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine
     )
+    from flows.server import prefect_server
+
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:
         ready = stack.enter_context(prefect_server())
+        from flows.nightly import check, night  # loads torch, while the server starts
+
         check(chosen, loop, lake, str(model) if model else None)  # before anything is written
         ready()
         stack.enter_context(progress_on(console))

@@ -73,7 +73,8 @@ class Texts:
         asked = [self._spell(words(text)) for text in texts]
         common = cdist(asked, self._spelt, scorer=LCSseq.similarity, dtype=np.int32, workers=-1)
         both = _lengths(asked)[:, None] + self._lengths[None, :]
-        return 2 * common / np.maximum(both, 1)  # no words on either side: 0
+        f: Floats = 2 * common / np.maximum(both, 1)  # no words on either side: 0
+        return f
 
     def _spell(self, told: Sequence[str]) -> str:
         return "".join(self._letters.get(word, _UNKNOWN) for word in told)

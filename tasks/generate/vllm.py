@@ -21,23 +21,22 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
-from safetensors import safe_open
 
 from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused, ServerFailed
 from schemas.recipe import Sampling
-from tasks.checkpoint import check_folder, context_length, weights_hash
+from tasks.checkpoint import check_folder, context_length
 from tasks.generate.engine import Engine, Progress, Sample
 from tasks.generate.probe import Seen, computed, is_small, probe_ids, took
 from tasks.generate.served import ServedEngine
 from tasks.generate.server import Say, Server, free_port
-from tasks.generate.vllm_command import end_ids, environment, flags, program
+from tasks.generate.vllm_command import environment, flags, program
+from tasks.generate.vllm_weights import content_of, shape_of, shown
 
 SETTLE = 10.0
 """Seconds after a failed call in which a server that lost its engine is seen to be gone."""
@@ -114,7 +113,7 @@ class VllmServer:
     def serving(self, folder: Path) -> _Running:
         """The server with the weights of `folder`, started or changed as need be."""
         with self._lock:
-            content = _content(folder)
+            content = content_of(folder)
             running = self._running
             if running is not None and running.server.runs and running.content == content:
                 return running
@@ -123,6 +122,11 @@ class VllmServer:
                 self._running = self._start(folder, content)
             assert self._running is not None
             return self._running
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a server now."""
+        return self._running is not None and self._running.server.runs
 
     def close(self) -> None:
         """End the server; the next call starts one."""
@@ -145,7 +149,7 @@ class VllmServer:
         scratch = Path(tempfile.mkdtemp(prefix="ratchet-vllm-"))
         port, name, key = free_port(), f"ratchet-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
         told = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch)
-        self._say(f"  vLLM: starting on {_shown(folder)} (log: {scratch / 'server.log'})")
+        self._say(f"  vLLM: starting on {shown(folder)} (log: {scratch / 'server.log'})")
         start = time.monotonic()
         given = environment(key, os.environ)
         server = Server([*first, *told], port, scratch / "server.log", environment=given)
@@ -158,14 +162,18 @@ class VllmServer:
             server.stop()  # the log stays, for whoever reads the error
             raise
         self.starts += 1
-        self._say(f"  vLLM: ready after {time.monotonic() - start:.0f} s")
+        off = f"; {running.deviation:.0e} nats off the folder's own weights" if running.seen else ""
+        self._say(f"  vLLM: ready after {time.monotonic() - start:.0f} s{off}")
         return running
 
     def _reload(self, running: _Running, folder: Path, content: str) -> bool:
         """Whether the server has the weights of `folder` now; False: nothing is known of what it has."""
         before = running.seen
-        if before is None or not is_small(folder) or _shape(folder) != _shape(running.folder):
+        if before is None or not is_small(folder) or shape_of(folder) != shape_of(running.folder):
             return False
+        running.content = (
+            ""  # whatever comes between, its weights are known only once the probe has seen them
+        )
         try:
             running.post("/collective_rpc", {"method": "ratchet_reload", "args": [str(folder.resolve())]})
             reset = running.post("/reset_prefix_cache")
@@ -176,7 +184,7 @@ class VllmServer:
             return False
         running.folder, running.content, running.seen = folder, content, after
         self.reloads += 1
-        self._say(f"  vLLM: has the weights of {_shown(folder)} now")
+        self._say(f"  vLLM: has the weights of {shown(folder)} now")
         return True
 
     def _probed(self, running: _Running, folder: Path) -> Seen | None:
@@ -266,36 +274,6 @@ class _Once:
         if self._progress is not None and self._now > self._shown:
             self._progress(self._now - self._shown)
         self._shown = max(self._shown, self._now)
-
-
-def _shown(folder: Path) -> str:
-    """A folder's name for a person: a trained checkpoint's is that of its training."""
-    return str(Path(*folder.resolve().parts[-2:]))
-
-
-def _content(folder: Path) -> str:
-    """The hash of a folder's weights, kept while none of its files was written again."""
-    written = tuple((file.name, file.stat().st_mtime_ns) for file in check_folder(folder))
-    return _kept_content(folder.resolve(), written)
-
-
-@lru_cache(maxsize=16)
-def _kept_content(folder: Path, written: tuple[tuple[str, int], ...]) -> str:
-    return weights_hash(folder)
-
-
-def _shape(folder: Path) -> tuple[Any, ...]:
-    """What two folders must share for one's weights to take the other's place in a server that runs."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    for name in ("transformers_version", "_name_or_path"):
-        config.pop(name, None)
-    tensors = []
-    for file in check_folder(folder):
-        with safe_open(file, framework="pt") as held:
-            for name in held.keys():  # noqa: SIM118 (it is no mapping)
-                part = held.get_slice(name)
-                tensors.append((name, tuple(part.get_shape()), part.get_dtype()))
-    return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder)
 
 
 def _ignore(line: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import tutor
-from flows.invention import check_invention, invent
+from flows.invention import invent
+from flows.inventors import check_invention
 from flows.opening import check_opening, open_loop
 from flows.round import Round, begin, close
 from flows.steps import admit

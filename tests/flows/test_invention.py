@@ -16,15 +16,24 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
 import tutor
+from flows.invention import PromptsSoFar
+from flows.round import Round
+from flows.seeds import seeds_unit
+from schemas.identity import prompt_id
+from schemas.recipe import Rft
 from schemas.tables import TABLES
+from schemas.units import Unit
 from tasks.generate.inventor import load_inventor
 from tests.conftest import REPOSITORY
 from tests.flows.inventing import WANTED
 from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import Checkpoint
 from warehouse.query import query, read
 from warehouse.verify.lake import verify
 
@@ -184,3 +193,38 @@ def test_an_invention_that_cannot_work_is_refused_in_one_line(outcomes: Outcomes
     for (_, words), said in zip(REFUSED, outcomes.stderr["refused"], strict=True):
         assert words in said.splitlines()[-1]
         assert "Traceback" not in said.splitlines()[-1]
+
+
+def test_a_new_prompt_meets_all_that_came_before_and_examples_are_training_prompts(
+    tmp_path: Path, small_recipe: Rft
+) -> None:
+    log, loop = Log(Lake.create(tmp_path / "lake")), "so-far"
+    writer = Checkpoint("ckpt-00000-" + "0" * 24, tmp_path, "0" * 64)
+
+    def admitted(unit: Unit, split: str, text: str, parents: list[str] | None = None) -> str:
+        own = prompt_id(unit.round, loop, split, "file", 1, text)
+        row = {"prompt_id": own, "split": split, "source": "file", "line": 1, "text": text}
+        rows = pl.DataFrame([row | {"parents": parents}], schema_overrides={"parents": pl.List(pl.String)})
+        log.once(unit, "prompts", lambda: rows)
+        return own
+
+    given = admitted(Unit(loop, 0, "admit-train"), "train", "Name three rivers that flow through France")
+    admitted(Unit(loop, 0, "admit-refused"), "refused", "Describe every bridge over the Seine at length")
+    admitted(Unit(loop, 0, "admit-eval"), "eval", "Tell a child in two lines why the sky is blue")
+    admitted(seeds_unit(loop, "instruction"), "seed", "Write an apology to a very noisy neighbour")
+    admitted(seeds_unit(loop, "evaluation"), "seed", "Grade the answer that is quoted below fairly")
+    old = admitted(Unit(loop, 0, "admit-invented"), "train", "List the seas that touch Asia", [given])
+    admitted(Unit(loop, 1, "admit-invented"), "train", "Say how one ties a bow tie", [given])
+    round_ = Round(log, loop, 1, small_recipe, writer, writer)
+    so_far = PromptsSoFar(round_)
+    assert [one for one, _ in so_far.given] == [given]
+    assert [one for one, _ in so_far.invented] == [old]
+    earlier, held_out = so_far.indexed()
+    texts = read(log.lake, "prompts").sort("text")["text"].to_list()
+    alike = dict(zip(texts, (f for f, _ in earlier.nearest(texts)), strict=True))
+    assert {text.split()[0] for text, f in alike.items() if f == 1.0} == {"Name", "Describe", "Write", "List"}
+    assert [text.split()[0] for text in texts if held_out.overlap(text)[0] > 0] == ["Tell"]
+    bow_tie = read(log.lake, "prompts").filter(pl.col("text").str.starts_with("Say"))
+    so_far.add(bow_tie)
+    assert earlier.nearest(["Say how one ties a bow tie"]) == [(1.0, bow_tie["prompt_id"][0])]
+    assert [text.split()[0] for _, text in so_far.invented] == ["List", "Say"]

@@ -13,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from flows.choice import chosen_recipe
+from flows.engines import closing_servers, make_room, server_of
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, ServerFailed
-from schemas.recipe import Sampling
+from schemas.recipe import Rft, Sampling
 from tasks.generate import vllm_command
 from tasks.generate.engine import PromptRefused
 from tasks.generate.probe import computed, probe_ids
@@ -44,7 +46,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(
     tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., VllmServer]]:
-    """A server of a manner (stand_in_vllm.py); its notes, and the logs of those that die, are in tmp_path."""
+    """A server of a manner (stand_in_vllm.py); what it notes, and logs of those that die, are in tmp_path."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ids = probe_ids(1024, 1024)
     tables = {str(folder): computed(folder, ids) for folder in (BASE, other)}
@@ -139,6 +141,35 @@ def test_servers_that_die_again_and_again_are_an_error_that_quotes_the_last(
         server("dies", restarts=1).engine(BASE).generate(["1"], TWO, [70])
     assert "\n" not in str(failure.value)
     assert notes(tmp_path) == [f"start {BASE}"] * 2
+
+
+def test_the_option_asks_for_vllm_and_keeps_what_the_recipe_says_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    for before, asked, kind, dtype in (
+        ("{kind: vllm, dtype: bfloat16}", "vllm", "vllm", "bfloat16"),
+        ("{kind: embedded}", "vllm", "vllm", None),
+        ("{kind: vllm, dtype: bfloat16}", "embedded", "embedded", None),
+    ):
+        file.write_text(f"recipe: rft\nengine: {before}\n")
+        chosen = chosen_recipe(str(file), str(tmp_path / "lake"), "night", None, None, None, (), engine=asked)
+        assert (chosen.engine.kind, getattr(chosen.engine, "dtype", None)) == (kind, dtype)
+    hashes = {Rft(engine=Vllm(restarts=tries)).hash for tries in (0, 5)}
+    assert len(hashes | {Rft().hash, Rft(engine=Vllm(dtype="float16")).hash}) == 3
+
+
+def test_a_server_makes_room_for_training_where_it_is_told_to(tmp_path: Path, other: Path) -> None:
+    (tmp_path / "tables.json").write_text(json.dumps({str(BASE): computed(BASE, probe_ids(1024, 1024))}))
+    command = (sys.executable, str(STAND_IN), str(tmp_path), "honest")
+    with closing_servers():
+        for keep, starts in ((True, 1), (False, 2)):
+            recipe = Rft(engine=Vllm(command=command, keep_in_training=keep))
+            assert isinstance(recipe.engine, Vllm)
+            server = server_of(recipe.engine)
+            for _ in range(2):
+                server.engine(BASE).generate(["1"], TWO, [70])
+                make_room(recipe)
+            assert (server.starts, server.runs) == (starts, keep)
+    assert not server.runs
 
 
 def test_without_vllm_the_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

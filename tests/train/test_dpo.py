@@ -233,3 +233,16 @@ def test_hyperparameters_without_dpo_read_and_hash_as_before_there_was_any() -> 
     assert "dpo" not in Hyperparameters().model_dump_json()
     given = Hyperparameters(dpo=Dpo())
     assert Hyperparameters.model_validate_json(given.model_dump_json()) == given
+
+
+def test_a_chosen_weight_adds_what_fine_tuning_on_chosen_would(
+    policy: Callable[..., tuple[Path, Path]], pairs: pl.DataFrame
+) -> None:
+    learner, reference = policy()
+    rows = pairs.drop_nulls()
+    alone, without = ours(learner, reference, rows, Dpo())
+    both, together = ours(learner, reference, rows, Dpo(chosen_weight=0.5))
+    shown = rows.with_columns(rejected=pl.lit(None, pl.String))
+    taught, added = ours(learner, reference, shown, Dpo(demonstration_weight=0.5))
+    assert both.total.item() == pytest.approx((alone.total + taught.total).item(), rel=1e-5)
+    assert_same(together, {name: without[name] + added[name] for name in without}, atol=1e-5)

@@ -20,7 +20,11 @@ from tests.conftest import REPOSITORY
 from tests.flows.conftest import SMALL
 from warehouse.lake import Lake
 
-SETTINGS = (*(one for one in SMALL if not one.startswith("shard_size")), "shard_size=12")
+SETTINGS = (
+    *(one for one in SMALL if not one.startswith("shard_size")),
+    "shard_size=12",
+    "verification.judge.share=0.2",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,7 +28,7 @@ from warehouse.loops import checkpoint
 from warehouse.query import query, read
 from warehouse.verify.lake import verify
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 NATS = 1e-4
 GREEDY = Sampling(samples=1, temperature=0.0, max_tokens=96)
@@ -60,10 +60,12 @@ def test_the_facts_of_a_round_are_whole(undisturbed: tuple[Lake, str]) -> None:
     assert "started" in set(told["state"])
     assert told.height == 2
     answers = read(lake, "candidates")
-    trained = answers.filter(pl.col("split") == "train")
-    assert trained.height == 24 * 4
-    assert trained["token_count"].null_count() == 0
-    assert trained["logprob_sum"].null_count() == 0
+    judged = answers.filter(pl.col("kind") == "judgement")
+    assert judged.height > 0
+    answers = answers.filter(pl.col("kind") == "answer")
+    assert answers.filter(pl.col("split") == "train").height == 24 * 4
+    assert answers["token_count"].null_count() == 0
+    assert answers["logprob_sum"].null_count() == 0
     assert set(answers["finish_reason"]) <= {"stop", "length"}
     assert (answers["text"].str.len_chars() > 0).mean() > 0.95
     scores = query(lake, "SELECT candidate_id FROM scores WHERE coalesce(role, 'filter') = 'filter'")
@@ -72,10 +74,11 @@ def test_the_facts_of_a_round_are_whole(undisturbed: tuple[Lake, str]) -> None:
     assert verify(lake, deep=True).clean
 
 
-def test_one_server_served_champion_and_challenger(undisturbed: tuple[Lake, str]) -> None:
+def test_one_server_served_champion_judge_and_challenger(undisturbed: tuple[Lake, str]) -> None:
     said = undisturbed[1].splitlines()
     assert sum("vLLM: starting on" in line for line in said) == 1
-    assert sum("vLLM: has the weights of" in line for line in said) >= 1
+    changed = [line.split()[5] for line in said if "vLLM: has the weights of" in line]
+    assert [Path(name).name for name in changed] == ["judge", "base", "checkpoint"]
 
 
 def test_answers_after_a_change_of_weights_are_those_of_a_fresh_server_and_of_the_embedded_engine(

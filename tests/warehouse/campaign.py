@@ -5,7 +5,6 @@ Run as a program (`python -m tests.warehouse.campaign FOLDER`), it fills a small
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import subprocess
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import RatchetError
+from tests.warehouse.processes import process
 from tests.warehouse.story import facts, play, same
 from warehouse.fault import ask
 from warehouse.lake import Lake
@@ -37,12 +37,10 @@ def round_of_work(lake: Lake) -> None:
 
 def in_process(root: Path, work: Work, fault: str = "", largest_file: int | None = None) -> int | None:
     """Do work in a process of its own under a fault; its exit code, negative for a signal."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.warehouse.campaign"])
-    process = context.Process(target=_begin, args=(root, work, fault, largest_file))
-    process.start()
-    process.join(120)
-    return process.exitcode
+    worker = process(_begin, root, work, fault, largest_file)
+    worker.start()
+    worker.join(120)
+    return worker.exitcode
 
 
 def refusal(lake: Lake, work: Work) -> str | None:

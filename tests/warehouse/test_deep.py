@@ -73,6 +73,13 @@ def test_a_fact_that_rests_on_one_the_lake_does_not_hold(
     assert f"name a {column} that {parent} does not hold: {NOBODY}" in found(full)
 
 
+def test_a_prompt_invented_from_one_the_lake_does_not_hold(full: Lake) -> None:
+    known = read(full, "prompts", {"loop": "ada"})["prompt_id"][0]
+    changes = {"parents": pl.lit([known, NOBODY]), "prompt_id": pl.lit(make_id("new", 2, "prompts"))}
+    append(full, "prompts", rows_of(full, "prompts").with_columns(**changes))
+    assert f"name a parents that prompts does not hold: {NOBODY}" in found(full)
+
+
 @pytest.mark.parametrize(
     ("table", "change"),
     [

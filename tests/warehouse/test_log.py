@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from schemas.errors import LogDamaged, UnitConflict
 from schemas.tables import TABLES
 from schemas.units import Unit
 from tests.warehouse.conftest import prompts
+from tests.warehouse.processes import CONTEXT, process
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import read
@@ -94,9 +94,8 @@ def _race(root: Path, start: object, shards: range) -> None:
 
 
 def test_the_same_units_from_four_processes_land_once(log: Log) -> None:
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(4)
-    racers = [context.Process(target=_race, args=(log.lake.root, start, range(8))) for _ in range(4)]
+    start = CONTEXT.Barrier(4)
+    racers = [process(_race, log.lake.root, start, range(8)) for _ in range(4)]
     for racer in racers:
         racer.start()
     for racer in racers:
@@ -114,6 +113,7 @@ import sys
 from pathlib import Path
 from schemas.units import Unit
 from tests.warehouse.conftest import prompts
+from tests.warehouse.processes import CONTEXT, process
 from warehouse.lake import Lake
 from warehouse.log import Log
 unit = Unit("loop", 3, "admit")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ from tests.tally import trial
 from tests.warehouse.campaign import in_process
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed
+from tests.warehouse.processes import CONTEXT, process
 from tests.warehouse.story import facts, play, same, shards
 from warehouse.datafile import write_rows
 from warehouse.lake import Lake
@@ -164,10 +164,8 @@ def _append_all_the_time(root: Path, count: int, begun: object) -> None:
 
 
 def test_it_runs_beside_a_writer_that_never_rests(full: Lake) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.warehouse.campaign"])
-    begun = context.Event()
-    writer = context.Process(target=_append_all_the_time, args=(full.root, 40, begun))
+    begun = CONTEXT.Event()
+    writer = process(_append_all_the_time, full.root, 40, begun)
     writer.start()
     begun.wait(60)
     play(Log(full), "ada", 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from schemas.units import Unit
 from tests.warehouse import story
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed, flipped
+from tests.warehouse.processes import CONTEXT, process
 from tests.warehouse.story import facts, play, same, shards
 from warehouse import log as log_room
 from warehouse.lake import Lake
@@ -167,10 +167,8 @@ def _seal(root: Path, start: object) -> None:
 
 def test_two_sealers_at_once_seal_once(closed: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     before = facts(closed)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.warehouse.story"])
-    start = context.Barrier(2)
-    sealers = [context.Process(target=_seal, args=(closed.root, start)) for _ in range(2)]
+    start = CONTEXT.Barrier(2)
+    sealers = [process(_seal, closed.root, start) for _ in range(2)]
     for sealer in sealers:
         sealer.start()
     for sealer in sealers:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from schemas.errors import LakeBusy
+from tests.warehouse.processes import process
 from warehouse.store import Store, open_store
 
 
@@ -149,13 +148,9 @@ def _count(where: str, times: int) -> None:
             store.replace("count", str(number + 1).encode())
 
 
-def test_of_many_who_wait_for_a_lock_each_has_it_alone(
-    store: Store, where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_who_wait_for_a_lock_each_has_it_alone(store: Store, where: str) -> None:
     store.replace("count", b"0")
-    context = multiprocessing.get_context("spawn")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    counters: list[Any] = [context.Process(target=_count, args=(where, 2)) for _ in range(3)]
+    counters = [process(_count, where, 2) for _ in range(3)]
     for counter in counters:
         counter.start()
     for counter in counters:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from schemas.errors import BadInput, LakeError, RoundSealed, SchemaMismatch
 from schemas.identity import prompt_id, round_event_id
 from schemas.units import Unit
+from tests.warehouse.processes import CONTEXT, process
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
 from warehouse.maintain import maintain
@@ -76,9 +76,8 @@ def _write(where: str, start: Any, writer: int) -> None:
 
 
 def test_eight_writers_with_fifty_units_each_land_every_unit_once(where: str, log: Log) -> None:
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(WRITERS)
-    writers = [context.Process(target=_write, args=(where, start, n)) for n in range(WRITERS)]
+    start = CONTEXT.Barrier(WRITERS)
+    writers = [process(_write, where, start, n) for n in range(WRITERS)]
     for writer in writers:
         writer.start()
     for writer in writers:
