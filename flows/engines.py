@@ -43,7 +43,7 @@ def engine_of(
 
     EndpointError where an endpoint cannot be used now.
     """
-    endpoint, own = endpoint_of(round_.recipe, writer.role), round_.recipe.engine
+    endpoint, own = endpoint_of(round_.recipe, writer), round_.recipe.engine
     if endpoint is None:
         return (
             server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
@@ -55,11 +55,11 @@ def engine_of(
     return Recorded(round_.log, served, unit, writer.id, prompt_ids or {})
 
 
-def endpoint_of(recipe: Recipe, role: str) -> Endpoint | None:
-    """The endpoint that answers for checkpoints of a role; None where their weights lie here."""
-    if role == "teacher" and isinstance(recipe.engine, Endpoint):
-        return recipe.engine
-    return recipe.verification.judge.endpoint if role == "judge" else None
+def endpoint_of(recipe: Recipe, writer: Checkpoint) -> Endpoint | None:
+    """The recipe's endpoint behind which a checkpoint answers; None where its weights lie here."""
+    known = (recipe.engine, recipe.verification.judge.endpoint)
+    mine = (one for one in known if isinstance(one, Endpoint) and _address_hash(one) == writer.content_hash)
+    return next(mine, None)
 
 
 def teacher(round_: Round[Any]) -> Checkpoint | None:
@@ -71,9 +71,13 @@ def teacher(round_: Round[Any]) -> Checkpoint | None:
 def registered_endpoint(round_: Round[Any], endpoint: Endpoint, role: Role) -> Checkpoint:
     """The model behind an endpoint as a checkpoint, on record since the loop first asked it."""
     address = {"endpoint": endpoint.url, "model": endpoint.model, "api": endpoint.api}
-    found = digest(("endpoint", *address.values()))
     origin = json.dumps(address | {"weights": "behind the endpoint, not ours to hash"})
-    return registered(round_, role, found, endpoint.url, origin)
+    return registered(round_, role, _address_hash(endpoint), endpoint.url, origin)
+
+
+def _address_hash(endpoint: Endpoint) -> str:
+    """What stands for the hash of weights that lie elsewhere."""
+    return digest(("endpoint", endpoint.url, endpoint.model, endpoint.api))
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def invent_batch(
     def written() -> pl.DataFrame:
         seeds = [_lot(round_, "invent", line) * SEED_SPACING for line in asks["line"]]
         with round_.model_at_work():
-            guest_writes = writer.role == "teacher"  # its weights lie here, wherever the round's teacher is
+            guest_writes = writer.id != round_.champion.id  # its weights lie here: no server changes its own
             return candidate_rows(
                 embedded_engine(writer.folder) if guest_writes else engine_of(round_, writer, unit),
                 asks.with_columns(pl.Series("seed", seeds, dtype=pl.Int64)),

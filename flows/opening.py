@@ -64,7 +64,10 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
-    end_of_turn(tokenizer)  # ModelError where the chat template has no room for an answer
+    try:
+        end_of_turn(tokenizer)
+    except ModelError as error:  # the chat template has no room for an answer
+        raise ModelError(f"{model}: {error}") from None
     training, held_out = fixed_prompts(recipe)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     room = None if context is None else context - longest

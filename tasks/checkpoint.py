@@ -119,7 +119,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
-    if _PROBE not in prompt_text(tokenizer, _PROBE):
+    try:
+        asked = prompt_text(tokenizer, _PROBE)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
+    if _PROBE not in asked:
         raise ModelError(f"{folder}: the chat template leaves out what a message by user says")
     return tokenizer  # type: ignore[no-any-return]
 

@@ -25,7 +25,6 @@ class Checkpoint:
     id: str
     folder: Path
     content_hash: str
-    role: str = "policy"
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
     folder = Path(row["path"])
     if not folder.is_absolute():
         folder = lake.place(row["path"])
-    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"], row["role"])
+    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"])
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:

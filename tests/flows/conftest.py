@@ -32,7 +32,7 @@ SMALL = (
     "shard_size=8",
 )
 
-LOADED = ("flows.cli", "flows.nightly", "flows.server", "flows.show")
+LOADED = ("flows.cli", "flows.nightly", "flows.server", "flows.show", "tests.serving.round")
 _FORKS: dict[str, Forks] = {}  # address of a Prefect server -> the process that forks commands for it
 
 
@@ -83,13 +83,17 @@ def ratchet(
     fault: str | None = None,
     cwd: Path = REPOSITORY,
     anew: bool = False,
+    program: str = "flows.cli:main",
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own: forked where there is a Prefect server, unless `anew`."""
+    """The command line in a process of its own: forked where there is a Prefect server, unless `anew`.
+
+    Another `program` ("module:function", of `LOADED`) is only ever forked.
+    """
     given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
     given["PYTHONPATH"] = str(REPOSITORY)
     forks = _FORKS.get(environment.get("PREFECT_API_URL", ""))
     if forks is not None and not anew:
-        return forks.run("flows.cli:main", arguments, given, cwd)
+        return forks.run(program, arguments, given, cwd)
     command = [sys.executable, "-m", "flows.cli", *arguments]
     return subprocess.run(
         command, env=given, capture_output=True, text=True, timeout=300, check=False, cwd=cwd

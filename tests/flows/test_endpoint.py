@@ -23,7 +23,7 @@ from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import EmbeddedEngine
 from tests.flows.conftest import ratchet, small_night
 from tests.serving.peer import ById, Peer, status
-from tests.serving.round import KEY, SAMPLING, TEACHER, in_process, shard, write
+from tests.serving.round import KEY, SAMPLING, TEACHER, shard, write
 from tutor import BASE
 from warehouse.lake import Lake
 from warehouse.query import query, read
@@ -60,13 +60,14 @@ def seeds_of(asked: list[dict[str, object]]) -> set[object]:
 
 
 def test_killed_at_any_point_it_asks_for_nothing_that_is_on_record(
-    peer: Peer, in_house: pl.DataFrame, tmp_path: Path
+    peer: Peer, in_house: pl.DataFrame, tmp_path: Path, prefect_server: dict[str, str]
 ) -> None:
     lake, asked, peer.pause = Lake.create(tmp_path / "lake"), endpoint(peer), 0.08
     held: set[object] = set()
     for fault in ("append requests: committed#2", "request: finished#4"):
-        code = in_process(lake.root, asked, fault)
-        assert code == -signal.SIGKILL, fault
+        given = (str(lake.root), asked.model_dump_json())
+        killed = ratchet(*given, environment=prefect_server, fault=fault, program="tests.serving.round:main")
+        assert killed.returncode == -signal.SIGKILL, (fault, killed.stderr)
         assert not held & seeds_of(peer.asked), "what was on record has been asked for again"
         held = set(read(lake, "requests")["seed"])
         peer.asked.clear()

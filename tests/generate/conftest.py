@@ -20,6 +20,8 @@ from transformers import (
 )
 
 from tasks.generate.embedded import EmbeddedEngine
+from tests.serving.asking import KEY
+from tests.serving.peer import ById, Peer
 from tutor import BASE
 from tutor.world import stories
 
@@ -95,3 +97,15 @@ def tutor() -> EmbeddedEngine:
 @pytest.fixture(scope="session")
 def questions() -> list[str]:
     return [story.question for story in stories(11, 32)]
+
+
+@pytest.fixture(scope="session")
+def behind() -> ById:
+    return ById(BASE, device="cpu")
+
+
+@pytest.fixture
+def peer(behind: ById) -> Iterator[Peer]:
+    server = Peer(behind, key=KEY).start()
+    yield server
+    server.stop()

@@ -208,6 +208,12 @@ def cuts(handler: Handler, body: dict[str, Any]) -> None:
     handler.cut(b'{"choices"')
 
 
+def leaves(handler: Handler, body: dict[str, Any]) -> None:
+    """The connection is closed without a word."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
 def changed(change: Callable[[dict[str, Any]], Any]) -> Answer:
     """A real answer, after a change."""
     return lambda handler, body: handler.say(200, change(answer_to(handler.peer, body)))

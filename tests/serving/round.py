@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from pathlib import Path
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -15,7 +14,6 @@ from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.served import ServedEngine
 from tutor.world import stories
-from warehouse.fault import ask
 from warehouse.lake import Lake
 from warehouse.log import Log
 
@@ -61,16 +59,7 @@ def write(lake: Lake, endpoint: Endpoint) -> pl.DataFrame:
     return log.once(UNIT, "candidates", made)
 
 
-def in_process(root: Path, endpoint: Endpoint, fault: str) -> int | None:
-    """The shard in a process of its own under a fault; its exit code, negative for a signal."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.serving.round"])
-    process = context.Process(target=_begin, args=(root, endpoint, fault))
-    process.start()
-    process.join(120)
-    return process.exitcode
-
-
-def _begin(root: Path, endpoint: Endpoint, fault: str) -> None:
-    ask(fault)
-    write(Lake(root), endpoint)
+def main(arguments: Sequence[str]) -> None:
+    """The shard as a program: the lake's folder, and the endpoint as JSON."""
+    root, endpoint = arguments
+    write(Lake(root), Endpoint.model_validate_json(endpoint))
