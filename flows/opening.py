@@ -62,6 +62,8 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         if folder is not None:
             weights_hash(folder)
         chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
+    if isinstance(recipe, SelfRewarding):
+        _check_rewarding(model, recipe)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
     try:
@@ -84,6 +86,14 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         check_invention(recipe.invention, model)
         seeds = seed_sets(model, recipe)
     return Opening(model, content_hash, training, held_out, refused, wanted.verifier, seeds)
+
+
+def _check_rewarding(model: Path, recipe: SelfRewarding) -> None:
+    """Refuse a judge that cannot be loaded, and a rubric that gives no points."""
+    wanted = recipe.rewarding
+    judge = model if wanted.model is None else Path(wanted.model)
+    weights_hash(judge)
+    chosen_rubric(judge, wanted.rubric, "points", wanted.votes)
 
 
 def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:

@@ -188,23 +188,24 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
 
 
 @pytest.mark.parametrize(
-    ("setting", "line", "why"),
+    ("setting", "given", "why"),
     [
         ("seeds.evaluation", {"question": "q", "answer": "a", "judgement": "I like it"}, "has no verdict"),
         ("seeds.evaluation", {"question": "q", "answer": "a"}, "no 'judgement'"),
         ("seeds.instruction", {"question": "q"}, "no 'answer'"),
-        ("verification.judge.share", None, "judged already"),
+        ("verification.judge.share", "0.5", "judged already"),
+        ("rewarding.model", "/nowhere", "no model folder at /nowhere"),
+        ("rewarding.rubric", "pairwise", "one of points is needed"),
     ],
 )
-def test_bad_seeds_are_one_line_and_leave_no_lake(
-    tmp_path: Path, prefect_server: dict[str, str], setting: str, line: dict[str, str] | None, why: str
+def test_bad_values_are_one_line_and_leave_no_lake(
+    tmp_path: Path, prefect_server: dict[str, str], setting: str, given: str | dict[str, str], why: str
 ) -> None:
-    value = "0.5"
-    if line is not None:
+    if isinstance(given, dict):
         file = tmp_path / "seeds.jsonl"
-        file.write_text(json.dumps(line) + "\n", "utf-8")
-        value = str(file)
-    code, _, said = run(tmp_path / "lake", prefect_server, f"{setting}={value}")
+        file.write_text(json.dumps(given) + "\n", "utf-8")
+        given = str(file)
+    code, _, said = run(tmp_path / "lake", prefect_server, f"{setting}={given}")
     assert code != 0
     assert why in said.splitlines()[-1]
     assert not (tmp_path / "lake").exists()
