@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.engine import Endpoint
 from schemas.job import Hyperparameters, Positive, Strict
 from schemas.recipe import Invention, Recipe, Sampling
 
@@ -61,6 +62,12 @@ class SelfRewarding(Recipe):
     def filters_by(self) -> str:
         """The judge: no rule decides what this recipe learns from."""
         return "judge"
+
+    @model_validator(mode="after")
+    def writes_itself(self) -> SelfRewarding:
+        if isinstance(self.engine, Endpoint):
+            raise ValueError("engine must be embedded or vllm: the model learns from answers of its own")
+        return self
 
     @model_validator(mode="after")
     def judges_once(self) -> SelfRewarding:
