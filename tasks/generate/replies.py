@@ -122,7 +122,7 @@ def is_overflow(said: str) -> bool:
 
 
 def _choices(value: Any, ask: Ask) -> dict[int, dict[str, Any]]:
-    """The choices by their index, from 0."""
+    """The choices by their index: those from 0 on, without a gap, so that the rest is asked for anew."""
     choices = _mapping(value).get("choices")
     if not isinstance(choices, list) or not choices:
         raise Unusable("the answer has no choices")
@@ -131,7 +131,7 @@ def _choices(value: Any, ask: Ask) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for place, choice in enumerate(choices):
         index = _count(choice.get("index", place)) if isinstance(choice, dict) else None
-        if index is None or index >= ask.count or index in found:
+        if index is None or index >= len(choices) or index in found:
             raise Unusable("the answer's choices are not numbered from 0 on")
         found[index] = choice
     return found

@@ -22,7 +22,7 @@ from schemas.recipes import parse_recipe
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import EmbeddedEngine
 from tests.flows.conftest import ratchet, small_night
-from tests.serving.peer import ById, Peer, status
+from tests.serving.peer import ById, Peer, changed, status
 from tests.serving.round import KEY, SAMPLING, TEACHER, shard, write
 from tutor import BASE
 from warehouse.lake import Lake
@@ -100,6 +100,23 @@ def test_a_request_that_failed_for_good_is_a_fact_and_never_a_candidate(peer: Pe
     assert write(lake, endpoint(peer)).equals(rows)
     assert peer.asked == []
     assert verify(lake, deep=True).clean
+
+
+def test_a_server_that_numbers_its_choices_oddly_fails_its_request_and_not_the_round(
+    peer: Peer, tmp_path: Path
+) -> None:
+    """Answers to the first prompt lack their first choice, whatever is asked."""
+    lake, odd = Lake.create(tmp_path / "lake"), shard()["text"][0]
+    peer.offers = {"owned_by": "vllm", "max_model_len": 256}
+    last = changed(lambda body: body | {"choices": [body["choices"][-1] | {"index": 1}]})
+    peer.poison = {json.dumps(odd)[1:40]: last}
+    rows = write(lake, endpoint(peer))
+    assert rows.height == 38
+    failed = read(lake, "requests").filter(pl.col("state") == "failed")
+    assert failed["error"].to_list() == ["the answer's choices are not numbered from 0 on"]
+    peer.asked.clear()
+    assert write(lake, endpoint(peer)).equals(rows)
+    assert peer.asked == []
 
 
 def test_a_budget_counts_what_is_on_record_and_a_larger_one_goes_on(peer: Peer, tmp_path: Path) -> None:

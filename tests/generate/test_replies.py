@@ -30,6 +30,7 @@ HOSTILE: dict[str, Any] = {
     "more choices than asked": {"choices": [GOOD | {"index": i} for i in range(3)]},
     "the same choice twice": {"choices": [GOOD, GOOD]},
     "a choice out of range": {"choices": [GOOD | {"index": 2}]},
+    "a choice without the one before it": {"choices": [GOOD | {"index": 1}]},
     "a negative choice": {"choices": [GOOD | {"index": -1}]},
     "a choice that is none": {"choices": ["4"]},
 }
