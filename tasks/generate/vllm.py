@@ -21,22 +21,26 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused, ServerFailed
 from schemas.recipe import Sampling
-from tasks.checkpoint import check_folder, context_length
+from tasks.checkpoint import check_folder, context_length, load_tokenizer
 from tasks.generate.engine import Engine, Progress, Sample
 from tasks.generate.probe import Seen, computed, is_small, probe_ids, took
 from tasks.generate.served import ServedEngine
 from tasks.generate.server import Say, Server, free_port
 from tasks.generate.vllm_command import environment, flags, program
 from tasks.generate.vllm_weights import content_of, shape_of, shown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SETTLE = 10.0
 """Seconds after a failed call in which a server that lost its engine is seen to be gone."""
@@ -59,7 +63,7 @@ class _Running:
     deviation: float = 0.0
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The JSON that a path answers; httpx.HTTPError where it does not."""
+        """The JSON that a path answers; httpx.HTTPError where it does not, ValueError where it is none."""
         headers = {"authorization": f"Bearer {self.key}"}
         url = self.server.url + path
         answer = httpx.post(url, json=body, headers=headers, timeout=RELOAD_SECONDS, trust_env=False)
@@ -178,9 +182,10 @@ class VllmServer:
             running.post("/collective_rpc", {"method": "ratchet_reload", "args": [str(folder.resolve())]})
             reset = running.post("/reset_prefix_cache")
             after = self._probed(running, folder)
-        except (httpx.HTTPError, ServerFailed):
+        except (httpx.HTTPError, ValueError, ServerFailed):
             return False
-        if after is None or not reset.get("success") or not took(before, after, running.deviation):
+        cleared = isinstance(reset, dict) and reset.get("success")
+        if after is None or not cleared or not took(before, after, running.deviation):
             return False
         running.folder, running.content, running.seen = folder, content, after
         self.reloads += 1
@@ -246,6 +251,11 @@ class _OfFolder:
 
     def __init__(self, server: VllmServer, folder: Path) -> None:
         self._server, self.folder = server, folder
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The folder's own, for whoever must know its special tokens."""
+        return load_tokenizer(self.folder)
 
     def generate(
         self,

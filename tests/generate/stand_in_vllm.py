@@ -2,8 +2,8 @@
 FOLDER MANNER ...`.
 
 FOLDER/tables.json has the probe's log-probabilities by model folder. Each start and each change of weights is
-noted there. MANNER: honest; liar (says it changed its weights, and did not); dies (with the first answer,
-each time); once (one time).
+noted there. MANNER: honest; liar (says it changed its weights, and did not); mute, curt (answers no JSON, or
+only yes, when it is told to); dies (with the first answer, each time); once (one time).
 """
 
 from __future__ import annotations
@@ -65,12 +65,13 @@ class Handler(BaseHTTPRequestHandler):
                 weights[0] = body["args"][0]
             self.say({"results": [None]})
         elif self.path == "/reset_prefix_cache":
-            self.say({"success": True})
+            self.say({"success": True} if manner != "curt" else True)
         else:
             self.say(completion(body))
 
     def say(self, value: Any) -> None:
-        data = json.dumps(value).encode()
+        silent = manner == "mute" and self.path in ("/collective_rpc", "/reset_prefix_cache")
+        data = json.dumps(value).encode() if not silent else b""
         self.send_response(200)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
