@@ -18,9 +18,13 @@ from tasks.filter.rouge import words
 from tasks.verify.neutral import unmarked, visible
 
 _HEADING = re.compile(
-    r"^\W*(?:request|task|instruction|example|prompt|story|question)\s*\d*\s*:|^\s*###(?!#)", re.I | re.M
+    r"^[^\w\n]*(?:request|task|instruction|example|prompt|story|question)\s*(?:\d+\s*)?:|^[^\S\n]*###(?!#)",
+    re.I | re.M,
 )
-"""A line that begins a prompt in the frames that models know: a text that holds one is not one prompt."""
+"""A line that begins a prompt in the frames that models know: a text that holds one is not one prompt.
+
+No signs are read from two beginnings or shared out between two repeats: the work grows with the text alone.
+"""
 _FIRST_OF_MANY = re.compile(r"1\s?[.):]\s")
 
 

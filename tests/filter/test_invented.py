@@ -4,6 +4,7 @@ back in, and no prompt is kept twice."""
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import polars as pl
@@ -36,9 +37,27 @@ def fault(text: str, form: Form, end: str = "stop") -> str | None:
     return row["reason"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.parametrize("filler", ["\n", " \n", "# \n", "\ntask" + " " * 40_000])
+def test_reading_the_form_of_a_hostile_text_ends(filler: str) -> None:
+    """Work that grew with the square of a text would take this process minutes, far beyond its allowance."""
+
+    def spent(*_: object) -> None:
+        raise AssertionError("the work does not grow with the text alone")
+
+    before = signal.signal(signal.SIGVTALRM, spent)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 10.0)
+    try:
+        fault("Name a river" + filler * (400_000 // len(filler)), INSTRUCTION)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("Name a river in France\n\n \n - task \n 7\n: name a lake", "not one prompt"),
+        ("Name a river in France\n\n \n### name a lake", "not one prompt"),
         ("", "empty"),
         (" \n ", "empty"),
         ("Name a river", "shorter than 4 words"),
