@@ -90,6 +90,11 @@ def test_units_of_a_loop_sort_by_round() -> None:
         ({"sampling": {"temperature": 0.0}}, "temperature 0 is greedy"),
         ({"sampling": {"temperature": float("nan")}}, "sampling.temperature"),
         ({"gate": {"alpha": 2}}, "gate.alpha"),
+        (
+            {"recipe": "self-rewarding", "rewarding": {"min_gap": float("inf")}},
+            "rewarding.min_gap: input should be a finite number, not inf",
+        ),
+        ({"training": {"max_grad_norm": float("inf")}}, "training.max_grad_norm: input should be a finite"),
         ({"training": {"lora": {"rank": -1}}}, "training.lora.rank"),
     ],
 )
