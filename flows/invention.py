@@ -35,8 +35,9 @@ from tasks.filter.form import well_formed
 from tasks.filter.held_out import HeldOut, held_out
 from tasks.filter.length import fits
 from tasks.filter.novel import Earlier, novel
-from tasks.generate.candidates import SEED_SPACING, candidate_rows
+from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import embedded_engine
+from tasks.generate.engine import first_seed
 from tasks.generate.inventor import Inventor
 from tasks.verify.neutral import special_texts
 from warehouse.lake import Where
@@ -141,7 +142,7 @@ def invent_batch(
     asks = log.once(unit, "prompts", lambda: _asks(round_, inventor, writer, prompts, batch)).sort("line")
 
     def written() -> pl.DataFrame:
-        seeds = [_lot(round_, "invent", line) * SEED_SPACING for line in asks["line"]]
+        seeds = [first_seed("invent", round_.recipe.seed, round_.number, line) for line in asks["line"]]
         with round_.model_at_work():
             guest_writes = writer.id != round_.champion.id  # its weights lie here: no server changes its own
             return candidate_rows(

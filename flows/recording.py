@@ -167,8 +167,7 @@ class Journal:
             self._known |= {(prompt, seed) for seed in seeds}
 
     def _rows(self, unit: Unit, replies: Sequence[Reply]) -> pl.DataFrame:
-        rows = [self._row(unit, reply) for reply in replies]
-        return pl.DataFrame(rows, schema={name: REQUESTS.own_polars[name] for name in rows[0]})
+        return REQUESTS.frame([self._row(unit, reply) for reply in replies])
 
     def _row(self, unit: Unit, reply: Reply) -> dict[str, Any]:
         ask, samples = reply.ask, reply.samples

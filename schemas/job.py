@@ -11,7 +11,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses keys it does not know, and numbers that JSON has none for (infinity, NaN)."""
+    """A frozen value that refuses keys it does not know, and numbers that JSON lacks (infinity, NaN)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

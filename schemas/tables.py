@@ -6,9 +6,10 @@ share. Text is UTF-8, times are UTC in microseconds, counts are rows or tokens a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -90,6 +91,11 @@ class Table:
     def own_polars(self) -> pl.Schema:
         """The Polars schema of the table's own columns: what a step hands to the log."""
         return pl.Schema({c.name: self.polars[c.name] for c in self.own})
+
+    def frame(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """A step's rows in the table's own types: the columns they have, all of them where there are none."""
+        kept = {name: kind for name, kind in self.own_polars.items() if not rows or name in rows[0]}
+        return pl.DataFrame(rows, schema=kept)
 
     @cached_property
     def sql(self) -> Mapping[str, str]:

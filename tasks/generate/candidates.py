@@ -7,12 +7,9 @@ from collections.abc import Callable
 import polars as pl
 
 from schemas.identity import answer_id
-from schemas.ids import digest
 from schemas.recipe import Sampling
 from schemas.tables import CANDIDATES
-from tasks.generate.engine import Engine
-
-SEED_SPACING = 2**16  # a prompt's samples take seed, seed + 1 ...: more than any k apart
+from tasks.generate.engine import Engine, first_seed
 
 
 def candidate_rows(
@@ -57,8 +54,7 @@ def candidate_rows(
         )
         for sample in samples
     ]
-    schema = {name: kind for name, kind in CANDIDATES.own_polars.items() if not rows or name in rows[0]}
-    return pl.DataFrame(rows, schema=schema).with_columns(
+    return CANDIDATES.frame(rows).with_columns(
         pl.lit(checkpoint_id).alias("checkpoint_id"),
         pl.lit(kind).alias("kind"),
         pl.lit(sampling.temperature).alias("temperature"),
@@ -68,5 +64,5 @@ def candidate_rows(
 
 
 def prompt_seed(seed: int, round_number: int, text: str) -> int:
-    """The seed of a prompt's first sample: 40 bits of hash, spaced so that no two prompts' overlap."""
-    return int(digest(("sample", seed, round_number, text))[:10], 16) * SEED_SPACING
+    """The seed of a prompt's first sample in a round."""
+    return first_seed("sample", seed, round_number, text)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from schemas.errors import BadInput
+from schemas.ids import Part, digest
 from schemas.recipe import Sampling
 
 FinishReason = Literal["stop", "length"]
 Progress = Callable[[int], None]
 """Called with the number of samples newly finished."""
+SEED_SPACING = 2**16  # a prompt's samples take seed, seed + 1 ...: more than any number of them apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Sample:
     logprob_sum: float | None
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
+
+
+def first_seed(*work: Part) -> int:
+    """The seed of a prompt's first sample: 40 bits of hash, spaced so that no two prompts' overlap."""
+    return int(digest(work)[:10], 16) * SEED_SPACING
 
 
 class PromptRefused(BadInput):

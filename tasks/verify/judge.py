@@ -18,9 +18,8 @@ from typing import Any
 import polars as pl
 
 from schemas.identity import judgement_id, score_id
-from schemas.ids import digest
 from schemas.tables import CANDIDATES, SCORES
-from tasks.generate.engine import Engine, Progress, PromptRefused, Sample
+from tasks.generate.engine import Engine, Progress, PromptRefused, Sample, first_seed
 from tasks.verify.judgement import Vote, read_vote
 from tasks.verify.neutral import quoted, says_nothing, special_texts
 from tasks.verify.rubric import Rubric
@@ -28,7 +27,6 @@ from tasks.verify.scores import Role
 from tasks.verify.verifier import Verdict
 
 NAME = "judge"
-SEED_SPACING = 2**16  # a prompt's judgements take seed, seed + 1 ...: more than any number of votes apart
 _SHOWN_VOTES = 12  # of a rationale
 
 
@@ -105,7 +103,7 @@ def judgements(
     Each distinct question is put once. Its seed comes from the rubric's label and its text.
     """
     distinct = list(dict.fromkeys(questions))
-    seeds = [_seed(seed, round_number, rubric.label, text) for text in distinct]
+    seeds = [first_seed("judgement", seed, round_number, rubric.label, text) for text in distinct]
     long: set[int] = set()
     while True:
         left = [i for i in range(len(distinct)) if i not in long]
@@ -165,7 +163,7 @@ def judge_rows(
         }
         for row, one in zip(rows, found, strict=True)
     ]
-    return as_table(written, CANDIDATES.own_polars), as_table(scores, SCORES.own_polars)
+    return CANDIDATES.frame(written), SCORES.frame(scores)
 
 
 def judgement_row(
@@ -198,12 +196,6 @@ def judgement_row(
     }
 
 
-def as_table(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """Rows as a frame of a table's own types: the columns they have, all of them where there are no rows."""
-    kept = {name: kind for name, kind in schema.items() if not rows or name in rows[0]}
-    return pl.DataFrame(rows, schema=kept)
-
-
 def _unasked(one: Asked, rubric: Rubric) -> Verdict | None:
     """The verdict that needs no judge, where there is one."""
     if one.answer is None:
@@ -231,7 +223,3 @@ def _counted(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
     if mean >= rubric.pass_from:
         return Verdict("pass", mean, points, said)
     return Verdict("fail", mean, points, f"{said}: below {rubric.pass_from:g}")
-
-
-def _seed(seed: int, round_number: int, rubric: str, text: str) -> int:
-    return int(digest(("judgement", seed, round_number, rubric, text))[:10], 16) * SEED_SPACING

@@ -15,7 +15,7 @@ import polars as pl
 from schemas.identity import preference_id
 from schemas.tables import CANDIDATES, PREFERENCES
 from tasks.generate.engine import Engine, Progress, Sample
-from tasks.verify.judge import as_table, judgement_row, judgements
+from tasks.verify.judge import judgement_row, judgements
 from tasks.verify.judgement import Vote, read_vote
 from tasks.verify.neutral import quoted, says_nothing, special_texts
 from tasks.verify.rubric import Rubric
@@ -133,7 +133,7 @@ def preference_rows(
                 "judge_checkpoint_id": judge_checkpoint_id,
             }
         )
-    return as_table(written, CANDIDATES.own_polars), as_table(preferences, PREFERENCES.own_polars)
+    return CANDIDATES.frame(written), PREFERENCES.frame(preferences)
 
 
 def pair_question(rubric: Rubric, pair: Pair, specials: Sequence[str] = ()) -> str:

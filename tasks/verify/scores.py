@@ -39,8 +39,7 @@ def score_rows(
             candidates.select("candidate_id", "prompt_id").iter_rows(), verdicts, strict=True
         )
     ]
-    schema = {name: kind for name, kind in SCORES.own_polars.items() if not rows or name in rows[0]}
-    return pl.DataFrame(rows, schema=schema).with_columns(
+    return SCORES.frame(rows).with_columns(
         pl.lit(verifier.name).alias("verifier"),
         pl.lit(verifier.version).alias("verifier_version"),
         pl.lit(verifier.kind).alias("verifier_kind"),

@@ -36,6 +36,15 @@ def test_arrow_polars_and_sql_agree_on_every_column(table: Table) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+def test_rows_are_of_the_tables_own_types_whatever_they_hold(table: Table) -> None:
+    assert table.frame([]).schema == table.own_polars
+    told, last = table.id, list(table.own_polars)[-1]
+    assert table.frame([{last: None, told: "x"}]).schema == {
+        name: kind for name, kind in table.own_polars.items() if name in (told, last)
+    }
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
 def test_every_table_and_column_says_what_it_is(table: Table) -> None:
     assert table.doc.endswith(".")
     assert all(column.doc for column in table.columns)
