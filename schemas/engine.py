@@ -17,7 +17,16 @@ Money = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 
 EFFORT = frozenset(
-    {"in_flight", "timeout", "retries", "budget", "start_seconds", "restarts", "keep_in_training"}
+    {
+        "key_variable",
+        "in_flight",
+        "timeout",
+        "retries",
+        "budget",
+        "start_seconds",
+        "restarts",
+        "keep_in_training",
+    }
 )
 """Fields of an engine that change how it is asked, never what it writes."""
 
@@ -29,7 +38,7 @@ class Embedded(Strict):
 
 
 class Budget(Strict):
-    """What a loop may spend behind endpoints, over all its rounds. Money is in whatever the prices are in."""
+    """What a loop may spend behind one endpoint, over all its rounds. Money is in whatever the prices are in."""
 
     tokens: Positive | None = Field(None, description="tokens read and written; None: no limit")
     money: Money | None = Field(None, description="None: no limit")
@@ -62,6 +71,11 @@ class Endpoint(Strict):
     together: bool | None = Field(
         None,
         description="all samples of a prompt in one request; None: where sample i then has seed + i (vLLM)",
+    )
+    key_variable: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = Field(
+        None,
+        description="environment variable that holds the key; None: RATCHET_API_KEY, or for api.openai.com "
+        "and this machine OPENAI_API_KEY",
     )
     in_flight: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="most requests at a time")
     timeout: Seconds = Field(600.0, description="seconds for one attempt")

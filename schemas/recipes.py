@@ -67,7 +67,8 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {where}{more}"
     message = first["msg"].removeprefix("Value error, ")
     told = f"{where}: {message[:1].lower()}{message[1:]}"
-    if where.endswith(".url") or isinstance(first["input"], Mapping):  # a URL may hold a password
+    secret = where.endswith((".url", ".key_variable"))  # a password in a URL, a key in a name's place
+    if secret or isinstance(first["input"], Mapping):
         return f"{told}{more}"
     return f"{told}, not {_shown(first['input'])}{more}"
 

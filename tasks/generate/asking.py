@@ -14,7 +14,7 @@ from schemas.errors import EndpointError
 from schemas.recipe import Sampling
 from tasks.generate.attempts import Gate, Line, Refused, pause_before
 from tasks.generate.endpoint import CHAT, COMPLETIONS, key_refused
-from tasks.generate.replies import Decode, Read, Unusable, counted, parsed, read_answer
+from tasks.generate.replies import Decode, Read, Unusable, counted, hidden, parsed, read_answer
 from tasks.generate.requests import Ask, Dialect, Reply, body_of
 from tasks.generate.spending import NOTHING, Bound, Spending
 
@@ -90,7 +90,8 @@ class Asker:
     def _with_use(self, reply: Reply, run: _Run) -> Reply:
         tokens, cost = run.used.read + run.used.written, self._spending.cost(run.used)
         seconds = time.monotonic() - run.start
-        return replace(reply, attempts=run.tries, tokens=tokens, cost=cost, seconds=seconds)
+        error = None if reply.error is None else hidden(reply.error, self._line.key)
+        return replace(reply, error=error, attempts=run.tries, tokens=tokens, cost=cost, seconds=seconds)
 
     async def _attempt(
         self, client: httpx.AsyncClient, run: _Run, sent: dict[str, Any]

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from schemas.errors import EndpointError
-from tasks.generate.replies import is_overflow, one_line, refusal
+from tasks.generate.replies import hidden, is_overflow, refusal
 
 PAUSE = 0.5  # seconds before the second attempt, at most; twice as long before each further one
 LONGEST_PAUSE = 60.0
@@ -86,11 +86,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Line:
-    """How an endpoint is reached: its URL, seconds for one attempt, the key (None: none is sent)."""
+    """How an endpoint is reached: its URL, seconds for one attempt, the key (None: none is sent), and the
+    environment variables that may hold one.
+    """
 
     url: str
     timeout: float
     key: str | None
+    key_variables: tuple[str, ...]
 
     def client(self, connections: int) -> httpx.AsyncClient:
         """A client of the endpoint. Proxies of the environment are used, but for this machine itself."""
@@ -115,11 +118,12 @@ class Line:
         except TimeoutError:
             raise Refused(f"no answer within {self.timeout:g} s", passing=True, taken=True) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise Refused(f"no connection ({_reason(error)})", passing=True) from None
+            raise Refused(f"no connection ({self._reason(error)})", passing=True) from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise EndpointError(f"{self.url} cannot be asked: {_reason(error)}") from None
+            raise EndpointError(f"{self.url} cannot be asked: {self._reason(error)}") from None
         except httpx.TransportError as error:
-            raise Refused(f"the connection was lost ({_reason(error)})", passing=True, taken=True) from None
+            why = f"the connection was lost ({self._reason(error)})"
+            raise Refused(why, passing=True, taken=True) from None
         if status == 200:
             return data
         said = refusal(data, self.key)
@@ -134,6 +138,10 @@ class Line:
             overflow=status in (400, 413, 422) and is_overflow(said),
             wait=_seconds(headers.get("retry-after")) if status in PASSING or status >= 500 else 0.0,
         )
+
+    def _reason(self, error: Exception) -> str:
+        """Why an exchange broke off: it may quote what the server sent."""
+        return hidden(str(error), self.key) or type(error).__name__
 
 
 async def _exchange(
@@ -171,7 +179,3 @@ def _seconds(retry_after: str | None) -> float:
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else 0.0
-
-
-def _reason(error: Exception) -> str:
-    return one_line(str(error)) or type(error).__name__

@@ -15,10 +15,10 @@ from schemas.engine import Endpoint
 from schemas.errors import BadInput, EndpointError, EndpointRefused
 from tasks.checkpoint import load_tokenizer
 from tasks.generate.attempts import Gate, Line, Refused, pause_before
-from tasks.generate.replies import Unusable, one_line, parsed
+from tasks.generate.replies import Unusable, hidden, parsed
 from tasks.generate.requests import Dialect
 
-OWN_KEY, OPENAI_KEY = "RATCHET_API_KEY", "OPENAI_API_KEY"
+OWN_KEY, OPENAI_KEY, OPENAI = "RATCHET_API_KEY", "OPENAI_API_KEY", "api.openai.com"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 CHECK = 30.0  # seconds for a request that asks for no texts
@@ -29,24 +29,37 @@ T = TypeVar("T")
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """The key for an endpoint from the environment: RATCHET_API_KEY, else OPENAI_API_KEY; None for none.
+    """The key for an endpoint from the environment; None for none.
 
-    The second was not meant for this endpoint in particular: it is not sent in the clear to another machine.
+    It is that of the variable that the endpoint names, which must be set, else RATCHET_API_KEY, else
+    OPENAI_API_KEY, which goes to OpenAI and to this machine alone.
     """
-    parts = urlsplit(endpoint.url)
-    for name in (OWN_KEY, OPENAI_KEY):
+    for name in _variables(endpoint):
         key = os.environ.get(name, "").strip()
-        if not key or (name == OPENAI_KEY and parts.scheme == "http" and parts.hostname not in LOOPBACK):
+        if not key:
             continue
         if not key.isascii() or not key.isprintable() or " " in key:
             raise BadInput(f"{name} holds signs that no key has")
         return key
+    if endpoint.key_variable is not None:  # not quoted: it may be a key in a name's place
+        raise EndpointRefused(
+            f"key_variable of {endpoint.url} names no environment variable that holds a key"
+        )
     return None
+
+
+def _variables(endpoint: Endpoint) -> tuple[str, ...]:
+    """The environment variables that may hold an endpoint's key, the first that does counts."""
+    if endpoint.key_variable is not None:
+        return (endpoint.key_variable,)
+    parts = urlsplit(endpoint.url)
+    openai = parts.scheme == "https" and parts.hostname == OPENAI
+    return (OWN_KEY, OPENAI_KEY) if openai or parts.hostname in LOOPBACK else (OWN_KEY,)
 
 
 def line_of(endpoint: Endpoint, key: str | None) -> Line:
     """How the endpoint is reached."""
-    return Line(endpoint.url, endpoint.timeout, key)
+    return Line(endpoint.url, endpoint.timeout, key, _variables(endpoint))
 
 
 def dialect_of(endpoint: Endpoint, key: str | None, attempts: int = 3) -> Dialect:
@@ -59,7 +72,7 @@ def dialect_of(endpoint: Endpoint, key: str | None, attempts: int = 3) -> Dialec
         return dialect
     models = _models(endpoint, data)
     if endpoint.model not in models:
-        there = ", ".join(one_line(name)[:80] for name in sorted(models)[:SHOWN_MODELS]) or "none"
+        there = ", ".join(hidden(name, key)[:80] for name in sorted(models)[:SHOWN_MODELS]) or "none"
         more = f" and {len(models) - SHOWN_MODELS} more" if len(models) > SHOWN_MODELS else ""
         raise EndpointRefused(f"{endpoint.url} has no model {endpoint.model!r}; there is: {there}{more}")
     told = models[endpoint.model]
@@ -162,7 +175,8 @@ def no_such(endpoint: Endpoint) -> str:
 
 def key_refused(line: Line, refused: Refused) -> str:
     """What to do about HTTP 401 or 403."""
-    told = f"the key in {OWN_KEY} or {OPENAI_KEY}" if line.key else f"requests without a key: set {OWN_KEY}"
+    names = line.key_variables
+    told = f"the key in {' or '.join(names)}" if line.key else f"requests without a key: set {names[0]}"
     return f"{line.url} refuses {told} ({refused})"
 
 

@@ -21,6 +21,7 @@ from tasks.generate.requests import Ask
 
 LONGEST_LINE = 200  # characters of a server's words in an error
 ENDS: dict[str, FinishReason] = {"stop": "stop", "eos": "stop", "eos_token": "stop", "length": "length"}
+_NAME = re.compile("[A-Za-z0-9_-]{1,60}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OVERFLOW = re.compile(
     r"context_length_exceeded|context (length|window|size)|maximum (context|model) len|max_model_len|"
@@ -97,16 +98,17 @@ def refusal(data: bytes, secret: str | None = None) -> str:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return _hidden(data.decode("utf-8", "replace"), secret)
+        return hidden(data.decode("utf-8", "replace"), secret)
     if isinstance(value, dict):
         value = value.get("error", value)
     if isinstance(value, dict):
         said = [value[name] for name in ("message", "detail", "code", "type") if value.get(name)]
-        return _hidden(" / ".join(map(str, said[:2])), secret)
-    return _hidden(str(value), secret)
+        return hidden(" / ".join(map(str, said[:2])), secret)
+    return hidden(str(value), secret)
 
 
-def _hidden(text: str, secret: str | None) -> str:
+def hidden(text: str, secret: str | None) -> str:
+    """A server's words as one line of an error, without the secret."""
     return one_line((text.replace(secret, "(key)") if secret else text)[: 4 * LONGEST_LINE])
 
 
@@ -148,7 +150,8 @@ def _sample(
     ended = choice.get("finish_reason")
     reason = ENDS.get(ended) if isinstance(ended, str) else None
     if reason is None:
-        raise Unusable(f"it ended by {one_line(str(ended))!r}")
+        named = isinstance(ended, str) and _NAME.fullmatch(ended)  # no other words of the server are repeated
+        raise Unusable(f"it ended by {ended!r}" if named else "it ended by nothing that is known")
     ids, logprobs = _ids(choice.get("token_ids")), _logprobs(choice.get("logprobs"))
     count = next((n for n in (len(ids), written, len(logprobs)) if n), written)
     if reason == "length" and count is not None and count < sampling.max_tokens:

@@ -16,11 +16,12 @@ from click.testing import CliRunner, Result
 from flows.cli import main
 from flows.progress import Lines
 from schemas.engine import Endpoint
-from schemas.errors import BudgetSpent, EndpointError
+from schemas.errors import BudgetSpent, EndpointError, EndpointRefused
 from schemas.recipe import Rft
 from schemas.recipes import parse_recipe
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import EmbeddedEngine
+from tasks.generate.endpoint import api_key, check_endpoint
 from tests.flows.conftest import ratchet, small_night
 from tests.serving.peer import ById, Peer, changed, status
 from tests.serving.round import KEY, SAMPLING, TEACHER, shard, write
@@ -119,6 +120,23 @@ def test_a_server_that_numbers_its_choices_oddly_fails_its_request_and_not_the_r
     assert peer.asked == []
 
 
+def test_a_key_that_a_server_echoes_stays_off_the_record(
+    peer: Peer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, echoed = Lake.create(tmp_path / "lake"), shard()["text"][0]
+    ended = changed(lambda body: {"choices": [body["choices"][0] | {"finish_reason": KEY}]})
+    peer.poison = {json.dumps(echoed)[1:40]: ended}
+    assert write(lake, endpoint(peer)).height == 38
+    told = read(lake, "requests")["error"].drop_nulls()
+    assert sorted(told) == ["sample 0: it ended by '(key)'", "sample 1: it ended by '(key)'"]
+    peer.model = f"tutor {KEY}"
+    with pytest.raises(EndpointRefused, match=r"there is: tutor \(key\)"):
+        check_endpoint(endpoint(peer), KEY)
+    assert KEY not in "".join(capsys.readouterr())
+    for file in lake.root.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+
+
 def test_a_budget_counts_what_is_on_record_and_a_larger_one_goes_on(peer: Peer, tmp_path: Path) -> None:
     lake = Lake.create(tmp_path / "lake")
     for tokens in (1000, 1000, 1600):
@@ -201,6 +219,8 @@ def refused(lake: Path, *arguments: str) -> Result:
         ("sk-wrong", [], "refuses the key"),
         (None, [], "set RATCHET_API_KEY"),
         (KEY + "\x07", [], "RATCHET_API_KEY holds signs that no key has"),
+        (KEY, ["--set", "engine.key_variable=SURELY_NOT_SET"], "key_variable of http://127.0.0.1"),
+        (KEY, ["--set", "engine.key_variable=sk-hunter2"], "engine.endpoint.key_variable"),
         (KEY, ["--endpoint-model", "gpt"], "has no model 'gpt'; there is: tutor"),
         (KEY, ["--endpoint", "http://127.0.0.1:1"], "does not answer: no connection"),
         (KEY, ["--endpoint", "http://me:hunter2@127.0.0.1/v1"], "the key comes from RATCHET_API_KEY"),
@@ -236,18 +256,28 @@ def test_an_endpoint_without_a_model_is_refused(tmp_path: Path) -> None:
     assert "--endpoint-model NAME" in refused(tmp_path / "lake", "--endpoint", "http://localhost:1").stderr
 
 
-def test_the_openai_key_is_not_sent_in_the_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.generate.endpoint import api_key
-
+def test_the_openai_key_goes_to_openai_and_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RATCHET_API_KEY", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    keys = {
-        url: api_key(Endpoint(url=url, model="m"))
-        for url in ("https://api.example.com", "http://api.example.com", "http://127.0.0.1:8000")
-    }
-    assert list(keys.values()) == [KEY, None, KEY]
+    mine = ("https://api.openai.com/v1", "http://127.0.0.1:8000", "http://[::1]:8000")
+    others = ("https://api.example.com", "http://api.openai.com", "https://api.openai.com.example.com")
+    assert {api_key(Endpoint(url=url, model="m")) for url in mine} == {KEY}
+    assert {api_key(Endpoint(url=url, model="m")) for url in others} == {None}
     monkeypatch.setenv("RATCHET_API_KEY", "sk-own")
     assert api_key(Endpoint(url="http://api.example.com", model="m")) == "sk-own"
+
+
+def test_an_endpoint_that_names_its_keys_variable_gets_that_key_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RATCHET_API_KEY", "OPENAI_API_KEY", "JUDGE_KEY"):
+        monkeypatch.setenv(name, f"sk-{name}")
+    named = Endpoint(url="https://b.example.com", model="m", key_variable="JUDGE_KEY")
+    assert api_key(named) == "sk-JUDGE_KEY"
+    assert Rft(engine=named).hash == Rft(engine=named.model_copy(update={"key_variable": None})).hash
+    monkeypatch.delenv("JUDGE_KEY")
+    with pytest.raises(EndpointRefused, match="names no environment variable that holds a key"):
+        api_key(named)
 
 
 def test_how_hard_an_endpoint_is_asked_is_no_part_of_what_a_round_does() -> None:
