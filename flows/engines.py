@@ -31,19 +31,25 @@ from tasks.generate.vllm import VllmServer
 from tasks.generate.vllm_command import has_gpu, program
 from warehouse.loops import Checkpoint
 
+_SETTINGS: Mapping[Role, str] = {"teacher": "engine", "judge": "verification.judge.endpoint"}
 _SERVERS: dict[Vllm, VllmServer] = {}
 _blocks = 0
 _LOCK = threading.Lock()
 
 
 def engine_of(
-    round_: Round[Any], writer: Checkpoint, unit: Unit, prompt_ids: Mapping[str, str] | None = None
+    round_: Round[Any],
+    writer: Checkpoint,
+    unit: Unit,
+    prompt_ids: Mapping[str, str] | None = None,
+    role: Role = "teacher",
 ) -> Engine:
     """The engine of a checkpoint, for one unit's texts; `prompt_ids` names the prompts by their texts.
 
-    EndpointError where an endpoint cannot be used now.
+    Where one address serves both roles, each has its own patience and budget. EndpointError where an
+    endpoint cannot be used now.
     """
-    endpoint, own = endpoint_of(round_.recipe, writer), round_.recipe.engine
+    endpoint, own = endpoint_of(round_.recipe, writer, role), round_.recipe.engine
     if endpoint is None:
         return (
             server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
@@ -52,14 +58,15 @@ def engine_of(
         served = _served(endpoint, api_key(endpoint))
     except EndpointRefused as error:  # the round has begun: it stays open
         raise EndpointError(str(error)) from None
-    return Recorded(round_.log, served, unit, writer.id, prompt_ids or {})
+    return Recorded(round_.log, served, unit, writer.id, prompt_ids or {}, _SETTINGS[role])
 
 
-def endpoint_of(recipe: Recipe, writer: Checkpoint) -> Endpoint | None:
-    """The recipe's endpoint behind which a checkpoint answers; None where its weights lie here."""
-    known = (recipe.engine, recipe.verification.judge.endpoint)
-    mine = (one for one in known if isinstance(one, Endpoint) and _address_hash(one) == writer.content_hash)
-    return next(mine, None)
+def endpoint_of(recipe: Recipe, writer: Checkpoint, role: Role) -> Endpoint | None:
+    """The recipe's endpoint of a role, where a checkpoint answers behind it; None: its weights lie here."""
+    endpoint = recipe.engine if role == "teacher" else recipe.verification.judge.endpoint
+    if isinstance(endpoint, Endpoint) and _address_hash(endpoint) == writer.content_hash:
+        return endpoint
+    return None
 
 
 def teacher(round_: Round[Any]) -> Checkpoint | None:

@@ -72,7 +72,7 @@ def judgements(
     def made() -> pl.DataFrame:
         with round_.model_at_work():
             written, scores = judge_rows(
-                engine_of(round_, judge.checkpoint, unit),
+                engine_of(round_, judge.checkpoint, unit, role="judge"),
                 judge.rubric,
                 shard,
                 judge_checkpoint_id=judge.checkpoint.id,

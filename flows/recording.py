@@ -36,18 +36,27 @@ _ROWS = """
     WHERE loop = $loop AND round = $round AND starts_with(unit, $begins) AND ends_with(unit, $ends)"""
 _SPENT = """
     SELECT coalesce(sum(tokens), 0)::BIGINT AS tokens, coalesce(sum(cost), 0) AS cost
-    FROM requests WHERE loop = $loop"""
+    FROM requests WHERE loop = $loop AND checkpoint_id = $checkpoint_id"""
 
 
 class Recorded:
-    """An endpoint as an engine for one unit of a round, through table `requests`."""
+    """An endpoint as an engine for one unit of a round, through table `requests`.
+
+    `setting` is where the recipe has the endpoint.
+    """
 
     def __init__(
-        self, log: Log, served: ServedEngine, unit: Unit, checkpoint_id: str, prompt_ids: Mapping[str, str]
+        self,
+        log: Log,
+        served: ServedEngine,
+        unit: Unit,
+        checkpoint_id: str,
+        prompt_ids: Mapping[str, str],
+        setting: str = "engine",
     ) -> None:
         self.tokenizer = served.tokenizer
         self._log, self._served, self._unit = log, served, unit
-        self._checkpoint_id, self._prompt_ids = checkpoint_id, prompt_ids
+        self._checkpoint_id, self._prompt_ids, self._setting = checkpoint_id, prompt_ids, setting
 
     def generate(
         self,
@@ -67,7 +76,7 @@ class Recorded:
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         asks = self._served.asks(prompts, wanted, seeds)
-        spending = spent(self._log.lake, self._unit.loop, self._served)
+        spending = spent(self._log.lake, self._unit.loop, self._checkpoint_id, self._served, self._setting)
         replies = self._served.each(asks, sampling, spending)
         try:
             for reply in replies:
@@ -90,10 +99,11 @@ class Recorded:
         return [[one for one in samples if one is not None] for samples in drawn]
 
 
-def spent(lake: Lake, loop: str, served: ServedEngine) -> Spending:
-    """The budget of an endpoint, and what the loop's requests have taken so far."""
-    row = query(lake, _SPENT, {"loop": loop}, scope={"loop": loop}).row(0, named=True)
-    return Spending(served.endpoint.budget, row["tokens"], row["cost"])
+def spent(lake: Lake, loop: str, checkpoint_id: str, served: ServedEngine, setting: str) -> Spending:
+    """The budget of an endpoint, and what the loop's requests to its model have taken so far."""
+    where = {"loop": loop, "checkpoint_id": checkpoint_id}
+    row = query(lake, _SPENT, where, scope={"loop": loop}).row(0, named=True)
+    return Spending(served.endpoint.budget, row["tokens"], row["cost"], setting)
 
 
 class Journal:

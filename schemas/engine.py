@@ -38,7 +38,7 @@ class Embedded(Strict):
 
 
 class Budget(Strict):
-    """What a loop may spend behind one endpoint, over all its rounds. Money is in whatever the prices are in."""
+    """What a loop may spend behind one endpoint, over all its rounds. Money is in whatever prices are in."""
 
     tokens: Positive | None = Field(None, description="tokens read and written; None: no limit")
     money: Money | None = Field(None, description="None: no limit")

@@ -42,9 +42,7 @@ def api_key(endpoint: Endpoint) -> str | None:
             raise BadInput(f"{name} holds signs that no key has")
         return key
     if endpoint.key_variable is not None:  # not quoted: it may be a key in a name's place
-        raise EndpointRefused(
-            f"key_variable of {endpoint.url} names no environment variable that holds a key"
-        )
+        raise EndpointRefused(f"key_variable of {endpoint.url} names no variable that holds a key")
     return None
 
 

@@ -26,10 +26,13 @@ NOTHING = Bound(0, 0)
 
 
 class Spending:
-    """What a loop has spent, of a budget: tokens, and money by the budget's prices."""
+    """What a loop has spent, of a budget: tokens, and money by the budget's prices.
 
-    def __init__(self, budget: Budget, tokens: int = 0, money: float = 0.0) -> None:
-        self.budget, self.tokens, self.money = budget, tokens, money
+    `setting` is where the recipe has the endpoint that the budget is for.
+    """
+
+    def __init__(self, budget: Budget, tokens: int = 0, money: float = 0.0, setting: str = "engine") -> None:
+        self.budget, self.tokens, self.money, self._setting = budget, tokens, money, setting
         self.begin()
 
     def begin(self) -> None:
@@ -74,5 +77,5 @@ class Spending:
             spent, next_one = f"{self.money:.6g}", f"{self.cost(bound):.6g}"
         return (
             f"the budget of {total} has no room for a request that could take {next_one} ({spent} spent); "
-            f"give a larger engine.budget.{kind} to go on"
+            f"give a larger {self._setting}.budget.{kind} to go on"
         )

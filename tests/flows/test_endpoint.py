@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from flows.cli import main
 from flows.progress import Lines
+from flows.recording import Recorded
 from schemas.engine import Endpoint
 from schemas.errors import BudgetSpent, EndpointError, EndpointRefused
 from schemas.recipe import Rft
@@ -22,11 +23,13 @@ from schemas.recipes import parse_recipe
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded import EmbeddedEngine
 from tasks.generate.endpoint import api_key, check_endpoint
+from tasks.generate.served import ServedEngine
 from tests.flows.conftest import ratchet, small_night
 from tests.serving.peer import ById, Peer, changed, status
-from tests.serving.round import KEY, SAMPLING, TEACHER, shard, write
+from tests.serving.round import KEY, SAMPLING, TEACHER, UNIT, shard, write
 from tutor import BASE
 from warehouse.lake import Lake
+from warehouse.log import Log
 from warehouse.query import query, read
 from warehouse.verify.lake import verify
 
@@ -146,6 +149,22 @@ def test_a_budget_counts_what_is_on_record_and_a_larger_one_goes_on(peer: Peer, 
     assert peer.tokens > 1000
     assert write(lake, endpoint(peer)).height == 40
     assert max(peer.answered.values()) == 1, "nothing was asked for twice"
+
+
+def test_the_budgets_of_two_endpoints_are_apart_and_each_is_told_by_its_own_name(
+    peer: Peer, tmp_path: Path
+) -> None:
+    lake = Lake.create(tmp_path / "lake")
+    write(lake, endpoint(peer))
+    taken = read(lake, "requests")["tokens"].sum()
+    other, asked = "ckpt-00000-" + "1" * 24, shard(1)["text"].to_list()
+    served = ServedEngine(endpoint(peer, budget={"tokens": taken}), KEY)
+    judge = Recorded(Log(lake), served, UNIT, other, {}, "verification.judge.endpoint")
+    assert len(judge.generate(asked, SAMPLING, [0])[0]) == 2, "the other endpoint has spent nothing of it"
+    small = ServedEngine(endpoint(peer, budget={"tokens": 10}), KEY)
+    judge = Recorded(Log(lake), small, UNIT, other, {}, "verification.judge.endpoint")
+    with pytest.raises(BudgetSpent, match=r"larger verification\.judge\.endpoint\.budget\.tokens"):
+        judge.generate(asked, SAMPLING, [99])
 
 
 def test_an_endpoint_that_gives_out_leaves_what_it_answered_on_record(peer: Peer, tmp_path: Path) -> None:
@@ -276,7 +295,7 @@ def test_an_endpoint_that_names_its_keys_variable_gets_that_key_and_no_other(
     assert api_key(named) == "sk-JUDGE_KEY"
     assert Rft(engine=named).hash == Rft(engine=named.model_copy(update={"key_variable": None})).hash
     monkeypatch.delenv("JUDGE_KEY")
-    with pytest.raises(EndpointRefused, match="names no environment variable that holds a key"):
+    with pytest.raises(EndpointRefused, match="names no variable that holds a key"):
         api_key(named)
 
 
@@ -289,6 +308,16 @@ def test_how_hard_an_endpoint_is_asked_is_no_part_of_what_a_round_does() -> None
     assert other.hash != before.hash
     assert before.with_effort_of(other) == pressed
     assert before.with_effort_of(Rft()) == before
+
+
+def test_a_resumed_round_goes_by_the_commands_accelerate_configuration() -> None:
+    before, now = Rft(accelerate_config="one.yaml"), Rft(accelerate_config="two.yaml")
+    assert before.hash == now.hash == Rft().hash
+    assert before.with_effort_of(now) == now
+    assert before.with_effort_of(Rft()) == Rft()
+    in_process = Rft(launcher="in-process")
+    assert before.with_effort_of(in_process) == before
+    assert in_process.with_effort_of(now) == in_process
 
 
 def test_a_loop_from_before_there_were_engines_keeps_its_recipes_hash() -> None:
