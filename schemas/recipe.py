@@ -142,13 +142,12 @@ class Recipe(Strict):
     def hash(self) -> str:
         """12 hex digits over what the recipe does, part of every unit's key.
 
-        How hard an endpoint is asked is no part of it, nor is an engine or a judge's endpoint that is the
-        default: a loop from before there were any keeps its hash.
+        How hard an endpoint is asked is no part of it, nor is the Accelerate configuration, nor an engine or
+        a judge's endpoint that is the default: a loop from before there were any keeps its hash.
         """
         effort = set(EFFORT)
-        values = self.model_dump(
-            mode="json", exclude={"engine": effort, "verification": {"judge": {"endpoint": effort}}}
-        )
+        asked = {"engine": effort, "verification": {"judge": {"endpoint": effort}}}
+        values = self.model_dump(mode="json", exclude=asked | {"accelerate_config": True})
         if self.engine == Embedded():
             del values["engine"]
         if self.verification.judge.endpoint is None:
@@ -162,13 +161,16 @@ class Recipe(Strict):
         return self.verification.verifier
 
     def with_effort_of(self, other: Recipe) -> Self:
-        """The recipe as it is, its endpoints asked as hard, and for as much money, as the other says."""
+        """The recipe as it is, its endpoints asked as hard, and for as much money, as the other says, and
+        its jobs launched by the other's Accelerate configuration where both are launched.
+        """
         judge, theirs = self.verification.judge, other.verification.judge
         judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})
         verification = self.verification.model_copy(update={"judge": judge})
-        return self.model_copy(
-            update={"engine": _effort(self.engine, other.engine), "verification": verification}
-        )
+        update = {"engine": _effort(self.engine, other.engine), "verification": verification}
+        if self.launcher == other.launcher == "accelerate":
+            update["accelerate_config"] = other.accelerate_config
+        return self.model_copy(update=update)
 
 
 E = TypeVar("E")
