@@ -16,7 +16,7 @@ from flows.opening import shards
 from flows.round import Round
 from flows.steps import step_task
 from schemas.units import Unit
-from tasks.verify.judge import judge_rows
+from tasks.verify.judge import judgement_rows, verdict_rows
 from tasks.verify.rubric import Rubric
 from tasks.verify.scores import Role, audit_sample
 from warehouse.loops import Checkpoint
@@ -67,21 +67,22 @@ def judgements(
     unit: Unit,
     advance: Callable[[int], None],
 ) -> pl.DataFrame:
-    """One shard's judgements, then its verdicts: the verdicts last, so that they say it is done."""
+    """One shard's judgements, then its verdicts, which are read from the judgements on record: whenever the
+    process is killed, no text is thrown away for another. The verdicts last, so that they say it is done.
+    """
 
     def made() -> pl.DataFrame:
+        how: dict[str, Any] = {
+            "judge_checkpoint_id": judge.checkpoint.id,
+            "round_number": round_.number,
+            "seed": round_.recipe.seed,
+        }
         with round_.model_at_work():
-            written, scores = judge_rows(
-                engine_of(round_, judge.checkpoint, unit, role="judge"),
-                judge.rubric,
-                shard,
-                judge_checkpoint_id=judge.checkpoint.id,
-                round_number=round_.number,
-                seed=round_.recipe.seed,
-                role=role,
+            engine = engine_of(round_, judge.checkpoint, unit, role="judge")
+            written = round_.log.once(
+                unit, "candidates", lambda: judgement_rows(engine, judge.rubric, shard, **how)
             )
-        round_.log.once(unit, "candidates", lambda: written)
-        return scores
+            return verdict_rows(engine, judge.rubric, shard, written, **how, role=role)
 
     scores = round_.log.once(unit, "scores", made)
     advance(shard.height)

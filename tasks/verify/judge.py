@@ -28,6 +28,7 @@ from tasks.verify.verifier import Verdict
 
 NAME = "judge"
 _SHOWN_VOTES = 12  # of a rationale
+_TOO_LONG = Verdict("unscorable", None, rationale="too long for the judge's context")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,22 @@ def judge(
     `value` is the mean of the valid votes in points of the rubric; from `rubric.pass_from` on it is a pass.
     `steps` are the valid votes.
     """
-    tokenizer = getattr(engine, "tokenizer", None)
-    specials = special_texts(tokenizer)
-    refused: dict[int, Verdict] = {}
+    texts, refused = _questions(engine, rubric, asked)
+    drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
+    found = dict(zip(texts, drawn, strict=True))
+    return [
+        Judged(refused[place]) if place in refused else _judged(found[place], rubric)
+        for place in range(len(asked))
+    ]
+
+
+def _questions(
+    engine: Engine, rubric: Rubric, asked: Sequence[Asked]
+) -> tuple[dict[int, str], dict[int, Verdict]]:
+    """What the judge is asked, by place, and the verdicts that need no judge."""
+    specials = special_texts(getattr(engine, "tokenizer", None))
     texts: dict[int, str] = {}
+    refused: dict[int, Verdict] = {}
     for place, one in enumerate(asked):
         early = _unasked(one, rubric)
         if early is None:
@@ -75,12 +88,7 @@ def judge(
                 early = Verdict("unscorable", None, rationale=str(error))
         if early is not None:
             refused[place] = early
-    drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
-    found = dict(zip(texts, drawn, strict=True))
-    return [
-        Judged(refused[place]) if place in refused else _judged(found[place], rubric)
-        for place in range(len(asked))
-    ]
+    return texts, refused
 
 
 def question(rubric: Rubric, asked: Asked, specials: Sequence[str] = ()) -> str:
@@ -102,6 +110,8 @@ def judgements(
 
     Each distinct question is put once. Its seed comes from the rubric's label and its text.
     """
+    if not questions:
+        return []
     distinct = list(dict.fromkeys(questions))
     seeds = [first_seed("judgement", seed, round_number, rubric.label, text) for text in distinct]
     long: set[int] = set()
@@ -120,7 +130,7 @@ def judgements(
     return [answers.get(text) for text in questions]
 
 
-def judge_rows(
+def judgement_rows(
     engine: Engine,
     rubric: Rubric,
     candidates: pl.DataFrame,
@@ -128,42 +138,90 @@ def judge_rows(
     judge_checkpoint_id: str,
     round_number: int,
     seed: int,
-    role: Role = "filter",
     progress: Progress | None = None,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judgements and verdicts (of a role) on candidates: candidate_id, prompt_id, split, prompt, text.
+) -> pl.DataFrame:
+    """Judgements on candidates: candidate_id, prompt_id, split, prompt, text.
 
-    Returns rows of tables `candidates` (kind judgement, whose parent is what was judged) and `scores` (one a
-    candidate). A column `reference` is shown to the judge where the rubric has room for it: leave it out
-    where the judge is to be measured against it.
+    Returns rows of table `candidates` (kind judgement, whose parent is what was judged). A column `reference`
+    is shown to the judge where the rubric has room for it: leave it out where the judge is to be measured
+    against it.
     """
-    shown = candidates["reference"] if "reference" in candidates.columns else [None] * candidates.height
-    rows = candidates.select("candidate_id", "prompt_id", "split", "prompt", "text").to_dicts()
-    asked = [Asked(row["prompt"], row["text"], told) for row, told in zip(rows, shown, strict=True)]
-    found = judge(engine, rubric, asked, seed=seed, round_number=round_number, progress=progress)
-    written = [
-        judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
-        for row, one in zip(rows, found, strict=True)
-        for sample in one.samples
-    ]
-    scores = [
-        {
-            "score_id": score_id(round_number, row["candidate_id"], NAME, rubric.label, judge_checkpoint_id),
-            "candidate_id": row["candidate_id"],
-            "prompt_id": row["prompt_id"],
-            "verifier": NAME,
-            "verifier_version": rubric.label,
-            "verifier_kind": "judge",
-            "outcome": one.verdict.outcome,
-            "value": one.verdict.value,
-            "steps": list(one.verdict.steps),
-            "rationale": one.verdict.rationale,
-            "judge_checkpoint_id": judge_checkpoint_id,
-            "role": role,
-        }
-        for row, one in zip(rows, found, strict=True)
-    ]
-    return CANDIDATES.frame(written), SCORES.frame(scores)
+    rows = candidates.to_dicts()
+    found = judge(engine, rubric, _asked(rows), seed=seed, round_number=round_number, progress=progress)
+    return CANDIDATES.frame(
+        [
+            judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
+            for row, one in zip(rows, found, strict=True)
+            for sample in one.samples
+        ]
+    )
+
+
+def verdict_rows(
+    engine: Engine,
+    rubric: Rubric,
+    candidates: pl.DataFrame,
+    written: pl.DataFrame,
+    *,
+    judge_checkpoint_id: str,
+    round_number: int,
+    seed: int,
+    role: Role = "filter",
+) -> pl.DataFrame:
+    """Verdicts (of a role) on candidates by the judgements `written` of them: rows of table `scores`.
+
+    Both are as judgement_rows takes and returns them. The engine tells again why an answer has no judgement;
+    where there is one, it is not asked, and nothing that it writes counts.
+    """
+    rows = candidates.to_dicts()
+    votes = _votes(rubric, written)
+    texts, verdicts = _questions(engine, rubric, _asked(rows))
+    verdicts |= {
+        place: _counted(votes[rows[place]["candidate_id"]], rubric)
+        for place in texts
+        if rows[place]["candidate_id"] in votes
+    }
+    silent = [place for place in texts if place not in verdicts]
+    drawn = judgements(engine, rubric, [texts[place] for place in silent], seed, round_number)
+    for place, samples in zip(silent, drawn, strict=True):
+        verdicts[place] = _TOO_LONG if samples is None else _counted((), rubric)
+    shared = {
+        "verifier": NAME,
+        "verifier_version": rubric.label,
+        "verifier_kind": "judge",
+        "judge_checkpoint_id": judge_checkpoint_id,
+        "role": role,
+    }
+    return SCORES.frame(
+        [
+            {
+                "score_id": score_id(
+                    round_number, row["candidate_id"], NAME, rubric.label, judge_checkpoint_id
+                ),
+                "candidate_id": row["candidate_id"],
+                "prompt_id": row["prompt_id"],
+                "outcome": verdicts[place].outcome,
+                "value": verdicts[place].value,
+                "steps": list(verdicts[place].steps),
+                "rationale": verdicts[place].rationale,
+                **shared,
+            }
+            for place, row in enumerate(rows)
+        ]
+    )
+
+
+def _asked(rows: Sequence[dict[str, Any]]) -> list[Asked]:
+    return [Asked(row["prompt"], row["text"], row.get("reference")) for row in rows]
+
+
+def _votes(rubric: Rubric, written: pl.DataFrame) -> dict[str, tuple[Vote, ...]]:
+    """The votes on each candidate, in the order of the samples."""
+    votes: dict[str, tuple[Vote, ...]] = {}
+    told = written.sort("sample_index").select("parents", "text", "finish_reason")
+    for (judged,), text, reason in told.iter_rows():
+        votes[judged] = (*votes.get(judged, ()), read_vote(text, reason, rubric))
+    return votes
 
 
 def judgement_row(
@@ -207,7 +265,7 @@ def _unasked(one: Asked, rubric: Rubric) -> Verdict | None:
 
 def _judged(samples: tuple[Sample, ...] | None, rubric: Rubric) -> Judged:
     if samples is None:
-        return Judged(Verdict("unscorable", None, rationale="too long for the judge's context"))
+        return Judged(_TOO_LONG)
     votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples)
     return Judged(_counted(votes, rubric), samples, votes)
 

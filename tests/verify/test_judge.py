@@ -4,6 +4,7 @@ for a text without an answer."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,7 +15,8 @@ from schemas.tables import TABLES
 from schemas.units import Unit
 from tasks.checkpoint import prompt_text, weights_hash
 from tasks.generate.embedded import EmbeddedEngine
-from tasks.verify.judge import Asked, Judged, judge, judge_rows, question
+from tasks.generate.engine import Sample
+from tasks.verify.judge import Asked, Judged, judge, judgement_rows, question, verdict_rows
 from tasks.verify.judgement import read_vote
 from tasks.verify.neutral import special_texts
 from tasks.verify.pairs import Pair, judge_pairs, preference_rows
@@ -171,7 +173,8 @@ def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
     written = log.once(Unit(loop, 0, "write"), "candidates", lambda: candidates(loop, prompt, judge))
     shown = written.with_columns(prompt=pl.lit(QUESTION))
     how = {"judge_checkpoint_id": judge, "round_number": 0, "seed": 0}
-    judgements, scores = judge_rows(engine, STORY, shown, **how)  # type: ignore[arg-type]
+    judgements = judgement_rows(engine, STORY, shown, **how)  # type: ignore[arg-type]
+    scores = verdict_rows(engine, STORY, shown, judgements, **how)  # type: ignore[arg-type]
     ids = written["candidate_id"].to_list()
     pairs = pl.DataFrame(
         [{"left_id": ids[0], "right_id": ids[1], "left": RIGHT, "right": WRONG, "prompt": QUESTION} | asked]
@@ -193,11 +196,10 @@ def test_another_judge_rubric_or_vote_is_another_row(engine: EmbeddedEngine) -> 
     shown = shown.with_columns(prompt=pl.lit(QUESTION))
     seen: list[str] = []
     for who, rubric in (("ckpt-1", STORY), ("ckpt-2", STORY), ("ckpt-1", STORY.with_votes(1))):
-        for rows, key in zip(
-            judge_rows(engine, rubric, shown, judge_checkpoint_id=who, round_number=0, seed=0),
-            ("candidate_id", "score_id"),
-            strict=True,
-        ):
+        how: dict[str, Any] = {"judge_checkpoint_id": who, "round_number": 0, "seed": 0}
+        judgements = judgement_rows(engine, rubric, shown, **how)
+        scores = verdict_rows(engine, rubric, shown, judgements, **how)
+        for rows, key in ((judgements, "candidate_id"), (scores, "score_id")):
             seen += rows[key].to_list()
             table = "candidates" if key == "candidate_id" else "scores"
             formula = IDENTITIES[table]
@@ -205,6 +207,40 @@ def test_another_judge_rubric_or_vote_is_another_row(engine: EmbeddedEngine) -> 
             assert all(formula.of(*row[:-1]) == row[-1] for row in full.rows())
             assert set(rows.columns) <= set(TABLES[table].own_polars)
     assert len(set(seen)) == len(seen) == 2 * (3 + 3 + 1) + 2 * 3
+
+
+class Silent:
+    """An engine that may not be asked."""
+
+    def __init__(self, tokenizer: object) -> None:
+        self.tokenizer = tokenizer
+
+    def generate(self, prompts: object, *_: object) -> list[list[Sample]]:
+        raise AssertionError(f"asked for {prompts}")
+
+
+def test_verdicts_are_those_of_the_texts_on_record_and_ask_for_none(engine: EmbeddedEngine) -> None:
+    shown = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
+    shown = shown.with_columns(prompt=pl.lit(QUESTION))
+    how: dict[str, Any] = {"judge_checkpoint_id": "ckpt-1", "round_number": 0, "seed": 0}
+    written = judgement_rows(engine, STORY, shown, **how)
+    first = pl.col("sample_index") == 0
+    recorded = written.with_columns(
+        text=pl.when(first).then(pl.lit("Score: 1")).otherwise(pl.lit("Score: 3"))
+    )
+    scores = verdict_rows(Silent(engine.tokenizer), STORY, shown, recorded.reverse(), **how)
+    assert scores["steps"].to_list() == [[1.0, 3.0, 3.0]] * 2
+
+
+def test_an_answer_without_a_judgement_has_the_verdict_that_says_why(engine: EmbeddedEngine) -> None:
+    shown = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
+    long = shown.with_columns(prompt=pl.lit(QUESTION), text=pl.Series(["7 " * 5000, "Answer:"]))
+    how: dict[str, Any] = {"judge_checkpoint_id": "ckpt-1", "round_number": 0, "seed": 0}
+    written = judgement_rows(engine, STORY, long, **how)
+    assert written.is_empty()
+    scores = verdict_rows(engine, STORY, long, written, **how)
+    assert scores["outcome"].to_list() == ["unscorable", "fail"]
+    assert "context" in scores["rationale"][0]
 
 
 def test_the_engines_special_tokens_are_known(engine: EmbeddedEngine) -> None:
