@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -146,8 +146,8 @@ class Recipe(Strict):
         a judge's endpoint that is the default: a loop from before there were any keeps its hash.
         """
         effort = set(EFFORT)
-        asked = {"engine": effort, "verification": {"judge": {"endpoint": effort}}}
-        values = self.model_dump(mode="json", exclude=asked | {"accelerate_config": True})
+        left_out: dict[str, Any] = {"engine": effort, "verification": {"judge": {"endpoint": effort}}}
+        values = self.model_dump(mode="json", exclude=left_out | {"accelerate_config": True})
         if self.engine == Embedded():
             del values["engine"]
         if self.verification.judge.endpoint is None:
@@ -167,7 +167,7 @@ class Recipe(Strict):
         judge, theirs = self.verification.judge, other.verification.judge
         judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})
         verification = self.verification.model_copy(update={"judge": judge})
-        update = {"engine": _effort(self.engine, other.engine), "verification": verification}
+        update: dict[str, Any] = {"engine": _effort(self.engine, other.engine), "verification": verification}
         if self.launcher == other.launcher == "accelerate":
             update["accelerate_config"] = other.accelerate_config
         return self.model_copy(update=update)
