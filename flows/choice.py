@@ -52,8 +52,9 @@ def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict
         return load_recipe(path), str(path)
     if open_store(lake).entry("lake.json") is not None:
         state = fold(Lake(lake), loop)
-        if state is not None and state.last_recipe is not None:
-            return state.last_recipe, f"the last recipe of loop {loop}"
+        last = state.last_recipe if state is not None else None
+        if last is not None and last["recipe"] == recipe:
+            return last, f"the last recipe of loop {loop}"
     if model is None:
         own = tutor.RECIPES / f"{recipe}.yaml"
         return load_recipe(own), str(own)

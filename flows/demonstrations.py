@@ -26,7 +26,7 @@ _DEMONSTRATIONS = """
 def all_seeds(round_: Round[SelfRewarding]) -> pl.DataFrame:
     """Decisions on every demonstration of both sets: what fits the model is learned from."""
     found = _demonstrations(round_, SETS)
-    return _decided(round_, found, [length_filter(round_)], "sft-start")
+    return _decided(round_, found, [length_filter(round_, round_.recipe.seeds.sft_training)], "sft-start")
 
 
 def kept_judging(round_: Round[SelfRewarding], pairs: int) -> pl.DataFrame:

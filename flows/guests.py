@@ -8,6 +8,7 @@ from typing import Any, Literal
 import polars as pl
 
 from flows.round import Round, lake_path
+from schemas.errors import ModelError
 from schemas.identity import guest_id
 from tasks.checkpoint import weights_hash
 from warehouse.loops import Checkpoint, checkpoint
@@ -17,14 +18,19 @@ Role = Literal["judge", "teacher"]
 
 
 def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
-    """The model in a folder as a checkpoint of the loop."""
-    return registered(round_, role, weights_hash(folder), lake_path(folder, round_.lake))
+    """The model in a folder as a checkpoint of the loop: the weights that lie there now."""
+    found = weights_hash(folder)
+    row = registered(round_, role, found, lake_path(folder, round_.lake))
+    return Checkpoint(row.id, folder, found)
 
 
 def registered(
     round_: Round[Any], role: Role, content_hash: str, path: str, origin: str | None = None
 ) -> Checkpoint:
-    """A guest as a checkpoint of the loop: on record since it was first asked in this role."""
+    """A guest as a checkpoint of the loop: on record since it was first asked in this role.
+
+    ModelError where this round has begun with another one.
+    """
     known = read(round_.lake, "checkpoints", {"loop": round_.loop})
     known = known.filter((pl.col("role") == role) & (pl.col("content_hash") == content_hash))
     if known.is_empty():
@@ -37,4 +43,10 @@ def registered(
         }
         rows = pl.DataFrame([row], schema_overrides={"origin": pl.String})
         known = round_.log.once(round_.unit(f"{role}-checkpoint"), "checkpoints", lambda: rows)
-    return checkpoint(round_.lake, known.row(0, named=True))
+    found = checkpoint(round_.lake, known.row(0, named=True))
+    if found.content_hash != content_hash:
+        raise ModelError(
+            f"{path} holds other weights than the {role} that round {round_.number} began with "
+            f"({content_hash[:12]}, not {found.content_hash[:12]})"
+        )
+    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from schemas.errors import RecipeError
+from schemas.self_rewarding import SelfRewarding
 from tasks.verify.rubric import Kind, Rubric, load_rubric
-from tutor import JUDGE
+from tutor import JUDGE, SEEDED
 
 TUTORS = {"points": "story", "pairwise": "story-pair"}
 OTHERS = {"points": "additive", "pairwise": "pairwise"}
@@ -21,8 +22,16 @@ def chosen_rubric(model: Path | None, name: str | None, kind: Kind, votes: int |
     """The rubric of a name or file, or the default of a model (None: behind an endpoint) of a kind;
     RecipeError where it is of another.
     """
-    default = TUTORS if model is not None and model.resolve() == JUDGE.resolve() else OTHERS
+    taught = {JUDGE.resolve(), SEEDED.resolve()}
+    default = TUTORS if model is not None and model.resolve() in taught else OTHERS
     rubric = load_rubric(name or default[kind])
     if rubric.kind != kind:
         raise RecipeError(f"rubric {rubric.name} is {rubric.kind}; one of {kind} is needed")
     return rubric if votes is None else rubric.with_votes(votes)
+
+
+def reward_rubric(recipe: SelfRewarding, base: Path) -> Rubric:
+    """The rubric that a loop's answers are rewarded by: as its judge, or a descendant of `base`, has it."""
+    wanted = recipe.rewarding
+    judge = base if wanted.model is None else Path(wanted.model)
+    return chosen_rubric(judge, wanted.rubric, "points", wanted.votes)

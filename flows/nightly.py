@@ -20,12 +20,22 @@ from prefect.runtime import flow_run
 
 from flows import rft, self_rewarding
 from flows.engines import check_engines, closing_servers
-from flows.opening import Opening, base_folder, check_opening, check_weights, open_loop, refuse_other_opening
+from flows.opening import (
+    Opening,
+    base_folder,
+    check_opening,
+    check_recipe,
+    check_weights,
+    open_loop,
+    refuse_other_opening,
+)
 from flows.progress import reporter
 from flows.round import Closed, Round, Verdict, hold
+from flows.seeds import check_seeds
 from flows.status import status, table_rows
 from schemas.errors import BadInput
 from schemas.recipes import AnyRecipe, parse_recipe
+from schemas.self_rewarding import SelfRewarding
 from schemas.units import check_loop
 from tasks.checkpoint import weights_hash
 from warehouse.lake import Lake
@@ -152,6 +162,9 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         refuse_other_opening(Lake(lake), loop, check_opening(folder or state.base.folder, recipe))
     elif _sources(before) != _sources(recipe.model_dump(mode="json")):
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
+    check_recipe(recipe, state.base.folder)
+    if isinstance(recipe, SelfRewarding):
+        check_seeds(recipe, Lake(lake), loop)
     return None
 
 

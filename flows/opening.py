@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerBase
 import tutor
 import tutor.prompts
 from flows.inventors import check_invention
-from flows.judges import chosen_rubric, judge_folder
+from flows.judges import chosen_rubric, judge_folder, reward_rubric
 from flows.progress import reporter
 from flows.round import lake_path
-from flows.seeds import admit_seeds, seed_sets
-from schemas.errors import BadInput, ModelError, PromptFileError
+from flows.seeds import SETS, admit_seeds, seed_prompts, seed_sets
+from schemas.errors import BadInput, ModelError, PromptFileError, RecipeError
 from schemas.identity import base_id
 from schemas.recipe import Recipe
 from schemas.self_rewarding import SelfRewarding
@@ -54,16 +54,7 @@ class Opening:
 
 def check_opening(model: Path, recipe: Recipe) -> Opening:
     """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
-    wanted = recipe.verification
-    for name in (wanted.verifier, *wanted.also, wanted.audit):
-        get_verifier(name)  # RecipeError where there is none
-    if wanted.judge.share:
-        folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
-        if folder is not None:
-            weights_hash(folder)
-        chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
-    if isinstance(recipe, SelfRewarding):
-        _check_rewarding(model, recipe)
+    check_recipe(recipe, model)
     content_hash = weights_hash(model)
     tokenizer, context = load_tokenizer(model), context_length(model)
     try:
@@ -83,17 +74,27 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         )
     seeds: Mapping[str, pl.DataFrame] = {}
     if isinstance(recipe, SelfRewarding):
-        check_invention(recipe.invention, model)
-        seeds = seed_sets(model, recipe)
-    return Opening(model, content_hash, training, held_out, refused, wanted.verifier, seeds)
+        seeds = seed_sets(model, recipe, held_out)
+        if recipe.seeds.sft_start and len(seeds) < len(SETS):
+            raise RecipeError("seeds.sft_start needs seeds.instruction and seeds.evaluation")
+    return Opening(model, content_hash, training, held_out, refused, recipe.verification.verifier, seeds)
 
 
-def _check_rewarding(model: Path, recipe: SelfRewarding) -> None:
-    """Refuse a judge that cannot be loaded, and a rubric that gives no points."""
-    wanted = recipe.rewarding
-    judge = model if wanted.model is None else Path(wanted.model)
-    weights_hash(judge)
-    chosen_rubric(judge, wanted.rubric, "points", wanted.votes)
+def check_recipe(recipe: Recipe, base: Path) -> None:
+    """Refuse verifiers, judges, rubrics and inventors that cannot be used, before a round finds out."""
+    wanted = recipe.verification
+    for name in (wanted.verifier, *wanted.also, wanted.audit):
+        get_verifier(name)  # RecipeError where there is none
+    if wanted.judge.share:
+        folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
+        if folder is not None:
+            weights_hash(folder)
+        chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
+    if isinstance(recipe, SelfRewarding):
+        if recipe.rewarding.model is not None:
+            weights_hash(Path(recipe.rewarding.model))
+        reward_rubric(recipe, base)
+        check_invention(recipe.invention, base)
 
 
 def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
@@ -106,6 +107,8 @@ def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
         if prompts is not None
         for row_id in prompt_rows(prompts, split, loop, 0)["prompt_id"]
     }
+    for rows in opening.seeds.values():
+        expected |= set(seed_prompts(rows, loop)["prompt_id"])
     if not expected.issuperset(admitted["prompt_id"]):
         raise BadInput(f"loop {loop} was begun with other prompts: give the same ones, or use another --loop")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from flows.guests import guest
-from flows.judges import chosen_rubric
+from flows.judges import reward_rubric
 from flows.judging import Judge, judged
 from flows.opening import shards
 from flows.round import Round
@@ -36,7 +36,7 @@ def judge_of(round_: Round[SelfRewarding]) -> Judge:
     """The checkpoint that wrote the answers, or the other model that the recipe names."""
     wanted = round_.recipe.rewarding
     judge = round_.champion if wanted.model is None else guest(round_, Path(wanted.model), "judge")
-    return Judge(judge, chosen_rubric(judge.folder, wanted.rubric, "points", wanted.votes))
+    return Judge(judge, reward_rubric(round_.recipe, round_.base.folder))
 
 
 def choose_pairs(

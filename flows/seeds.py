@@ -13,33 +13,39 @@ from pathlib import Path
 import polars as pl
 
 import tutor.seeds
-from flows.judges import TUTORS, chosen_rubric
-from schemas.errors import PromptFileError
+from flows.judges import TUTORS, reward_rubric
+from flows.progress import reporter
+from schemas.errors import BadInput, PromptFileError
 from schemas.self_rewarding import SelfRewarding
 from schemas.units import Unit
 from tasks.admit import demonstration_rows, prompt_rows, read_prompts
 from tasks.checkpoint import load_tokenizer
+from tasks.filter.held_out import MOST, HeldOut
 from tasks.verify.judge import Asked, question
 from tasks.verify.judgement import read_vote
 from tasks.verify.neutral import special_texts
-from tasks.verify.rubric import Rubric
+from warehouse.lake import Lake, Where
 from warehouse.log import Log
+from warehouse.query import read
 
 SETS = ("instruction", "evaluation")
 
 
-def seed_sets(model: Path, recipe: SelfRewarding) -> dict[str, pl.DataFrame]:
-    """The recipe's demonstrations by set, checked, where it has any: columns as tutor.seeds.DEMONSTRATED."""
+def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The recipe's demonstrations by set, checked, where it has any: columns as tutor.seeds.DEMONSTRATED.
+
+    What asks, or judges answers to, something like a held-out prompt is left out.
+    """
     wanted, found = recipe.seeds, {}
-    own = recipe.prompts.path is None
+    own, known = recipe.prompts.path is None, HeldOut(held_out["text"], held_out["text"])
     if wanted.instruction is not None:
-        read = read_prompts(Path(wanted.instruction))
+        read = _apart(read_prompts(Path(wanted.instruction)), known, wanted.instruction)
         found["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
         found["instruction"] = tutor.seeds.answering(recipe.seed, wanted.count)
     if wanted.evaluation is not None:
-        found["evaluation"] = _judgements(Path(wanted.evaluation), model, recipe)
-    elif own and _rubric(model, recipe).name == TUTORS["points"]:
+        found["evaluation"] = _judgements(Path(wanted.evaluation), model, recipe, known)
+    elif own and reward_rubric(recipe, model).name == TUTORS["points"]:
         found["evaluation"] = tutor.seeds.judging(recipe.seed, wanted.count)
     return found
 
@@ -47,11 +53,29 @@ def seed_sets(model: Path, recipe: SelfRewarding) -> dict[str, pl.DataFrame]:
 def admit_seeds(log: Log, loop: str, sets: Mapping[str, pl.DataFrame]) -> None:
     """Record seed sets in round 0, once: their prompts and what is demonstrated."""
     for name, demonstrated in sets.items():
-        prompts = prompt_rows(demonstrated.drop("response"), "seed", loop, 0)
+        prompts = seed_prompts(demonstrated, loop)
         responses = demonstration_rows(demonstrated, prompts, loop)
         unit = seeds_unit(loop, name)
         log.once(unit, "prompts", partial(_same, prompts))
         log.once(unit, "candidates", partial(_same, responses))
+
+
+def check_seeds(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
+    """Refuse to go on with a loop that was opened without the seed sets that a recipe learns from."""
+    where: Where = {"loop": loop, "round": 0}
+    seeds = read(lake, "prompts", where).filter(pl.col("split") == "seed")
+    if recipe.seeds.keep_judging > 0 and not seeds["unit"].is_in([seeds_unit(loop, SETS[1]).key]).any():
+        told = recipe.seeds.evaluation is not None or recipe.prompts.path is None
+        if told:
+            raise BadInput(
+                f"loop {loop} was opened without demonstrations of judging: use another --loop, "
+                "or --set seeds.keep_judging=0"
+            )
+
+
+def seed_prompts(demonstrated: pl.DataFrame, loop: str) -> pl.DataFrame:
+    """A set's rows of table `prompts`."""
+    return prompt_rows(demonstrated.drop("response"), "seed", loop, 0)
 
 
 def _same(rows: pl.DataFrame) -> pl.DataFrame:
@@ -63,11 +87,23 @@ def seeds_unit(loop: str, name: str) -> Unit:
     return Unit(loop, 0, f"seeds-{name}")
 
 
-def _judgements(path: Path, model: Path, recipe: SelfRewarding) -> pl.DataFrame:
+def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
+    """The prompts of a file that overlap no held-out one."""
+    apart = read.filter(
+        pl.Series([known.overlap(text)[0] <= MOST for text in read["text"]], dtype=pl.Boolean)
+    )
+    if apart.height < read.height:
+        reporter().say(
+            f"{read.height - apart.height:,} demonstrations of {name} overlap held-out prompts: left out"
+        )
+    return apart
+
+
+def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) -> pl.DataFrame:
     """A file of judgements as the loop's judge would be asked for them; PromptFileError names a bad line."""
-    rubric = _rubric(model, recipe)
+    rubric = reward_rubric(recipe, model)
     specials = special_texts(load_tokenizer(model))
-    read = read_prompts(path, further="judgement")
+    read = _apart(read_prompts(path, further="judgement"), known, str(path))
     for line, text in read.select("line", "judgement").iter_rows():
         if read_vote(text, "stop", rubric).verdict is None:
             raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
@@ -84,7 +120,3 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding) -> pl.DataFrame:
         "difficulty",
         response="judgement",
     )
-
-
-def _rubric(model: Path, recipe: SelfRewarding) -> Rubric:
-    return chosen_rubric(model, recipe.rewarding.rubric, "points", recipe.rewarding.votes)

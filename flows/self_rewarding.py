@@ -15,14 +15,15 @@ from flows.training import train
 from schemas.self_rewarding import SelfRewarding
 from tasks.admit import draw
 from warehouse.loops import Checkpoint
+from warehouse.query import read
 
 NO_PAIR = "no prompt had a best and a worst answer far enough apart: nothing to train on"
-NO_SEED = "there are no seed sets to start from: name seeds.instruction and seeds.evaluation"
+NO_SEED = "no demonstration of the seed sets fits the model and seeds.sft_training.max_tokens"
 
 
 def improve(round_: Round[SelfRewarding]) -> tuple[Verdict, str, Checkpoint | None]:
     """Ask, answer, judge, pair, learn the preference, measure, and promote what is better."""
-    if round_.number == 0 and round_.recipe.seeds.sft_start:
+    if round_.recipe.seeds.sft_start and not has_started(round_):
         return sft_start(round_)
     prompts = asked(round_, admit(round_))
     candidates = generate(round_, prompts, [round_.champion])
@@ -44,6 +45,13 @@ def asked(round_: Round[SelfRewarding], given: pl.DataFrame) -> pl.DataFrame:
     invented = invent(round_, wanted, round_.recipe.invention)
     left = draw(given, given.height - invented.height, round_.recipe.seed, round_.number)
     return pl.concat([left, invented.select(left.columns).cast(left.schema)])
+
+
+def has_started(round_: Round[SelfRewarding]) -> bool:
+    """Whether a round before this one has fine-tuned on the seed sets."""
+    trained = read(round_.lake, "trainings", {"loop": round_.loop})
+    before = (pl.col("round") < round_.number) & (pl.col("state") == "finished")
+    return not trained.filter(before & (pl.col("objective") == "sft")).is_empty()
 
 
 def sft_start(round_: Round[SelfRewarding]) -> tuple[Verdict, str, Checkpoint | None]:

@@ -20,6 +20,7 @@ from flows.progress import Advance
 from flows.round import Round
 from schemas.errors import RatchetError
 from schemas.identity import decision_id
+from schemas.job import Hyperparameters
 from schemas.recipe import Sampling
 from schemas.units import Unit
 from tasks.admit import draw, prompt_rows, without
@@ -141,11 +142,12 @@ def answers(
     return rows
 
 
-def length_filter(round_: Round[Any]) -> Filter:
-    """Keeps what fits the model and the recipe's longest example."""
+def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> Filter:
+    """Keeps what fits the model and the longest example of a training: the recipe's, or that of `hyper`."""
     tokenizer = load_tokenizer(round_.base.folder)
     context = context_length(round_.base.folder)
-    limit = min(round_.recipe.training.max_tokens, context or round_.recipe.training.max_tokens)
+    longest = (hyper or round_.recipe.training).max_tokens
+    limit = min(longest, context or longest)
     return lambda frame: fits(frame, partial(example_lengths, tokenizer), limit)
 
 

@@ -70,6 +70,14 @@ class SelfRewarding(Recipe):
         return self
 
     @model_validator(mode="after")
+    def trains_on_pairs(self) -> SelfRewarding:
+        if self.training.packing != "none":
+            raise ValueError("training.packing must be none: pairs are not packed")
+        if self.verification.also:
+            raise ValueError("verification.also must be empty: here the judge alone judges every answer")
+        return self
+
+    @model_validator(mode="after")
     def judges_once(self) -> SelfRewarding:
         if self.verification.judge.share:
             raise ValueError("verification.judge.share must be 0: here every answer is judged already")

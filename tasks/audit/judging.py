@@ -16,6 +16,7 @@ from warehouse.query import query
 
 MONITOR = "judging"
 WARN = 0.1  # agreement lost since a baseline: a judge that forgets, see docs/lab.md
+EARLIEST = 4  # rounds that are looked through for the first with rewards: an SFT start has none
 FEWEST = 100  # answers with a known truth that agreement needs before it can warn
 
 _AGREEMENT = """
@@ -29,7 +30,7 @@ _OF_PAIRS = ("chosen_reward", "rejected_reward", "chosen_tokens", "rejected_toke
 
 
 def readings(lake: Lake, loop: str, number: int) -> list[Reading]:
-    """This round's readings; agreement is held against round 0 and the last round. None without rewards."""
+    """This round's readings, none without rewards; agreement is held against the first round and the last."""
     found = _agreement(lake, loop, number)
     rows = _rows(lake, _REWARDS, loop, number)
     for row in rows:
@@ -43,7 +44,12 @@ def readings(lake: Lake, loop: str, number: int) -> list[Reading]:
 def _agreement(lake: Lake, loop: str, number: int) -> list[Reading]:
     now = _rows(lake, _AGREEMENT, loop, number)
     found = [Reading(MONITOR, "agreement", row["agreement"], row["topic"]) for row in now]
-    baselines = {then: _rows(lake, _AGREEMENT, loop, then) for then in sorted({0, number - 1} - {-1, number})}
+    last = {number - 1} if number else set()
+    earliest = (then for then in range(min(number, EARLIEST)) if _rows(lake, _AGREEMENT, loop, then))
+    baselines = {
+        then: _rows(lake, _AGREEMENT, loop, then)
+        for then in sorted(last | {next(earliest, number - 1)} - {-1})
+    }
     held = {then: _mean(rows, "agreement", "n") for then, rows in baselines.items() if rows}
     value = _mean(now, "agreement", "n")
     enough = sum(row["n"] for row in now) >= FEWEST

@@ -52,7 +52,7 @@ def best_and_worst(
     ranked = (
         frame.with_columns(reward=reward(length_penalty), lot=lots)
         .with_columns(rank=order.cast(pl.Int64), answers=pl.len().over("prompt_id"))
-        .with_columns(gap=(pl.col("reward").max() - pl.col("reward").min()).over("prompt_id"))
+        .with_columns(gap=(pl.col("reward").max() - pl.col("reward").min()).over("prompt_id").round(9))
     )
     inside = (pl.col("rank") > 0) & (pl.col("rank") < pl.col("answers").cast(pl.Int64) - 1)
     reason = (

@@ -1,14 +1,15 @@
 """Drops invented prompts that overlap a held-out one, so that no loop trains on what it is measured by.
 
-The rule is Tülu 3's (Lambert et al. 2024, arXiv 2411.15124): more than half of a prompt's words stand in
-runs of eight that it shares with one held-out prompt. Words are those of rouge.py. A prompt of the very same
-words overlaps whatever its length.
+The rule is Tülu 3's (Lambert et al. 2024, arXiv 2411.15124), both ways: more than half of the words of the
+prompt, or of a held-out one, stand in runs of eight that the two share. A held-out prompt of fewer words is
+one run, if it has at least four; one of the very same words overlaps whatever its length. Words are those of
+rouge.py.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from tasks.filter.decision import decide
 from tasks.filter.rouge import words
 
 RUN = 8  # words
+LEAST = 4  # words of the shortest held-out prompt that is looked for inside others
 MOST = 0.5  # share of a prompt's words
 
 Run = tuple[str, ...]
@@ -24,26 +26,35 @@ Run = tuple[str, ...]
 class HeldOut:
     """The held-out prompts of a loop (ids and texts), indexed by their runs of words."""
 
-    def __init__(self, ids: Sequence[str], texts: Sequence[str]) -> None:
+    def __init__(self, ids: Iterable[str], texts: Iterable[str]) -> None:
         self._whole: dict[Run, str] = {}
-        self._runs: dict[Run, set[str]] = defaultdict(set)
+        self._words: dict[str, int] = {}
+        self._runs: dict[Run, list[tuple[str, int]]] = defaultdict(list)
         for prompt, text in zip(ids, texts, strict=True):
             told = tuple(words(text))
             self._whole.setdefault(told, prompt)
-            for _, run in _runs(told):
-                self._runs[run].add(prompt)
+            self._words[prompt] = len(told)
+            if len(told) >= LEAST:
+                for place, run in _runs(told, min(RUN, len(told))):
+                    self._runs[run].append((prompt, place))
+        self._lengths = sorted({len(run) for run in self._runs})
 
     def overlap(self, text: str) -> tuple[float, str | None]:
-        """The largest share of a text's words in runs shared with one held-out prompt, and its id."""
+        """The larger share of words, of the text or of a held-out prompt, in runs they share; its id."""
         told = tuple(words(text))
         if told in self._whole:
             return 1.0, self._whole[told]
-        shared: dict[str, set[int]] = defaultdict(set)
-        for place, run in _runs(told):
-            for prompt in self._runs.get(run, ()):
-                shared[prompt].update(range(place, place + RUN))
-        counted = sorted((-len(places), prompt) for prompt, places in shared.items())
-        return (-counted[0][0] / len(told), counted[0][1]) if counted else (0.0, None)
+        ours: dict[str, set[int]] = defaultdict(set)
+        theirs: dict[str, set[int]] = defaultdict(set)
+        for length in self._lengths:
+            for place, run in _runs(told, length):
+                for prompt, there in self._runs.get(run, ()):
+                    ours[prompt].update(range(place, place + length))
+                    theirs[prompt].update(range(there, there + length))
+        shares = [
+            (-max(len(ours[one]) / len(told), len(theirs[one]) / self._words[one]), one) for one in ours
+        ]
+        return (-min(shares)[0], min(shares)[1]) if shares else (0.0, None)
 
 
 def held_out(frame: pl.DataFrame, known: HeldOut) -> pl.DataFrame:
@@ -63,6 +74,6 @@ def held_out(frame: pl.DataFrame, known: HeldOut) -> pl.DataFrame:
     )
 
 
-def _runs(told: Run) -> Iterator[tuple[int, Run]]:
-    """Every run of `RUN` words with its place."""
-    return ((place, told[place : place + RUN]) for place in range(len(told) - RUN + 1))
+def _runs(told: Run, length: int) -> Iterator[tuple[int, Run]]:
+    """Every run of `length` words with its place."""
+    return ((place, told[place : place + length]) for place in range(len(told) - length + 1))

@@ -53,6 +53,12 @@ def test_a_prompt_without_a_clear_gap_gives_no_pair(points: list[float], reason:
     assert pairs(decisions).is_empty()
 
 
+@pytest.mark.parametrize("thirds", [(7, 4), (8, 5), (11, 8), (14, 11)])
+def test_a_gap_of_just_so_many_points_makes_a_pair(thirds: tuple[int, int]) -> None:
+    answers = frame([("p", votes / 3, 9) for votes in thirds])
+    assert pairs(best_and_worst(answers, 1.0)).height == 1
+
+
 def test_a_judge_without_a_verdict_is_no_reward_of_zero() -> None:
     answers = frame([("p", 5, 9), ("p", None, 9), ("p", 3, 9)])
     decisions, kept = run_chain(answers, [rewarded, lambda rows: best_and_worst(rows, 0.5)])

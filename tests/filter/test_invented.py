@@ -109,17 +109,25 @@ def test_a_prompt_is_held_out_by_more_than_half_of_its_words_in_runs_of_eight() 
     assert known.overlap("a b c d") == (0.0, None)
     assert known.overlap(eval_prompt.replace("four", "4")) == (0.0, None)
     half = "one two three four five six seven eight a b c d e f g h"
-    assert known.overlap(half) == (0.5, "p-1")
-    decided = held_out(written(half, half[:-2], eval_prompt.upper(), "x y"), known)
+    longer = HeldOut(["p-0"], [eval_prompt + " eleven" * 6])
+    assert longer.overlap(half) == (0.5, "p-0")
+    decided = held_out(written(half, half[:-2], eval_prompt.upper(), "x y"), longer)
     assert decided["kept"].to_list() == [True, False, False, True]
-    assert decided["duplicate_of"].to_list() == [None, "p-1", "p-1", None]
+    assert decided["duplicate_of"].to_list() == [None, "p-0", "p-0", None]
     assert decided["value"][1] == pytest.approx(8 / 15)
+
+
+def test_a_held_out_prompt_inside_a_longer_one_is_found_whatever_its_length() -> None:
+    known = HeldOut(["p-0", "p-1", "p-2"], ["What is 17 times 24?", " ".join("abcdefghijkl"), "Why so?"])
+    assert known.overlap("Please tell me now: what is 17 times 24?") == (1.0, "p-0")
+    assert known.overlap(" ".join("abcdefghijkl") + " other words" * 30) == (1.0, "p-1")
+    assert known.overlap("Tell me why so? I ask") == (0.0, None)
 
 
 def test_runs_shared_with_several_held_out_prompts_do_not_add_up() -> None:
     first, second = "a b c d e f g h", "i j k l m n o p"
-    share, prompt = HeldOut(["p-0", "p-1"], [first + " x", second + " y"]).overlap(f"{first} {second} z")
-    assert (share, prompt) == (8 / 17, "p-0")
+    known = HeldOut(["p-0", "p-1"], [first + " x" * 20, second + " y" * 20])
+    assert known.overlap(f"{first} {second} z") == (8 / 17, "p-0")
 
 
 def test_the_second_of_two_that_are_alike_is_dropped_and_names_the_first() -> None:

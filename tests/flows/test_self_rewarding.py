@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from tests.flows.conftest import SMALL, ratchet
+from tests.flows.conftest import SMALL, ratchet, small_night
 from tutor import BASE, JUDGE
 from warehouse.lake import Lake
 from warehouse.query import query, read
@@ -185,6 +186,63 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
     assert rounds[0]["trained_on"] == read(lake, "candidates").filter(kind="demonstration").height == 60
     assert "not surely worse" in rounds[0]["reason"] or rounds[0]["verdict"] == "held"
     assert Path(read(lake, "checkpoints").filter(pl.col("training_id").is_null())["path"][0]) == BASE
+
+
+def test_a_loop_killed_while_it_opened_opens_again(tmp_path: Path, prefect_server: dict[str, str]) -> None:
+    tiny = ("prompts.per_round=4", "sampling.samples=2", "rewarding.votes=1", "prompts.eval_count=4")
+    for fault in ("append prompts: committed#2", "append candidates: committed#2"):
+        lake = tmp_path / fault[-1] / "lake"
+        code, _, _ = run(lake, prefect_server, *tiny, fault=fault)
+        assert code == -9
+        code, _, said = run(lake, prefect_server, *tiny)
+        assert code == 0, said
+        assert read(Lake(lake), "prompts").filter(split="seed").height == 60
+
+
+def test_a_loop_of_another_recipe_is_not_gone_on_with_unsaid(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    lake = tmp_path / "lake"
+    done = ratchet(*small_night(lake, 1), environment=prefect_server)
+    assert done.returncode == 0, done.stderr
+    code, _, said = run(lake, prefect_server)
+    assert code != 0
+    assert "opened without demonstrations of judging" in said.splitlines()[-1]
+
+
+def test_no_demonstration_of_a_held_out_prompt_is_trained_on(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    from tutor.world import stories
+
+    told = [{"question": story.question, "answer": story.solution} for story in stories(77, 60)]
+    file = tmp_path / "stories.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in told), "utf-8")
+    judged = tmp_path / "judged.jsonl"
+    judged.write_text("".join(json.dumps(one | {"judgement": "Score: 5"}) + "\n" for one in told), "utf-8")
+    settings = (f"prompts.path={file}", f"seeds.instruction={file}", f"seeds.evaluation={judged}")
+    code, _, said = run(tmp_path / "lake", prefect_server, *settings, "rewarding.rubric=story")
+    assert code == 0, said
+    prompts = read(Lake(tmp_path / "lake"), "prompts")
+    held_out, seeds = (prompts.filter(split=split)["text"].to_list() for split in ("eval", "seed"))
+    assert len(held_out) == 12
+    assert len(seeds) >= 60
+    assert not [text for text in seeds if any(one in text for one in held_out)]
+    assert "overlap held-out prompts" in said
+
+
+def test_a_judge_whose_weights_change_within_a_round_is_refused(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    judge = tmp_path / "judge"
+    shutil.copytree(JUDGE, judge)
+    settings = (f"rewarding.model={judge}", "seeds.keep_judging=0")
+    code, _, _ = run(tmp_path / "lake", prefect_server, *settings, fault="freeze: examples written")
+    assert code == -9
+    shutil.copyfile(BASE / "model.safetensors", judge / "model.safetensors")
+    code, _, said = run(tmp_path / "lake", prefect_server, *settings)
+    assert code != 0
+    assert "holds other weights than the judge" in said
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 -- lengths (in tokens) of chosen and rejected, and how often each is right by the oracle, where that was asked.
 WITH prompt_decisions AS (
     SELECT d.loop, d.round, d.prompt_id, coalesce(p.topic, 'none') AS topic,
-           bool_or(d.reason = 'tie') AS tie, bool_or(d.reason = 'near tie') AS near_tie
+           coalesce(bool_or(d.reason = 'tie'), false) AS tie,
+           coalesce(bool_or(d.reason = 'near tie'), false) AS near_tie
     FROM decisions AS d
     JOIN prompts AS p ON p.loop = d.loop AND p.prompt_id = d.prompt_id
     WHERE d.filter IN ('rewarded', 'best_and_worst')
