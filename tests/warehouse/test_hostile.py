@@ -133,11 +133,11 @@ def test_a_clock_that_goes_backwards_neither_loses_nor_doubles(
 ) -> None:
     """To yesterday, and to 1970, as of a host that has lost its battery: keys do not seem old."""
     now, before = time.time(), facts(full)
-    for back in (86_400.0, now - 3600):
+    for number, back in enumerate((86_400.0, now - 3600)):
         with monkeypatch.context() as wrong:
             wrong.setattr(time, "time", lambda back=back: now - back)
             play(Log(full), "ada", 2, closes=False)
-            unit = Unit("ada", 2, "clock", int(back) % 7)
+            unit = Unit("ada", 2, "clock", number)
             Log(full).once(unit, "prompts", lambda unit=unit: prompts(unit))  # type: ignore[misc]
         assert Log(full).once(unit, "prompts", refuse).height == 5
     assert read(full, "prompts").height == before["prompts"].height + 10
