@@ -21,6 +21,7 @@ FEW = (
     "prompts.per_round=20",
     "training.epochs=1",
     "seeds.count=30",
+    "seeds.keep_judging=0.5",
     "rewarding.min_gap=1.0",
     "rewarding.votes=2",
 )
