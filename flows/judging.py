@@ -15,11 +15,13 @@ from flows.judges import chosen_rubric, judge_folder
 from flows.opening import shards
 from flows.round import Round
 from flows.steps import step_task
+from schemas.errors import RecipeError
 from schemas.units import Unit
-from tasks.verify.judge import judgement_rows, verdict_rows
+from tasks.verify.judge import NAME, judgement_rows, verdict_rows
 from tasks.verify.rubric import Rubric
 from tasks.verify.scores import Role, audit_sample
 from warehouse.loops import Checkpoint
+from warehouse.query import read
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def judged(
     round_: Round[Any], judge: Judge, prompts: pl.DataFrame, candidates: pl.DataFrame, role: Role, step: str
 ) -> pl.DataFrame:
     """A judge's verdicts on the answers to prompts, in shards of prompts: rows of table `scores`."""
+    _refuse_other_rubric(round_, judge, role)
     asked = candidates.join(prompts.select("prompt_id", prompt="text"), on="prompt_id")
     scores = []
     with round_.step(step, asked.height, "verdicts") as advance:
@@ -87,6 +90,18 @@ def judgements(
     scores = round_.log.once(unit, "scores", made)
     advance(shard.height)
     return scores
+
+
+def _refuse_other_rubric(round_: Round[Any], judge: Judge, role: Role) -> None:
+    """RecipeError where this round has verdicts by another rubric: its file may have changed since."""
+    known = read(round_.lake, "scores", {"loop": round_.loop, "round": round_.number})
+    known = known.filter((pl.col("verifier") == NAME) & (pl.col("role") == role))
+    other = set(known["verifier_version"]) - {judge.rubric.label}
+    if other:
+        raise RecipeError(
+            f"round {round_.number} was judged by rubric {', '.join(sorted(other))} so far, "
+            f"not {judge.rubric.label}: a round keeps its rubric"
+        )
 
 
 def _judge(round_: Round[Any], folder: Path | None) -> Checkpoint:

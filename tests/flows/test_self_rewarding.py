@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tasks.verify.rubric import ROOM
 from tests.flows.conftest import SMALL, ratchet, small_night
 from tutor import BASE, JUDGE
 from warehouse.lake import Lake
@@ -244,6 +245,20 @@ def test_a_judge_whose_weights_change_within_a_round_is_refused(
     code, _, said = run(tmp_path / "lake", prefect_server, *settings)
     assert code != 0
     assert "holds other weights than the judge" in said
+
+
+def test_a_rubric_that_changes_within_a_round_is_refused(
+    tmp_path: Path, prefect_server: dict[str, str]
+) -> None:
+    rubric = tmp_path / "story.yaml"
+    shutil.copyfile(ROOM / "story.yaml", rubric)
+    settings = (f"rewarding.rubric={rubric}", "prompts.per_round=8")
+    code, _, _ = run(tmp_path / "lake", prefect_server, *settings, fault="freeze: examples written")
+    assert code == -9
+    rubric.write_text(rubric.read_text("utf-8").replace("pass_from: 4", "pass_from: 3"))
+    code, _, said = run(tmp_path / "lake", prefect_server, *settings)
+    assert code != 0
+    assert "a round keeps its rubric" in said
 
 
 @pytest.mark.parametrize(
