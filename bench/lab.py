@@ -30,6 +30,7 @@ from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
 from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
+from tutor.grading import BLIND  # noqa: E402
 from warehouse.lake import Lake  # noqa: E402
 from warehouse.query import query  # noqa: E402
 
@@ -95,24 +96,41 @@ def rewards(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
             loop = f"{name.replace(' ', '-')}-{seed}"
             chosen = recipe("self-rewarding", seed=seed, evaluation__sampled_count=0, **settings)
             done = night(chosen, loop, rounds, lake)
-            judged = {row["round"]: row for row in query(Lake(lake), _JUDGED, {"loop": loop}).to_dicts()}
-            rows.append(_row(seed, "start", done[0]["champion"], done[0], done[0]["champion"]))
+            values = {"loop": loop, "blind": sorted(BLIND)}
+            judged = {row["round"]: row for row in query(Lake(lake), _JUDGED, values).to_dicts()}
+            rows.append(_rewarded(name, seed, "start", done[0]["champion"], {}, ""))
             for one in done:
-                row = _row(seed, f"round {one['round']}", one["challenger"], one, done[0]["champion"])
-                rows.append({"way": name} | row | judged[one["round"]])
+                what, told = f"round {one['round']}", judged.get(one["round"], {})
+                rows.append(_rewarded(name, seed, what, one["challenger"], told, one["verdict"]))
     return rows
+
+
+def _rewarded(
+    way: str, seed: int, what: str, measured: dict[str, Any] | None, judged: dict[str, Any], verdict: str
+) -> dict[str, Any]:
+    """One line of the table: accuracy in % with its interval, the round's pairs, and how its judge did."""
+    columns = ("pairs", "no pair", "chosen right", "rejected right", "agreement", "blind")
+    found = measured or {"accuracy": None, "low": None, "high": None}
+    return {
+        "way": way,
+        "seed": seed,
+        "what": what,
+        "greedy": interval(measured),
+        **{name: judged.get(name) for name in columns},
+        "verdict": verdict,
+        **{name: found[name] for name in ("accuracy", "low", "high")},
+    }
 
 
 _JUDGED = """
     WITH judge AS (
         SELECT round, sum(agreement * answers) / sum(answers) AS agreement,
-               avg(agreement) FILTER (topic IN ('fewer', 'sharing', 'times')) AS blind
+               avg(agreement) FILTER (topic IN (SELECT unnest($blind))) AS blind
         FROM judge_agreement WHERE loop = $loop GROUP BY round
     )
-    SELECT round, sum(pairs)::INT AS pairs, avg(ties + near_ties) AS no_pair,
-           sum(chosen_right * pairs) / sum(pairs) AS chosen_right,
-           sum(rejected_right * pairs) / sum(pairs) AS rejected_right,
-           sum(chosen_tokens * pairs) / sum(pairs) AS chosen_tokens,
+    SELECT round, sum(pairs)::INT AS pairs, sum((ties + near_ties) * prompts) / sum(prompts) AS "no pair",
+           sum(chosen_right * pairs) / sum(pairs) AS "chosen right",
+           sum(rejected_right * pairs) / sum(pairs) AS "rejected right",
            any_value(agreement) AS agreement, any_value(blind) AS blind
     FROM rewards JOIN judge USING (round) WHERE loop = $loop GROUP BY round"""
 

@@ -17,7 +17,9 @@ class Rewarding(Strict):
     model: str | None = Field(
         None, description="a judge's Hugging Face folder; None: the checkpoint that wrote the answers"
     )
-    rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
+    rubric: str | None = Field(
+        None, description="a rubric's name, or a YAML file; None: additive, or the tutor's"
+    )
     votes: Positive | None = Field(None, description="judgements an answer, averaged; None: the rubric's")
     min_gap: Annotated[float, Field(ge=0.0)] = Field(
         0.5, description="points that a pair's rewards must be apart; ties never make a pair"
