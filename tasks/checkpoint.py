@@ -1,13 +1,12 @@
 """Model folders: what makes one safe to load, its content hash, and how a prompt is put to it.
 
 A checkpoint is a Hugging Face folder with `config.json`, a tokenizer and safetensors weights. Pickled
-weights and folders that bring their own code are refused.
+weights are refused, and folders that bring their own code unless the user trusts it (tasks/remote_code.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError
+from tasks.remote_code import check_code, code_files, is_trusted
 
 # What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -42,8 +42,7 @@ def check_folder(folder: Path) -> list[Path]:
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(f"{folder} has no config.json: it is not a Hugging Face model folder")
-    for described in (config, folder / "tokenizer_config.json"):
-        _refuse_code(described)
+    check_code(folder)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         pickled = any(file.suffix in PICKLED for file in folder.iterdir())
@@ -54,25 +53,11 @@ def check_folder(folder: Path) -> list[Path]:
     return weights
 
 
-def _refuse_code(described: Path) -> None:
-    """ModelError where a JSON file names Python code of the folder's own, which is never run."""
-    if not described.is_file():
-        return
-    try:
-        told = json.loads(described.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{described} does not parse: {_first_line(error)}") from None
-    if isinstance(told, dict) and "auto_map" in told:
-        raise ModelError(
-            f"{described.parent} brings its own code (auto_map in {described.name}), which is not run: "
-            "there is no option to trust it; save the model in a class of transformers' own"
-        )
-
-
 def weights_hash(folder: Path) -> str:
     """SHA-256 (64 hex digits) over every tensor's name, type, shape and bytes, in order of name.
 
-    It does not depend on how tensors are spread over files, so a resharded model keeps its hash.
+    It does not depend on how tensors are spread over files, so a resharded model keeps its hash. Where the
+    folder brings its own code, that is hashed too.
     """
     where: dict[str, Path] = {}
     for file in check_folder(folder):
@@ -87,6 +72,9 @@ def weights_hash(folder: Path) -> str:
             tensor = tensors.get_tensor(name)
         sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         sha.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    for file in code_files(folder):
+        sha.update(f"{file.relative_to(folder).as_posix()}|{file.stat().st_size}|".encode())
+        sha.update(file.read_bytes())
     return sha.hexdigest()
 
 
@@ -99,7 +87,7 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTraine
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=is_trusted(),
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{folder} cannot be loaded: {_first_line(error)}") from None
@@ -111,7 +99,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The folder's tokenizer, padding on the left, with a pad token (the end token where it has none)."""
     check_folder(folder)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=is_trusted()
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} has no usable tokenizer: {_first_line(error)}") from None
     if tokenizer.eos_token_id is None:
@@ -165,7 +155,9 @@ def templated(
 def context_length(folder: Path) -> int | None:
     """The longest sequence the model takes, in tokens; None where its config names none."""
     try:
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: Any = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=is_trusted()
+        )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{folder} has no usable config.json: {_first_line(error)}") from None
     return getattr(config.get_text_config(), "max_position_embeddings", None)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from flows.commands.options import json_option, one_line_errors, print_json, progress_on, wide
+from flows.commands.options import json_option, one_line_errors, print_json, progress_on, trust_option, wide
 
 
 @click.command()
@@ -36,6 +36,7 @@ from flows.commands.options import json_option, one_line_errors, print_json, pro
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."
 )
+@trust_option
 @json_option
 @one_line_errors
 def calibrate(

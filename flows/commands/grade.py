@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from rich.console import Console
 
-from flows.commands.options import P, one_line_errors
+from flows.commands.options import P, one_line_errors, trust_option
 from schemas.errors import BadInput
 
 
@@ -86,6 +86,7 @@ def unit_tests(file: Path, workers: int) -> None:
 @click.option("--votes", type=click.IntRange(1, 100), help="Judgements a line.  [default: the rubric's]")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Lines at a time.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the judgements.")
+@trust_option
 @one_line_errors
 def judge_(
     file: Path, model: Path | None, rubric: str | None, votes: int | None, batch: int, seed: int

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from flows.progress import printable
 from schemas.errors import RatchetError
+from tasks.remote_code import TRUST, trust
 
 P = ParamSpec("P")
 
@@ -37,6 +38,17 @@ def lake_option(function: Callable[P, None]) -> Callable[P, None]:
 def json_option(function: Callable[P, None]) -> Callable[P, None]:
     """`--json`, as every command has it."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(function)
+
+
+def trust_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--trust-remote-code`, as every command has it that loads a model; commands need not take it."""
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda _context, _option, given: trust() if given else None,
+        help=f"Run Python code that models bring; read it before.  Also from {TRUST}=1.",
+    )(function)
 
 
 class Terminated(BaseException):

@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on, wide
+from flows.commands.options import (
+    json_option,
+    lake_option,
+    one_line_errors,
+    print_json,
+    progress_on,
+    trust_option,
+    wide,
+)
 from schemas.errors import EndpointError, RatchetError, RecipeError
 
 
@@ -55,6 +63,7 @@ from schemas.errors import EndpointError, RatchetError, RecipeError
     metavar="KEY=VALUE",
     help="One recipe value, such as sampling.samples=8; may be repeated.",
 )
+@trust_option
 @lake_option
 @json_option
 @one_line_errors

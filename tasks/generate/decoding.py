@@ -3,11 +3,15 @@
 A small model's time goes into reading the key-value cache, so where the model allows it several samples of
 a prompt share one row: the prompt's keys are read once for all of them, and each query token sees the prompt
 and its own tokens only. Whether it allows it is asked of the model itself, not guessed from its name.
+
+The last bits of a row's logits follow the batch's shape. A draw that they could decide is drawn again from
+logits of its sample alone, so that the batch decides no token.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,6 +29,8 @@ DEAD_SHARE = 16
 """Rows leave the batch when one in so many is done: moving them costs less than decoding on."""
 PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU = 2_048, 65_536
 """Prompt tokens (padding counted) in one prefill: on a CPU more of them fall out of its caches."""
+NOISE = 2e-4
+"""How far a batch's float32 logits may be from those of a row alone; seven times the most seen."""
 GPU_LOOK = 8
 """Steps between two looks at what is done on a GPU, where each look waits for the device."""
 
@@ -32,13 +38,15 @@ GPU_LOOK = 8
 class Forward:
     """A causal language model with what the loop must know of it.
 
-    `token_bytes`: bytes of cache one token takes; `plain`: all layers attend to all positions, so
-    prefills can be joined; `shares_rows`: samples may share a row.
+    `noise`: how far its logits may be from those of a row alone, 0 for types whose noise decides too much
+    to be drawn again; `token_bytes`: bytes of cache one token takes; `plain`: all layers attend to all
+    positions, so prefills can be joined; `shares_rows`: samples may share a row.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.device = self.model.device
+        self.noise = NOISE if self.model.dtype == torch.float32 else 0.0
         self.vocabulary = int(self.model.get_output_embeddings().weight.shape[0])
         accepted = inspect.signature(self.model.forward).parameters
         self._accepts = frozenset({"position_ids", "logits_to_keep"} & set(accepted))
@@ -55,6 +63,12 @@ class Forward:
         )
         logits: torch.Tensor = outputs.logits[:, -keep:].flatten(0, 1).float()
         return logits
+
+    def alone(self, ids: Sequence[int]) -> torch.Tensor:
+        """Logits after one text that nothing is beside and no padding before, shape (1, vocabulary)."""
+        text = torch.tensor([ids], device=self.device)
+        positions = torch.arange(len(ids), device=self.device)[None]
+        return self(text, torch.ones_like(text), positions, new_cache(self.model), 1)
 
     @torch.inference_mode()
     def _probe(self) -> tuple[int, bool, bool]:
@@ -149,9 +163,14 @@ def decode(
     finished, look = 0, 1 if device.type == "cpu" else GPU_LOOK
     for step in range(steps):
         slots = rows.slots.flatten()
-        drawn, logprob = draw(logits, chance[step, slots], sampling.temperature, sampling.top_p)
-        tokens[step, slots], logprobs[step, slots] = drawn, logprob
-        ends = is_end[drawn].view_as(rows.done)
+        drawn = draw(logits, chance[step, slots], sampling.temperature, sampling.top_p, forward.noise)
+        tokens[step, slots], logprobs[step, slots] = drawn.tokens, drawn.logprobs
+        for slot in slots[drawn.unsure & ~rows.done.flatten()].tolist() if forward.noise else ():
+            text = prompts[slot // each] + tokens[:step, slot].tolist()
+            alone = draw(forward.alone(text), chance[step, slot, None], sampling.temperature, sampling.top_p)
+            tokens[step, slot], logprobs[step, slot] = alone.tokens[0], alone.logprobs[0]
+        latest = tokens[step, slots]
+        ends = is_end[latest].view_as(rows.done)
         lengths[rows.slots[ends & ~rows.done]] = step + 1
         rows.done |= ends
         if step % look == 0 or step + 1 == steps:
@@ -161,10 +180,10 @@ def decode(
             finished = now
             if finished == len(seeds):
                 break
-            drawn = _drop_done(rows, cache, drawn)
+            latest = _drop_done(rows, cache, latest)
         shown = rows.mask[..., : ids.shape[1] + (step + 1) * width]
         here = (rows.next_position + step)[:, None].expand_as(rows.slots)
-        logits = forward(drawn.view_as(rows.slots), shown, here, cache, width)
+        logits = forward(latest.view_as(rows.slots), shown, here, cache, width)
     last = tokens.gather(0, (lengths - 1)[None])[0]
     return Decoded(tokens.cpu(), logprobs.cpu(), lengths.cpu(), is_end[last].cpu())
 
@@ -216,18 +235,18 @@ def _shared_mask(seen: torch.Tensor, width: int, steps: int, dtype: torch.dtype)
     return torch.zeros(visible.shape, dtype=dtype, device=seen.device).masked_fill_(~visible, -torch.inf)
 
 
-def _drop_done(rows: _Rows, cache: DynamicCache, drawn: torch.Tensor) -> torch.Tensor:
-    """Takes rows that are done out of the batch and the cache, once enough are; returns the others' `drawn`.
+def _drop_done(rows: _Rows, cache: DynamicCache, latest: torch.Tensor) -> torch.Tensor:
+    """Takes rows that are done out of the batch and the cache, once enough are.
 
-    Rows from the end move into the gaps, so that little is copied.
+    Returns the others' `latest` tokens. Rows from the end move into the gaps, so that little is copied.
     """
     over = rows.done.all(dim=1)
     stay = int((~over).sum())
     if (len(over) - stay) * DEAD_SHARE < len(over):
-        return drawn
+        return latest
     order = torch.arange(stay, device=over.device)
     order[over[:stay]] = torch.nonzero(~over[stay:]).flatten() + stay
-    drawn = drawn.view_as(rows.slots)[order].flatten()
+    latest = latest.view_as(rows.slots)[order].flatten()
     rows.keep(order)
     cache.reorder_cache(cast(torch.LongTensor, order))
-    return drawn
+    return latest

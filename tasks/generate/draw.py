@@ -7,6 +7,7 @@ generators") read as a counter: no state, any step at any time, the same on ever
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,22 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Tokens drawn, their log-probabilities at temperature 1, and which of them float noise could change.
+
+    All have the shape (rows,).
+    """
+
+    tokens: torch.Tensor
+    logprobs: torch.Tensor
+    unsure: torch.Tensor
+
+
 def draw(
-    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens and their log-probabilities at temperature 1 (both shape (rows,)) from float32 logits.
+    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, noise: float = 0.0
+) -> Drawn:
+    """A token a row from float32 logits, shape (rows, vocabulary), which are right within `noise`.
 
     Temperature 0 takes the likeliest token (the first of equals). Otherwise the token is where `uniform`
     (shape (rows,)) falls in the cumulative tempered distribution, cut to its nucleus (Holtzman et al. 2020,
@@ -45,44 +58,79 @@ def draw(
     total = torch.logsumexp(logits, dim=-1)
     if temperature == 0.0:
         tokens = logits.argmax(dim=-1)
+        first, second = logits.topk(2, dim=-1).values.unbind(dim=-1)
+        unsure = first - second < 2.0 * noise
     else:
-        tokens = _inverse_cdf(_weights(logits, temperature, top_p), uniform)
-    return tokens, logits.gather(1, tokens[:, None])[:, 0] - total
+        tokens, unsure = _sampled(logits, uniform, temperature, top_p, noise / temperature)
+    return Drawn(tokens, logits.gather(1, tokens[:, None])[:, 0] - total, unsure)
 
 
-def _weights(logits: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """The tempered probabilities, zero outside the nucleus; rows need not sum to one."""
-    probabilities = torch.softmax(logits / temperature, dim=-1)
+def _sampled(
+    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, noise: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens, and whether noise of so much in `logits / temperature` could have made them others.
+
+    Noise of e moves a cumulative probability c by 2 e c (1 - c) at most, so by e / 2.
+    """
+    weights = torch.softmax(logits / temperature, dim=-1)
+    slack: torch.Tensor | float = noise / 2.0
     if top_p < 1.0:
-        least = _nucleus_threshold(probabilities, top_p)
-        probabilities.masked_fill_(probabilities < least[:, None], 0.0)
-    return probabilities
+        nucleus = _nucleus(weights, top_p)
+        slack = slack + nucleus.doubtful(weights, top_p, noise)
+        weights.masked_fill_(weights < nucleus.least[:, None], 0.0)
+    return _inverse_cdf(weights, uniform, slack)
 
 
-def _inverse_cdf(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+def _inverse_cdf(
+    weights: torch.Tensor, uniform: torch.Tensor, slack: torch.Tensor | float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The token at `uniform` of each row's cumulative weights; whether it is within `slack` of its edges.
+
+    Rows of `weights` need not sum to one.
+    """
     cumulative = weights.cumsum(dim=-1)
     target = uniform[:, None] * cumulative[:, -1:]
-    tokens = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    return tokens.clamp_(max=weights.shape[1] - 1)  # only rows of NaN reach the clamp
+    tokens = torch.searchsorted(cumulative, target, right=True)
+    tokens.clamp_(max=weights.shape[1] - 1)  # only rows of NaN reach the clamp
+    upper = cumulative.gather(1, tokens)
+    lower = upper - weights.gather(1, tokens)
+    near = torch.minimum(upper - target, target - lower)[:, 0]
+    return tokens[:, 0], near < slack
 
 
-def _nucleus_threshold(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The least probability in each row's nucleus: the fewest likeliest tokens that reach top_p.
+@dataclass(frozen=True)
+class _Nucleus:
+    """The least probability in each row's nucleus, the fewest likeliest tokens that reach top_p.
 
     Tokens as likely as the least one are all kept, so the cut does not depend on how equals are ordered.
+    `before` is the sum of all likelier ones. Both have the shape (rows,).
     """
+
+    least: torch.Tensor
+    before: torch.Tensor
+
+    def doubtful(self, probabilities: torch.Tensor, top_p: float, noise: float) -> torch.Tensor:
+        """The probability of what noise could bring into the nucleus or take out of it, shape (rows,)."""
+        ratio = probabilities / self.least[:, None]
+        alike = probabilities.where((ratio - 1.0).abs() < 2.0 * noise, 0.0).sum(dim=-1) - self.least
+        edge = torch.minimum((top_p - self.before).abs(), (self.before + self.least - top_p).abs())
+        return alike + self.least.where(edge < noise / 2.0, 0.0)
+
+
+def _nucleus(probabilities: torch.Tensor, top_p: float) -> _Nucleus:
     first = min(NUCLEUS_FIRST, probabilities.shape[1])
     likeliest = probabilities.topk(first, dim=-1).values
-    least = _least_kept(likeliest, top_p)
+    found = _least_kept(likeliest, top_p)
     wide = likeliest.sum(dim=-1) < top_p
     if first < probabilities.shape[1] and bool(wide.any()):
         ordered = probabilities[wide].sort(dim=-1, descending=True).values
-        least[wide] = _least_kept(ordered, top_p)
-    return least
+        of_wide = _least_kept(ordered, top_p)
+        found.least[wide], found.before[wide] = of_wide.least, of_wide.before
+    return found
 
 
-def _least_kept(ordered: torch.Tensor, top_p: float) -> torch.Tensor:
+def _least_kept(ordered: torch.Tensor, top_p: float) -> _Nucleus:
     """The last of `ordered` (descending) whose predecessors sum to less than top_p."""
     before = ordered.cumsum(dim=-1) - ordered
-    last = (before < top_p).sum(dim=-1).clamp_(min=1) - 1
-    return ordered.gather(1, last[:, None])[:, 0]
+    last = ((before < top_p).sum(dim=-1).clamp_(min=1) - 1)[:, None]
+    return _Nucleus(ordered.gather(1, last)[:, 0], before.gather(1, last)[:, 0])

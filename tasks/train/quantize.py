@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import Hyperparameters
 from tasks.checkpoint import check_folder
+from tasks.remote_code import is_trusted
 
 
 def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator) -> Any:
@@ -43,7 +44,7 @@ def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator)
             device_map={"": accelerator.device},
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=is_trusted(),
         )
     except (OSError, ValueError, ImportError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,6 +12,7 @@ from schemas.errors import ModelError, TrainingFailed
 from schemas.ids import digest
 from schemas.job import Strict, TrainingJob
 from tasks.checkpoint import weights_hash
+from tasks.remote_code import code_files, is_trusted
 
 RESULT = "result.json"
 CHECKPOINT = "checkpoint"
@@ -97,10 +98,11 @@ def accept(result: TrainingResult) -> None:
     """Look at the result's files again, right before it goes on record.
 
     TrainingFailed unless `checkpoint/` holds safetensors that hash to what the training wrote, and
-    nothing there or in `adapter/` is a pickle or code.
+    nothing there or in `adapter/` is a pickle or code, but for a base's own that is trusted and hashed.
     """
     folders = [result.checkpoint, Path(result.output) / ADAPTER]
-    unsafe = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in UNSAFE)
+    own = code_files(result.checkpoint) if is_trusted() and result.checkpoint.is_dir() else []
+    unsafe = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in UNSAFE and p not in own)
     if unsafe:
         raise TrainingFailed(f"{unsafe[0]} is not what a training writes (pickles and code are not taken)")
     try:

@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.checkpoint import load_model, weights_hash
+from tasks.remote_code import code_files
 from tasks.train.packing import keep_apart
 from tasks.train.quantize import in_four_bits
 from tasks.train.result import ADAPTER, CHECKPOINT
@@ -115,11 +116,14 @@ def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) 
 
 
 def _keep_rest(base: Path, checkpoint: Path) -> None:
-    """The base's tokenizer, chat templates, generation settings and licence, byte for byte."""
+    """The base's tokenizer, chat templates, generation settings, licence and own code, byte for byte."""
     (checkpoint / "generation_config.json").unlink(missing_ok=True)
     for path in {path for pattern in KEPT for path in base.glob(pattern)}:
         copy = shutil.copytree if path.is_dir() else shutil.copyfile
         copy(path, checkpoint / path.name)
+    for file in code_files(base):
+        (checkpoint / file.relative_to(base)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, checkpoint / file.relative_to(base))
 
 
 def _fresh(folder: Path) -> Path:

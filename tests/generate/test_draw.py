@@ -51,25 +51,25 @@ def test_frequencies_are_the_tempered_softmax(temperature: float, top_p: float) 
     expected = torch.where(inside, expected, 0) / expected[inside].sum()
     count = 40_000
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    tokens, logprobs = draw(logits.expand(count, -1), chance, temperature, top_p)
-    seen = torch.bincount(tokens, minlength=8).double()
+    drawn = draw(logits.expand(count, -1), chance, temperature, top_p)
+    seen = torch.bincount(drawn.tokens, minlength=8).double()
     assert seen[~inside].sum() == 0
     wanted = expected[inside].double() * count
     assert ((seen[inside] - wanted) ** 2 / wanted).sum() < CHI_SQUARE_999[7]
-    assert torch.allclose(logprobs, torch.log_softmax(logits, -1)[tokens])
+    assert torch.allclose(drawn.logprobs, torch.log_softmax(logits, -1)[drawn.tokens])
 
 
 def test_a_token_of_no_probability_is_never_drawn() -> None:
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf])
     edges = torch.tensor([0.0, 1 - 2**-23, 0.5, 0.5 - 2**-23])
-    tokens, _ = draw(logits.expand(4, -1), edges, 1.0, 1.0)
+    tokens = draw(logits.expand(4, -1), edges, 1.0, 1.0).tokens
     assert set(tokens.tolist()) <= {1, 3}
 
 
 def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
     """Over 1,000 tokens of about one chance, half of the mass is half of the tokens."""
     logits = torch.linspace(0, 0.5, 1000).expand(3000, -1)
-    tokens, _ = draw(logits, torch.from_numpy(uniforms(range(3000), 1)[0]), 1.0, 0.5)
+    tokens = draw(logits, torch.from_numpy(uniforms(range(3000), 1)[0]), 1.0, 0.5).tokens
     probabilities = torch.softmax(logits[0], -1).flip(0)
     size = int((probabilities.cumsum(-1) - probabilities < 0.5).sum())
     assert tokens.min() >= 1000 - size
@@ -77,9 +77,29 @@ def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
-    tokens, logprobs = draw(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
-    assert tokens.tolist() == [1]
-    assert logprobs.item() == pytest.approx(torch.log_softmax(torch.tensor([0.0, 3.0, 1.0]), -1)[1].item())
+    drawn = draw(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
+    assert drawn.tokens.tolist() == [1]
+    assert drawn.logprobs.item() == pytest.approx(
+        torch.log_softmax(torch.tensor([0.0, 3.0, 1.0]), -1)[1].item()
+    )
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p"), [(0.0, 1.0), (1.0, 1.0), (0.6, 1.0), (1.0, 0.8), (1.7, 0.5)]
+)
+def test_what_noise_could_change_is_called_unsure_and_little_else(temperature: float, top_p: float) -> None:
+    count, noise, source = 4000, 1e-3, torch.Generator().manual_seed(1)
+    logits = torch.randn(count, 90, generator=source) * 3.0
+    chance = torch.from_numpy(uniforms(range(count), 1)[0])
+    drawn = draw(logits, chance, temperature, top_p, noise)
+    changed = torch.zeros(count, dtype=torch.bool)
+    for _ in range(200):
+        far = (torch.rand(logits.shape, generator=source) * 2.0 - 1.0) * noise
+        changed |= draw(logits + far, chance, temperature, top_p).tokens != drawn.tokens
+    assert changed.any()
+    assert not (changed & ~drawn.unsure).any()
+    assert drawn.unsure.float().mean() < 0.05
+    assert not draw(logits, chance, temperature, top_p).unsure.any()
 
 
 def test_first_tokens_follow_the_models_own_softmax(tutor: EmbeddedEngine, questions: list[str]) -> None:
