@@ -1,14 +1,18 @@
 """The user's own Accelerate configuration: found, launched as it is, and held to what it asked for.
 
-Covered: one machine, any number of processes, on GPUs or on CPUs, FSDP among them. On CPUs Accelerate
-itself starts several processes by MPI alone and forgets to tell them that they are on CPUs; torchrun and
-an environment variable do both here. What Accelerate would pass over in silence (FSDP where there is no
-GPU, processes that do not find each other) is refused. Not covered: several machines; DeepSpeed, whose
-engine steps inside the backward pass, where this loop has not yet seen that the loss is finite.
+Covered: one machine, any number of processes, on GPUs or on CPUs, FSDP and DeepSpeed among them. On CPUs
+Accelerate itself starts several processes by MPI alone and forgets to tell them that they are on CPUs;
+torchrun and an environment variable do both here. What Accelerate would pass over in silence (FSDP where
+there is no GPU, processes that do not find each other) is refused. Not covered: several machines.
+
+DeepSpeed is told what the job says: batch size, clipping, and that this loop itself counts the micro-batches
+of a step. Its engine steps inside a step's last backward pass, before this loop has seen whether the loss
+is finite; the job fails all the same, before anything of it is saved.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,10 +79,12 @@ def _refuse(path: Path, settings: dict[str, Any]) -> None:
         raise BadInput(f"{path} asks for {settings['num_machines']} machines: {ONE_MACHINE}")
     if not isinstance(processes, int) or processes < 1:
         raise BadInput(f"{path}: num_processes is {processes!r}; give a number above 0")
-    if kind in ("DEEPSPEED", "MEGATRON_LM"):
-        raise BadInput(f"{path} asks for {kind}, which this training loop does not do yet: use FSDP")
-    if kind == "FSDP" and settings.get("use_cpu"):
-        raise BadInput(f"{path} asks for FSDP on CPUs, where Accelerate does not shard: use MULTI_CPU")
+    if kind == "MEGATRON_LM":
+        raise BadInput(f"{path} asks for {kind}, which this training loop does not do: use FSDP or DEEPSPEED")
+    if kind in ("FSDP", "DEEPSPEED") and settings.get("use_cpu"):
+        raise BadInput(f"{path} asks for {kind} on CPUs, where Accelerate does not shard: use MULTI_CPU")
+    if kind == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
+        raise BadInput(f"{path} asks for {kind}: pip install --no-build-isolation deepspeed")
 
 
 def accelerator_of(hyper: Hyperparameters) -> Accelerator:
@@ -96,10 +102,32 @@ def accelerator_of(hyper: Hyperparameters) -> Accelerator:
             f"the Accelerate configuration asks for {asked} processes, which did not find each other: "
             "without GPUs say distributed_type MULTI_CPU and use_cpu true"
         )
-    sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true"
-    if sharded and accelerator.distributed_type != DistributedType.FSDP:
-        raise TrainingFailed(
-            "the Accelerate configuration asks for FSDP, but Accelerate shards on several GPUs alone: "
-            f"this is {accelerator.distributed_type.value}"
-        )
+    for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        sharded = os.environ.get(f"ACCELERATE_USE_{kind.value}") == "true"
+        if sharded and accelerator.distributed_type != kind:
+            raise TrainingFailed(
+                f"the Accelerate configuration asks for {kind.value}, but Accelerate shards on several GPUs "
+                f"alone: this is {accelerator.distributed_type.value}"
+            )
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        _tell_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, hyper, asked)
     return accelerator
+
+
+def _tell_deepspeed(told: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
+    """Puts the job's own values into what DeepSpeed is configured by; what else it says stays.
+
+    TrainingFailed where it names an optimizer or a schedule, which are the job's.
+    """
+    for own in ("optimizer", "scheduler"):
+        if own in told:
+            raise TrainingFailed(
+                f"the DeepSpeed configuration names a {own}: leave it out, the job has its own"
+            )
+    told.pop("train_batch_size", None)
+    told["train_micro_batch_size_per_gpu"] = hyper.micro_batch_size or -(-hyper.batch_size // processes)
+    told["gradient_accumulation_steps"] = (
+        1  # this loop scales the loss and says which backward pass is the last
+    )
+    told["gradient_clipping"] = hyper.max_grad_norm
+    told.setdefault("zero_optimization", {})["stage3_gather_16bit_weights_on_model_save"] = True

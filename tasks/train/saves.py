@@ -80,7 +80,7 @@ def last_save(output: Path, *, job: str, devices: int) -> Save | None:
 
 def save_trained_alone(accelerator: Accelerator) -> None:
     """Leave weights that are not trained, the base's, out of saves; sharded ones are saved whole."""
-    if accelerator.distributed_type == DistributedType.FSDP:
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         return
 
     def keep_trained(models: list[Any], weights: list[dict[str, Tensor]], _: str) -> None:
@@ -95,7 +95,8 @@ def save_trained_alone(accelerator: Accelerator) -> None:
 
 def load_save(save: Save, accelerator: Accelerator) -> None:
     """Put a save's weights and optimizer into the prepared ones; what it left out stays as it is."""
-    accelerator.load_state(str(save.folder), strict=False)
+    whole = accelerator.distributed_type == DistributedType.DEEPSPEED
+    accelerator.load_state(str(save.folder), **({} if whole else {"strict": False}))
 
 
 def sync_tree(folder: Path) -> None:

@@ -110,9 +110,41 @@ def test_sharded_training_resumes_and_gathers_its_weights_whole(
 
 
 @pytest.mark.parametrize(
+    ("stage", "objective"), [(1, "sft"), (2, "dpo"), (3, "sft")], ids=["ZeRO-1", "ZeRO-2", "ZeRO-3"]
+)
+def test_deepspeed_takes_the_jobs_values_and_resumes(
+    make_job: MakeJob,
+    examples: pl.DataFrame,
+    pairs: pl.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: int,
+    objective: str,
+) -> None:
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed here")
+    rows = examples if objective == "sft" else pairs
+    values: dict[str, Any] = {"rows": rows, "objective": objective, "micro_batch_size": 3}
+    one = run_job(make_job("one", **values), in_process=True)
+    settings = {"zero_stage": stage, "gradient_accumulation_steps": 4, "zero3_init_flag": True}
+    file = config(tmp_path, distributed_type="DEEPSPEED", use_cpu=False, deepspeed_config=settings)
+    job = make_job("two", save_every=2, **values).model_copy(update={"accelerate_config": file})
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    at_start(tmp_path / "site", AS_GPUS, monkeypatch)
+    with monkeypatch.context() as killed:
+        killed.setenv("RATCHET_FAULT", "train: step done#5")
+        with pytest.raises(TrainingFailed, match="SIGKILL"):
+            run_job(job, in_process=False)
+    seen: list[int] = []
+    two = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
+    assert seen == [5, 6]
+    assert_same_training(one, two, rows)
+
+
+@pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"distributed_type": "DEEPSPEED"}, "asks for DEEPSPEED, which this training loop does not do yet"),
+        ({"distributed_type": "MEGATRON_LM"}, "asks for MEGATRON_LM, which this training loop does not do"),
+        ({"distributed_type": "DEEPSPEED"}, "asks for DEEPSPEED on CPUs"),
         ({"num_machines": 2}, "asks for 2 machines"),
         ({"num_processes": -1}, "num_processes is -1"),
         ({"distributed_type": "FSDP"}, "asks for FSDP on CPUs"),
