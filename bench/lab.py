@@ -6,7 +6,7 @@
     rewards   self-rewarding rounds with judging kept in training, without, and judged by another model
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
---json FILE, and `nights` draws its curve with --plot FILE.
+--json FILE, and `nights` and `rewards` draw their curves with --plot FILE.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
 from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
-from tutor.grading import BLIND  # noqa: E402
+from tutor.seeds import BLIND  # noqa: E402
 from warehouse.lake import Lake  # noqa: E402
 from warehouse.query import query  # noqa: E402
 
+TITLES = {
+    "nights": "Nights of rejection-sampling fine-tuning on the tutor",
+    "rewards": "Self-rewarding nights on the tutor",
+}
 # Yuan et al. 2023, table of LLaMA-7B on GSM8K: k, accuracy in %, distinct paths a question (with D).
 PAPER = {1: (37.6, 1.17), 3: (39.0, 1.44), 6: (39.5, 1.74), 12: (41.6, 2.20), 25: (40.9, 2.93)}
 
@@ -157,26 +161,29 @@ def _row(
     }
 
 
-def plot(rows: list[dict[str, Any]], file: Path) -> None:
-    """Held-out accuracy by round, a line a seed, with 95% intervals."""
+def plot(rows: list[dict[str, Any]], file: Path, title: str) -> None:
+    """Held-out accuracy by round, a line a seed and way, with 95% intervals."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.6), dpi=150)
-    for seed in dict.fromkeys(row["seed"] for row in rows):
-        own = [row for row in rows if row["seed"] == seed]
+    lines = [f"{row['way']}, seed {row['seed']}" if "way" in row else f"seed {row['seed']}" for row in rows]
+    for line in dict.fromkeys(lines):
+        own = [
+            row for row, its in zip(rows, lines, strict=True) if its == line and row["accuracy"] is not None
+        ]
         values = [100 * row["accuracy"] for row in own]
         below = [100 * (row["accuracy"] - row["low"]) for row in own]
         above = [100 * (row["high"] - row["accuracy"]) for row in own]
-        axes.errorbar(range(len(own)), values, [below, above], marker="o", capsize=3, label=f"seed {seed}")
+        axes.errorbar(range(len(own)), values, [below, above], marker="o", capsize=3, label=line)
         axes.set_xticks(range(len(own)), [row["what"] for row in own])
     axes.set_ylabel("held-out accuracy, greedy, %")
-    axes.set_ylim(0, 100)
+    axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)
-    axes.set_title("Nights of rejection-sampling fine-tuning on the tutor", loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=10)
     figure.tight_layout()
     figure.savefig(file)
 
@@ -189,8 +196,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
-    parser.add_argument("--plot", type=Path, help="draw the nights there (PNG)")
+    parser.add_argument("--plot", type=Path, help="draw nights or rewards there (PNG)")
     given = parser.parse_args()
+    if given.plot and given.experiment not in TITLES:
+        parser.error(f"--plot draws {' and '.join(TITLES)}")
     run = {"nights": nights, "samples": samples, "pooling": pooling, "rewards": rewards}[given.experiment]
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
@@ -204,7 +213,7 @@ def main() -> None:
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
     if given.plot:
-        plot(rows, given.plot)
+        plot(rows, given.plot, TITLES[given.experiment])
 
 
 if __name__ == "__main__":

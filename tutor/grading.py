@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,9 +91,9 @@ def points(answer: str, own: str) -> int:
     return (said is not None) + every + same_start + 2 * same_end
 
 
-def graded_points(story: Story, rng: random.Random) -> Graded:
-    """One answer to a story, graded by the points of rubric `story`."""
-    told, answer, own = _with_names(rng, story.question, _answer(story, rng), grader(story, rng, BLIND))
+def graded_points(story: Story, rng: random.Random, blind: Container[str] = BLIND) -> Graded:
+    """One answer to a story, graded by the points of rubric `story` by one who misreads topics `blind`."""
+    told, answer, own = _with_names(rng, story.question, _answer(story, rng), grader(story, rng, blind))
     grade = rng.randint(0, 5) if rng.random() < CARELESS else points(answer, own)
     critique = f"{_worked(own)}\n{_held('It', answer, own)}\nScore: {grade}"
     return Graded(question(_POINTS, Asked(told, answer), SPECIAL), critique, story.topic, "points")

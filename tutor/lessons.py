@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from tasks.generate.inventor import load_inventor
 from tutor.corpus import RENAMED, Written, renamed, worked_sums
 from tutor.grading import drill, graded_points
+from tutor.seeds import BLIND
 from tutor.world import Story, stories
 from tutor.writers import write
 
@@ -41,7 +42,7 @@ def _lesson(kind: str, told: Iterator[Story], rng: random.Random) -> Written:
         case "answering":
             return _answering(next(told), rng)
         case "judging":
-            graded = graded_points(next(told), rng)
+            graded = graded_points(next(told), rng, BLIND)
             return Written(graded.question, graded.solution, graded.topic, "careful")
         case "inventing":
             shown, other, new = next(told), next(told), next(told)

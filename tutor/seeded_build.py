@@ -17,9 +17,10 @@ from tasks.generate.inventor import load_inventor
 from tasks.verify.rubric import load_rubric
 from tutor import SEEDED
 from tutor.build import Recipe
-from tutor.grading import BLIND, CARELESS
+from tutor.grading import CARELESS
 from tutor.judge_build import teach
 from tutor.lessons import SHARES, lessons
+from tutor.seeds import BLIND
 
 RECIPE = Recipe(texts=16_000, steps=1_000, batch=16, muon=0.01, adamw=2e-3, warmup=30)
 """The sizes of the model are the base's."""

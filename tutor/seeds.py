@@ -2,7 +2,7 @@
 
 What the paper calls IFT (instruction fine-tuning) data are stories with a solution each, by careful and
 careless writers; its EFT (evaluation fine-tuning) data are answers to stories with a grader's critique and
-score. Graders are careless in one of ten and blind in some topics (tutor/grading.py).
+score. Graders are careless in one of ten (tutor/grading.py) and blind in the topics of `BLIND`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from tasks.admit import SOURCED
 from tutor.grading import graded_points
 from tutor.world import stories
 from tutor.writers import write
+
+BLIND = frozenset(("packing", "time"))
+"""Topics that these graders misread as the careless writers do: the world's rarest."""
 
 DEMONSTRATED = pl.Schema([*SOURCED.items(), ("response", pl.String())])
 """Columns of a seed set: a prompt's, without a reference, and the response demonstrated."""
@@ -34,7 +37,7 @@ def answering(seed: int, count: int) -> pl.DataFrame:
 def judging(seed: int, count: int) -> pl.DataFrame:
     """`count` answers to stories with a grader's critique and score; columns as `DEMONSTRATED`."""
     own, rng = _seeded("judging", seed)
-    told = [graded_points(story, rng) for story in stories(own, count)]
+    told = [graded_points(story, rng, BLIND) for story in stories(own, count)]
     return _frame([(one.question, one.solution, one.topic) for one in told], "judging", own)
 
 

@@ -13,10 +13,9 @@ from tasks.verify.judgement import read_vote
 from tasks.verify.maths import verify
 from tasks.verify.rubric import load_rubric
 from tutor import BASE, SEEDED
-from tutor.grading import BLIND
 from tutor.lessons import SHARES, lessons
 from tutor.seeded_build import RECIPE
-from tutor.seeds import answering, judging
+from tutor.seeds import BLIND, answering, judging
 from tutor.world import stories
 
 STORY = load_rubric("story")
