@@ -24,7 +24,7 @@ from flows.progress import reporter
 from flows.round import Round
 from flows.seeds import seeds_unit
 from flows.steps import step_task, with_decision_ids
-from schemas.errors import BadInput
+from schemas.errors import BadInput, RecipeError
 from schemas.identity import prompt_id
 from schemas.ids import digest
 from schemas.recipe import Invention
@@ -44,6 +44,7 @@ from warehouse.lake import Where
 from warehouse.loops import Checkpoint
 from warehouse.query import read
 
+BY = "inventor:"  # what the source of a question to the writer begins with
 REDRAWS = 8  # times that examples too long for the writer's context are drawn anew
 
 _COLUMNS = ("prompt_id", "split", "source", "line", "text", "parents")
@@ -98,9 +99,11 @@ def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFram
     """Up to `wanted` new training prompts, admitted to this round: rows of table `prompts`.
 
     There are fewer where `invention.attempts` passes did not give as many. Examples are the loop's training
-    prompts, so those of this round come first. BadInput where there are too few.
+    prompts, so those of this round come first. BadInput where there are too few; RecipeError where the round
+    began to invent by another inventor.
     """
     inventor = chosen_inventor(invention, round_.base.folder)
+    _refuse_other_inventor(round_, inventor)
     given = invention.model
     writer = round_.champion if given is None else guest(round_, Path(given), "teacher")
     prompts = PromptsSoFar(round_)
@@ -115,6 +118,18 @@ def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFram
     if admitted.height < wanted:
         reporter().say(f"round {round_.number}: {admitted.height:,} of {wanted:,} prompts were invented")
     return admitted
+
+
+def _refuse_other_inventor(round_: Round[Any], inventor: Inventor) -> None:
+    """RecipeError where this round has questions by another inventor: its file may have changed since."""
+    known = read(round_.lake, "prompts", {"loop": round_.loop, "round": round_.number})
+    asked = known.filter(pl.col("split") == "invention")["source"].str.strip_prefix(BY)
+    other = set(asked) - {inventor.label}
+    if other:
+        raise RecipeError(
+            f"round {round_.number} began to invent by {', '.join(sorted(other))}, not {inventor.label}: "
+            "a round keeps its inventor"
+        )
 
 
 def _batches(found: list[pl.DataFrame], wanted: int, attempts: int, most: int) -> Iterator[_Batch]:
@@ -166,7 +181,7 @@ def _asks(
 ) -> pl.DataFrame:
     """What the writer is asked, one row a text; BadInput where no draw of examples fits its context."""
     tokenizer, context = load_tokenizer(writer.folder), context_length(writer.folder)
-    specials, source = special_texts(tokenizer), f"inventor:{inventor.label}"
+    specials, source = special_texts(tokenizer), f"{BY}{inventor.label}"
     lines, rows = list(range(batch.asked + 1, batch.asked + batch.size + 1)), []
     for redraw in range(REDRAWS):
         shown = [

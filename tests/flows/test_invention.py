@@ -77,6 +77,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str,
     jobs += [{"lake": "killed", "rounds": 2, "invention": easy, "fault": fault} for fault in faults]
     guest = {"model": str(tutor.JUDGE), "attempts": 2}
     jobs += [{"lake": "guest", "rounds": 2, "invention": guest}]
+    other = {"inventor": easy_going(folder / "other.yaml", invented_share=0.25)}
+    jobs += [{"lake": "changed", "invention": easy, "fault": "append candidates: committed"}]
+    jobs += [{"lake": "changed", "invention": other}, {"lake": "changed", "invention": easy}]
     jobs += [{"lake": "refused", "invention": invention} for invention, _ in REFUSED]
     done = subprocess.run(
         [sys.executable, "-m", "tests.flows.inventing", str(folder)],
@@ -96,11 +99,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str,
     return Outcomes(folder, codes, stderr)
 
 
-def easy_going(file: Path) -> str:
-    """The tutor's inventor, but any form will do, and half of the examples are invented ones."""
+def easy_going(file: Path, invented_share: float = 0.5) -> str:
+    """The tutor's inventor, but any form will do, and a share of the examples are invented ones."""
     form = {"least_words": 1, "most_words": 150, "one_line": False}
     values = load_inventor("story").model_dump(mode="json") | {"name": "easy", "form": form}
-    file.write_text(yaml.safe_dump(values | {"invented_share": 0.5, "temperature": 0.9}))
+    file.write_text(yaml.safe_dump(values | {"invented_share": invented_share, "temperature": 0.9}))
     return str(file)
 
 
@@ -173,6 +176,14 @@ def test_rounds_killed_at_every_kind_of_step_end_with_the_same_prompts(
         assert sorted(here[table.id]) == sorted(there[table.id]), name
     fates = "SELECT decision_id, kept, reason, value, duplicate_of FROM decisions ORDER BY ALL"
     assert query(killed, fates).equals(query(undisturbed, fates))
+
+
+def test_a_round_that_began_to_invent_keeps_its_inventor(outcomes: Outcomes) -> None:
+    assert outcomes.codes["changed"] == [-signal.SIGKILL, 2, 0]
+    refused = outcomes.stderr["changed"][1].splitlines()[-1]
+    assert "round 0 began to invent by easy-" in refused
+    assert "a round keeps its inventor" in refused
+    assert verify(outcomes.lake("changed"), deep=True).clean
 
 
 def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> None:
