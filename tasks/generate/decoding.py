@@ -11,6 +11,7 @@ logits of its sample alone, so that the batch decides no token.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -29,10 +30,16 @@ DEAD_SHARE = 16
 """Rows leave the batch when one in so many is done: moving them costs less than decoding on."""
 PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU = 2_048, 65_536
 """Prompt tokens (padding counted) in one prefill: on a CPU more of them fall out of its caches."""
-NOISE = 2e-4
-"""How far a batch's float32 logits may be from those of a row alone; seven times the most seen."""
+LEAST_NOISE, NOISE_FACTOR = 4e-5, 3.0
+"""How far a batch's float32 logits are taken to be from those of a row alone: so many times the most seen in
+one small batch when the model is loaded, and never less than that.
+"""
+PROBED = (3, 11, 17, 29)
+"""Tokens of the prompts in that batch."""
 GPU_LOOK = 8
-"""Steps between two looks at what is done on a GPU, where each look waits for the device."""
+"""Steps between two looks at what is done on a GPU, where each look waits for the device. In float32 each
+step waits all the same, to see what has to be drawn again.
+"""
 
 
 class Forward:
@@ -46,11 +53,13 @@ class Forward:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.device = self.model.device
-        self.noise = NOISE if self.model.dtype == torch.float32 else 0.0
         self.vocabulary = int(self.model.get_output_embeddings().weight.shape[0])
         accepted = inspect.signature(self.model.forward).parameters
         self._accepts = frozenset({"position_ids", "logits_to_keep"} & set(accepted))
         self.token_bytes, self.plain, self.shares_rows = self._probe()
+        self.noise = 0.0
+        if self.model.dtype == torch.float32:
+            self.noise = max(LEAST_NOISE, NOISE_FACTOR * self._seen_noise())
 
     def __call__(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache, keep: int
@@ -77,6 +86,16 @@ class Forward:
         self(prompt, torch.ones_like(prompt), prompt, cache, 1)
         shares = self._may_share(cache) and self._agrees_when_shared(prompt)
         return bytes_per_token(cache, 4), is_plain(cache), shares
+
+    @torch.inference_mode()
+    def _seen_noise(self) -> float:
+        """The most that logits of a padded batch differ from those of its rows alone."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or PROBED[-1]
+        prompts = [[7 * i % self.vocabulary for i in range(n)] for n in PROBED if n <= context]
+        _, batched = _prefilled(self, *_left_padded(prompts, self.device))
+        apart = [(self.alone(ids)[0] - row).abs() for ids, row in zip(prompts, batched, strict=True)]
+        most = float(torch.stack(apart).nan_to_num(0.0).max())
+        return most if math.isfinite(most) else 0.0
 
     def _may_share(self, cache: DynamicCache) -> bool:
         """Full attention with as many key as query heads, on a CPU: else sharing a row saves nothing.

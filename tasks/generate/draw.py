@@ -6,6 +6,7 @@ generators") read as a counter: no state, any step at any time, the same on ever
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ import torch
 GOLDEN = 0x9E3779B97F4A7C15
 UNIFORM_BITS = 23
 """With 23 bits, u times a float32 total always rounds below the total, so the draw stays inside."""
+ROUNDING = 1e-6
+"""How far float32 sums of probabilities may be from exact ones."""
 NUCLEUS_FIRST = 64
 """Most nuclei are smaller than this, and the largest few are found faster than a full order."""
 
@@ -59,7 +62,7 @@ def draw(
     if temperature == 0.0:
         tokens = logits.argmax(dim=-1)
         first, second = logits.topk(2, dim=-1).values.unbind(dim=-1)
-        unsure = first - second < 2.0 * noise
+        unsure = (first - second < 2.0 * noise) & (noise > 0.0)
     else:
         tokens, unsure = _sampled(logits, uniform, temperature, top_p, noise / temperature)
     return Drawn(tokens, logits.gather(1, tokens[:, None])[:, 0] - total, unsure)
@@ -68,34 +71,32 @@ def draw(
 def _sampled(
     logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, noise: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens, and whether noise of so much in `logits / temperature` could have made them others.
-
-    Noise of e moves a cumulative probability c by 2 e c (1 - c) at most, so by e / 2.
-    """
+    """Tokens, and whether noise of so much in `logits / temperature` could have made them others."""
     weights = torch.softmax(logits / temperature, dim=-1)
-    slack: torch.Tensor | float = noise / 2.0
+    doubtful = torch.zeros_like(uniform)
     if top_p < 1.0:
         nucleus = _nucleus(weights, top_p)
-        slack = slack + nucleus.doubtful(weights, top_p, noise)
+        if noise:
+            doubtful = nucleus.doubtful(weights, top_p, noise)
         weights.masked_fill_(weights < nucleus.least[:, None], 0.0)
-    return _inverse_cdf(weights, uniform, slack)
-
-
-def _inverse_cdf(
-    weights: torch.Tensor, uniform: torch.Tensor, slack: torch.Tensor | float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The token at `uniform` of each row's cumulative weights; whether it is within `slack` of its edges.
-
-    Rows of `weights` need not sum to one.
-    """
     cumulative = weights.cumsum(dim=-1)
-    target = uniform[:, None] * cumulative[:, -1:]
+    total = cumulative[:, -1:]
+    target = uniform[:, None] * total
     tokens = torch.searchsorted(cumulative, target, right=True)
     tokens.clamp_(max=weights.shape[1] - 1)  # only rows of NaN reach the clamp
     upper = cumulative.gather(1, tokens)
-    lower = upper - weights.gather(1, tokens)
-    near = torch.minimum(upper - target, target - lower)[:, 0]
-    return tokens[:, 0], near < slack
+    edges = torch.cat([upper - weights.gather(1, tokens), upper], dim=-1) / total
+    slack = _moved(edges, noise) + doubtful[:, None] / total
+    unsure = ((edges - uniform[:, None]).abs() < slack).any(dim=-1)
+    return tokens[:, 0], unsure & (noise > 0.0)
+
+
+def _moved(cumulative: torch.Tensor, noise: float) -> torch.Tensor:
+    """How far noise of e in each logit moves a cumulative probability c at most: c (1 - c) (exp(2 e) - 1).
+
+    Odds change by a factor between exp(-2 e) and exp(2 e); sums in float32 are not exact either.
+    """
+    return cumulative * (1.0 - cumulative) * math.expm1(min(2.0 * noise, 50.0)) + ROUNDING
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,29 @@ class _Nucleus:
     before: torch.Tensor
 
     def doubtful(self, probabilities: torch.Tensor, top_p: float, noise: float) -> torch.Tensor:
-        """The probability of what noise could bring into the nucleus or take out of it, shape (rows,)."""
-        ratio = probabilities / self.least[:, None]
-        alike = probabilities.where((ratio - 1.0).abs() < 2.0 * noise, 0.0).sum(dim=-1) - self.least
-        edge = torch.minimum((top_p - self.before).abs(), (self.before + self.least - top_p).abs())
-        return alike + self.least.where(edge < noise / 2.0, 0.0)
+        """The probability of what noise could bring into the nucleus or take out of it, shape (rows,).
+
+        That is what is as likely as the least one within noise; the least one, where all before it may be
+        enough; the next, with all that is as likely, where the least one may not be; and whatever else lies
+        within the noise of the sum.
+        """
+        ratio = math.exp(min(2.0 * noise, 50.0))
+        above, below = (self.least * ratio)[:, None], (self.least / ratio)[:, None]
+        alike = probabilities.where((probabilities < above) & (probabilities > below), 0.0).sum(dim=-1)
+        slack = _moved(torch.full_like(self.least, top_p), noise)
+        enough_before = (top_p - self.before).abs() < slack
+        mass = alike - self.least.where(~enough_before, 0.0) + 2.0 * slack
+        not_enough = (self.before + alike - top_p).abs() < slack + alike - self.least
+        rows = torch.nonzero(not_enough)[:, 0]
+        if len(rows):
+            mass[rows] += _next_mass(probabilities[rows], below[rows], ratio)
+        return mass
+
+
+def _next_mass(probabilities: torch.Tensor, below: torch.Tensor, ratio: float) -> torch.Tensor:
+    """The mass of the likeliest tokens that are at most as likely as `below`, within a ratio, (rows,)."""
+    lower = probabilities.where(probabilities <= below, 0.0)
+    return lower.where(lower > lower.amax(dim=-1, keepdim=True) / ratio, 0.0).sum(dim=-1)
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> _Nucleus:

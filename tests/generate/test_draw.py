@@ -102,6 +102,20 @@ def test_what_noise_could_change_is_called_unsure_and_little_else(temperature: f
     assert not draw(logits, chance, temperature, top_p).unsure.any()
 
 
+def test_equals_at_the_edge_of_a_nucleus_are_unsure_together() -> None:
+    """Noise in one logit lets 1,900 equal tokens into the nucleus at once, or leaves them out."""
+    count, noise = 4000, 2e-4
+    rare = torch.full((1900,), 0.2 / 1900)
+    logits = torch.cat([torch.tensor([0.797, 0.003]), rare]).log().expand(count, -1)
+    chance = torch.from_numpy(uniforms(range(count), 1)[0])
+    drawn = draw(logits, chance, 1.0, 0.8, noise)
+    for sign in (-1.0, 1.0):
+        near = logits.clone()
+        near[:, 0] += sign * 0.95 * noise
+        changed = draw(near, chance, 1.0, 0.8).tokens != drawn.tokens
+        assert not (changed & ~drawn.unsure).any()
+
+
 def test_first_tokens_follow_the_models_own_softmax(tutor: EmbeddedEngine, questions: list[str]) -> None:
     count = 4000
     one = Sampling(samples=count, temperature=1.0, max_tokens=1)

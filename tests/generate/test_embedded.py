@@ -156,13 +156,14 @@ def test_what_float_noise_could_decide_is_decided_by_the_sample_alone(
     def noisy(self: Forward, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
         logits = called(self, ids, *rest)
         far = torch.rand(logits.shape, generator=loud) * 2.0 - 1.0
-        return logits + 0.05 * far * (len(ids) > 1 or ids.shape[1] == 1)
+        return logits + 0.2 * far * (len(ids) > 1 or ids.shape[1] == 1)
 
     monkeypatch.setattr(Forward, "__call__", noisy)
-    monkeypatch.setattr("tasks.generate.decoding.NOISE", 0.05)
+    monkeypatch.setattr("tasks.generate.decoding.LEAST_NOISE", 0.2)
+    monkeypatch.setattr("tasks.generate.decoding.NOISE_FACTOR", 0.0)
     engine = EmbeddedEngine(BASE, device="cpu")
     assert texts(engine.generate(questions[:10], sampling, seeds)) == quiet
-    monkeypatch.setattr("tasks.generate.decoding.NOISE", 0.0)
+    monkeypatch.setattr("tasks.generate.decoding.LEAST_NOISE", 0.0)
     engine = EmbeddedEngine(BASE, device="cpu")
     assert texts(engine.generate(questions[:10], sampling, seeds)) != quiet
 
