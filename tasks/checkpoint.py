@@ -24,7 +24,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError
-from tasks.remote_code import check_code, code_files, is_trusted
+from tasks.remote_code import CODE_ERRORS, DESCRIBED, check_code, check_loaded, code_files, code_hash, may_run
 
 # What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -53,6 +53,13 @@ def check_folder(folder: Path) -> list[Path]:
     return weights
 
 
+def written(folder: Path) -> tuple[tuple[str, int], ...]:
+    """The files that a model is loaded from and when each was written: another value, another model."""
+    told = [folder / name for name in DESCRIBED if (folder / name).is_file()]
+    files = (*check_folder(folder), *code_files(folder), *told)
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
+
+
 def weights_hash(folder: Path) -> str:
     """SHA-256 (64 hex digits) over every tensor's name, type, shape and bytes, in order of name.
 
@@ -72,9 +79,7 @@ def weights_hash(folder: Path) -> str:
             tensor = tensors.get_tensor(name)
         sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         sha.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    for file in code_files(folder):
-        sha.update(f"{file.relative_to(folder).as_posix()}|{file.stat().st_size}|".encode())
-        sha.update(file.read_bytes())
+    sha.update(code_hash(folder).encode())
     return sha.hexdigest()
 
 
@@ -87,10 +92,11 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTraine
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=is_trusted(),
+            trust_remote_code=may_run(folder),
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, *CODE_ERRORS) as error:
         raise ModelError(f"{folder} cannot be loaded: {_first_line(error)}") from None
+    check_loaded(model, folder)
     model.train(False)
     return model
 
@@ -100,9 +106,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     check_folder(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=is_trusted()
+            folder, local_files_only=True, trust_remote_code=may_run(folder)
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
         raise ModelError(f"{folder} has no usable tokenizer: {_first_line(error)}") from None
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{folder}: the tokenizer has no end-of-sequence token")
@@ -156,9 +162,9 @@ def context_length(folder: Path) -> int | None:
     """The longest sequence the model takes, in tokens; None where its config names none."""
     try:
         config: Any = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=is_trusted()
+            folder, local_files_only=True, trust_remote_code=may_run(folder)
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
         raise ModelError(f"{folder} has no usable config.json: {_first_line(error)}") from None
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 

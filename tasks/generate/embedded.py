@@ -18,7 +18,7 @@ import torch
 
 from schemas.errors import ModelError
 from schemas.recipe import Sampling
-from tasks.checkpoint import check_folder, load_model, load_tokenizer, prompt_text
+from tasks.checkpoint import load_model, load_tokenizer, prompt_text, written
 from tasks.generate.decoding import Decoded, Forward, decode
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.generate.workers import Workers
@@ -28,7 +28,7 @@ SMALL_MODEL = 64 * 2**20
 """Bytes of weights up to which a batch has one thread: larger ones give all threads enough to do at once."""
 MOST_WORKERS = 4
 """Python itself runs one thread at a time, which more workers than these would wait for."""
-LOGIT_COPIES = 4
+LOGIT_COPIES = 5
 """Float32 tensors as large as the logits that one draw holds at a time."""
 
 
@@ -168,14 +168,13 @@ class EmbeddedEngine:
 def embedded_engine(folder: Path) -> EmbeddedEngine:
     """The engine of a folder, kept while it is among the last two asked for, so that shards share a load.
 
-    A folder whose weights were written again is loaded again. Do not close what this returns.
+    A folder whose files were written again is loaded again. Do not close what this returns.
     """
-    written = max(file.stat().st_mtime_ns for file in check_folder(folder))
-    return _kept_engine(folder.resolve(), written)
+    return _kept_engine(folder.resolve(), written(folder))
 
 
 @lru_cache(maxsize=2)
-def _kept_engine(folder: Path, written: int) -> EmbeddedEngine:
+def _kept_engine(folder: Path, files: tuple[tuple[str, int], ...]) -> EmbeddedEngine:
     return EmbeddedEngine(folder)
 
 

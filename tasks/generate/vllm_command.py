@@ -21,7 +21,7 @@ from transformers import AutoConfig, GenerationConfig
 from schemas.engine import Vllm
 from schemas.errors import BadInput
 from tasks.checkpoint import context_length, load_tokenizer
-from tasks.remote_code import code_files, is_trusted
+from tasks.remote_code import may_run
 
 HOUSE = Path(__file__).resolve().parents[2]
 OWN_PYTHON = Path(".venv-vllm", "bin", "python")
@@ -68,7 +68,7 @@ def flags(settings: Vllm, folder: Path, *, port: int, name: str, scratch: Path) 
     if not has_gpu():
         told += ["--enforce-eager", "--no-enable-chunked-prefill"]
         told += ["--max-num-batched-tokens", str(max(BATCHED_TOKENS, context or 0))]
-    if is_trusted() and code_files(folder):
+    if may_run(folder):
         told.append("--trust-remote-code")
     told += ["--dtype", settings.dtype or ("auto" if has_gpu() else "float32")]
     return [*told, *settings.arguments]
@@ -85,7 +85,7 @@ def end_ids(folder: Path) -> list[int]:
     """The tokens that end an answer: those of the generation settings and the tokenizer's, as embedded.py has
     them.
     """
-    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=is_trusted())
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=may_run(folder))
     if (folder / "generation_config.json").is_file():
         configured = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
     else:

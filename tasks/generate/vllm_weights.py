@@ -9,8 +9,9 @@ from typing import Any
 
 from safetensors import safe_open
 
-from tasks.checkpoint import check_folder, weights_hash
+from tasks.checkpoint import check_folder, weights_hash, written
 from tasks.generate.vllm_command import end_ids
+from tasks.remote_code import code_hash
 
 
 def shown(folder: Path) -> str:
@@ -20,12 +21,11 @@ def shown(folder: Path) -> str:
 
 def content_of(folder: Path) -> str:
     """The hash of a folder's weights, kept while none of its files was written again."""
-    written = tuple((file.name, file.stat().st_mtime_ns) for file in check_folder(folder))
-    return _kept_content(folder.resolve(), written)
+    return _kept_content(folder.resolve(), written(folder))
 
 
 @lru_cache(maxsize=16)
-def _kept_content(folder: Path, written: tuple[tuple[str, int], ...]) -> str:
+def _kept_content(folder: Path, files: tuple[tuple[str, int], ...]) -> str:
     return weights_hash(folder)
 
 
@@ -40,4 +40,4 @@ def shape_of(folder: Path) -> tuple[Any, ...]:
             for name in held.keys():  # noqa: SIM118 (it is no mapping)
                 part = held.get_slice(name)
                 tensors.append((name, tuple(part.get_shape()), part.get_dtype()))
-    return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder)
+    return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder), code_hash(folder)

@@ -24,6 +24,7 @@ from accelerate.commands.config.config_args import default_config_file
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import distributed
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import Hyperparameters
@@ -111,14 +112,22 @@ def accelerator_of(hyper: Hyperparameters) -> Accelerator:
             )
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         _tell_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, hyper, asked)
+        # Else each model loaded from here on would be cut up as it is loaded, the merged one as well.
+        unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     return accelerator
 
 
 def _tell_deepspeed(told: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
     """Puts the job's own values into what DeepSpeed is configured by; what else it says stays.
 
-    TrainingFailed where it names an optimizer or a schedule, which are the job's.
+    TrainingFailed where it names an optimizer or a schedule, which are the job's, or steps that this loop
+    could not see the gradient of.
     """
+    stage = told.get("zero_optimization", {}).get("stage", 0)
+    if stage == 0:
+        raise TrainingFailed("the DeepSpeed configuration shards nothing (ZeRO stage 0): use MULTI_GPU")
+    if told.get("fp16", {}).get("enabled") is True:
+        raise TrainingFailed("the DeepSpeed configuration asks for fp16, which skips steps: use bf16")
     for own in ("optimizer", "scheduler"):
         if own in told:
             raise TrainingFailed(

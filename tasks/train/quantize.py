@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import Hyperparameters
 from tasks.checkpoint import check_folder
-from tasks.remote_code import is_trusted
+from tasks.remote_code import CODE_ERRORS, check_loaded, may_run
 
 
 def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator) -> Any:
@@ -44,10 +44,11 @@ def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator)
             device_map={"": accelerator.device},
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=is_trusted(),
+            trust_remote_code=may_run(folder),
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, *CODE_ERRORS) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrainingFailed(f"{folder} could not be held in four bits: {why}") from None
+    check_loaded(model, folder)
     ready: Any = prepare_model_for_kbit_training
     return ready(model, use_gradient_checkpointing=False)  # gradient checkpointing is the caller's

@@ -3,7 +3,8 @@
 A save is a folder `saves/step-N` (N steps done) with Accelerate's state, the ledger so far and a
 `save.json` with every file's size and SHA-256. It is written under another name, synced, then renamed;
 one that is torn, damaged or of another job is passed over. Of a model with adapters it holds these
-alone. The last two are kept, none after success. Randomness needs no state: every step seeds its own.
+alone, unless it is sharded. The last two are kept, none after success. Randomness needs no state: every
+step seeds its own.
 """
 
 from __future__ import annotations

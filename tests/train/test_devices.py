@@ -53,17 +53,19 @@ def config(folder: Path, **changes: Any) -> str:
     return str(path)
 
 
-def assert_same_training(one: TrainingResult, two: TrainingResult, examples: pl.DataFrame) -> None:
+def assert_same_training(
+    one: TrainingResult, two: TrainingResult, examples: pl.DataFrame, near: float = 1e-4
+) -> None:
     ledgers = [pl.read_parquet(result.ledger) for result in (one, two)]
     for exact in ("step", "epoch", "example_ids", "learning_rate", "tokens"):
         assert ledgers[0][exact].equals(ledgers[1][exact]), exact
     for measured in ("loss", "grad_norm"):
-        assert ledgers[0][measured].to_list() == pytest.approx(ledgers[1][measured].to_list(), rel=1e-4)
+        assert ledgers[0][measured].to_list() == pytest.approx(ledgers[1][measured].to_list(), rel=near)
     for epoch in ledgers[1].partition_by("epoch"):
         assert sorted(epoch.explode("example_ids")["example_ids"]) == sorted(examples["example_id"])
     before, after = (load_model(result.checkpoint).state_dict() for result in (one, two))
     for name, tensor in before.items():
-        torch.testing.assert_close(after[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(after[name], tensor, rtol=1e-3, atol=near, msg=name)
     assert (one.devices, two.devices) == (1, 2)
 
 
@@ -110,7 +112,7 @@ def test_sharded_training_resumes_and_gathers_its_weights_whole(
 
 
 @pytest.mark.parametrize(
-    ("stage", "objective"), [(1, "sft"), (2, "dpo"), (3, "sft")], ids=["ZeRO-1", "ZeRO-2", "ZeRO-3"]
+    ("stage", "objective"), [(2, "sft"), (3, "sft"), (3, "dpo")], ids=["ZeRO-2", "ZeRO-3", "ZeRO-3-LoRA"]
 )
 def test_deepspeed_takes_the_jobs_values_and_resumes(
     make_job: MakeJob,
@@ -124,6 +126,7 @@ def test_deepspeed_takes_the_jobs_values_and_resumes(
     pytest.importorskip("deepspeed", reason="DeepSpeed is not installed here")
     rows = examples if objective == "sft" else pairs
     values: dict[str, Any] = {"rows": rows, "objective": objective, "micro_batch_size": 3}
+    values |= {"weight_decay": 10.0} if objective == "sft" else {"lora": {"rank": 4}}
     one = run_job(make_job("one", **values), in_process=True)
     settings = {"zero_stage": stage, "gradient_accumulation_steps": 4, "zero3_init_flag": True}
     file = config(tmp_path, distributed_type="DEEPSPEED", use_cpu=False, deepspeed_config=settings)
@@ -137,7 +140,8 @@ def test_deepspeed_takes_the_jobs_values_and_resumes(
     seen: list[int] = []
     two = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
     assert seen == [5, 6]
-    assert_same_training(one, two, rows)
+    # Adam's first steps on adapters, which begin at zero, are of the sign of noise alone.
+    assert_same_training(one, two, rows, near=1e-4 if objective == "sft" else 1e-2)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from schemas.engine import Vllm
 from schemas.errors import ModelError, TrainingFailed
 from schemas.job import TrainingJob
 from schemas.recipe import Sampling
-from tasks.checkpoint import check_folder, load_model, weights_hash
-from tasks.generate.embedded import EmbeddedEngine
+from tasks.checkpoint import check_folder, context_length, load_model, weights_hash
+from tasks.generate.embedded import EmbeddedEngine, embedded_engine
 from tasks.generate.vllm_command import flags
 from tasks.remote_code import TRUST, is_trusted
 from tasks.train.launch import run_job
@@ -55,11 +56,8 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def folder(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modules: None) -> Path:
     """A model whose own code doubles a Llama's logits."""
-    monkeypatch.delenv(TRUST, raising=False)
-    brought = tmp_path / "brought"
-    brought.mkdir()
-    for file in base.iterdir():
-        (brought / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setenv(TRUST, "")
+    brought = Path(shutil.copytree(base, tmp_path / "brought"))
     (brought / "modeling_own.py").write_text(MODEL)
     (brought / "louder.py").write_text("LOUDER = 2.0\n")
     name_classes(brought, CLASSES)
@@ -85,8 +83,11 @@ def test_the_command_line_can_trust_code(folder: Path, tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "brings its own code" in refused.output
     assert not is_trusted()
-    told = CliRunner().invoke(main, ["run", "--help"]).output
-    assert "--trust-remote-code" in told
+    name_classes(folder, CLASSES | {"AutoModelForCausalLM": "missing.OwnForCausalLM"})
+    trusting = CliRunner().invoke(main, [*run, "--trust-remote-code"])
+    assert trusting.exit_code == 2
+    assert "names code that is not in its folder: missing.OwnForCausalLM" in trusting.output
+    assert is_trusted(), "processes that it starts are told too"
 
 
 @pytest.mark.parametrize("said", ["", "0", "no", "false"])
@@ -108,9 +109,71 @@ def test_trusted_code_is_run_and_hashed(folder: Path, base: Path, monkeypatch: p
     assert weights_hash(folder) != before
     (folder / "louder.py").write_text("LOUDER = 2.0\n")
     assert weights_hash(folder) == before
+    name_classes(folder, CLASSES | {"AutoModelForCausalLM": "modeling_own.Other"})
+    assert weights_hash(folder) != before, "another of its classes is used"
 
 
-@pytest.mark.parametrize("named", ["someone/models--modeling_own.OwnForCausalLM", "missing.OwnForCausalLM"])
+def test_trust_does_not_reach_folders_that_name_no_code(
+    base: Path, tmp_path: Path, modules: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers would run `custom_generate/generate.py` of any folder that it was told to trust."""
+    monkeypatch.setenv(TRUST, "1")
+    folder = Path(shutil.copytree(base, tmp_path / "plain"))
+    (folder / "custom_generate").mkdir()
+    (folder / "custom_generate" / "generate.py").write_text("raise SystemExit('run')\n")
+    load_model(folder)
+    assert weights_hash(folder) == weights_hash(base)
+
+
+def test_an_engine_is_loaded_again_when_its_code_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRUST, "1")
+    before = embedded_engine(folder)
+    assert embedded_engine(folder) is before
+    (folder / "louder.py").write_text("LOUDER = 5.0\n")
+    assert embedded_engine(folder) is not before
+
+
+def test_two_models_of_one_name_do_not_run_each_others_code(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As models are shipped: the configuration in a file of its own, which both have alike."""
+    monkeypatch.setenv(TRUST, "1")
+    own = "from transformers import LlamaConfig\n\nclass OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+    model = MODEL.replace("from .louder", "from .configuration_own import OwnConfig\nfrom .louder")
+    model = model.replace('class OwnConfig(LlamaConfig):\n    model_type = "own"\n', "")
+    both = []
+    for name, louder in (("a", "LOUDER = 2.0\n"), ("b", "LOUDER = -3.0\n")):
+        one = Path(shutil.copytree(folder, tmp_path / name / "checkpoint"))
+        (one / "configuration_own.py").write_text(own)
+        (one / "modeling_own.py").write_text(model)
+        (one / "louder.py").write_text(louder)
+        name_classes(one, CLASSES | {"AutoConfig": "configuration_own.OwnConfig"})
+        both.append(one)
+    load_model(both[0])
+    with pytest.raises(ModelError, match=r"other code than that of .* is loaded in this process"):
+        load_model(both[1])
+
+
+def test_code_that_fails_is_said_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRUST, "1")
+    (folder / "louder.py").write_text("import no_such_package\n")
+    for load in (load_model, context_length):
+        with pytest.raises(ModelError, match="no_such_package") as refused:
+            load(folder)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "someone/models--modeling_own.OwnForCausalLM",
+        "missing.OwnForCausalLM",
+        "{there}/modeling_own.OwnForCausalLM",
+        "../there/modeling_own.OwnForCausalLM",
+    ],
+)
 def test_code_that_is_elsewhere_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     monkeypatch.setenv(TRUST, "1")
     name_classes(folder, CLASSES | {"AutoModelForCausalLM": named})
