@@ -29,9 +29,15 @@ from flows.progress import Lines, reporting  # noqa: E402
 from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
+from schemas.recipe import Sampling  # noqa: E402
 from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
+from tasks.evaluate.passk import wilson_interval  # noqa: E402
+from tasks.generate.embedded import EmbeddedEngine  # noqa: E402
+from tasks.verify.maths import verify  # noqa: E402
 from tutor.seeds import BLIND  # noqa: E402
+from tutor.world import stories  # noqa: E402
 from warehouse.lake import Lake  # noqa: E402
+from warehouse.loops import find_checkpoint  # noqa: E402
 from warehouse.query import query  # noqa: E402
 
 TITLES = {
@@ -106,7 +112,25 @@ def rewards(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
             for one in done:
                 what, told = f"round {one['round']}", judged.get(one["round"], {})
                 rows.append(_rewarded(name, seed, what, one["challenger"], told, one["verdict"]))
+            for row in rows[-len(done) - 1 :]:
+                row["other words"] = _in_other_words(Lake(lake), loop, row.pop("checkpoint"), seed)
     return rows
+
+
+def _in_other_words(lake: Lake, loop: str, checkpoint: str | None, seed: int) -> str | None:
+    """Greedy accuracy, in % with its interval, on as many stories of the held-out family."""
+    if checkpoint is None:
+        return None
+    told = stories(seed, 1500, "held-out")
+    greedy = Sampling(samples=1, temperature=0.0, max_tokens=96)
+    with EmbeddedEngine(find_checkpoint(lake, loop, checkpoint).folder) as engine:
+        answers = engine.generate([story.question for story in told], greedy, list(range(len(told))))
+    right = [
+        verify(answer.text, str(story.answer)).outcome == "pass"
+        for (answer,), story in zip(answers, told, strict=True)
+    ]
+    low, high = wilson_interval(sum(right), len(right))
+    return interval({"accuracy": sum(right) / len(right), "low": low, "high": high})
 
 
 def _rewarded(
@@ -122,6 +146,7 @@ def _rewarded(
         "greedy": interval(measured),
         **{name: judged.get(name) for name in columns},
         "verdict": verdict,
+        "checkpoint": (measured or {}).get("checkpoint"),
         **{name: found[name] for name in ("accuracy", "low", "high")},
     }
 

@@ -171,7 +171,8 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
 def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
     """What fixes a loop's prompts: it may not change under way, or rounds would not compare."""
     prompts = values["prompts"]
-    return prompts["path"] or "the tutor's world", prompts["eval_path"], prompts["eval_count"], values["seed"]
+    source = prompts["path"] or f"the tutor's world ({prompts.get('eval_family', 'held-out')})"
+    return source, prompts["eval_path"], prompts["eval_count"], values["seed"]
 
 
 def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:

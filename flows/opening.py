@@ -141,7 +141,10 @@ def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
     """The loop's training prompts (None: drawn afresh from the world each round) and held-out ones."""
     source = recipe.prompts
     if source.path is None:
-        return None, tutor.prompts.draw(recipe.seed, None, source.eval_count, source.difficulties, "held-out")
+        drawn = tutor.prompts.draw(
+            recipe.seed, None, source.eval_count, source.difficulties, source.eval_family
+        )
+        return None, drawn
     training = read_prompts(Path(source.path))
     if source.eval_path is not None:
         held_out = read_prompts(Path(source.eval_path)).head(source.eval_count)

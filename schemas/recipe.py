@@ -38,6 +38,10 @@ class Prompts(Strict):
     eval_path: str | None = Field(None, description="JSONL file of held-out prompts; None: a share of `path`")
     per_round: Positive | None = Field(2000, description="training prompts a round; None: all of the file")
     eval_count: Positive = Field(600, description="held-out prompts, the same in every round")
+    eval_family: Literal["held-out", "new-numbers"] = Field(
+        "held-out",
+        description="the tutor's held-out stories: in other words, or in those of practice; numbers are new",
+    )
     difficulties: tuple[Positive, ...] = Field((1, 2, 3), description="steps a tutor story may need")
 
 

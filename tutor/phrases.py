@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["practice", "held-out"]
+Family = Literal["practice", "new-numbers", "held-out"]
 
 
 @dataclass(frozen=True)
@@ -258,4 +258,8 @@ HELD_OUT = Phrases(
     },
 )
 
-FAMILIES: Mapping[Family, Phrases] = {"practice": PRACTICE, "held-out": HELD_OUT}
+FAMILIES: Mapping[Family, Phrases] = {
+    "practice": PRACTICE,
+    "new-numbers": PRACTICE,
+    "held-out": HELD_OUT,
+}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import polars as pl
 
 from schemas.ids import digest
 from tasks.admit import SOURCED
+from tutor.phrases import Family
 from tutor.world import stories
 
 
@@ -17,9 +17,9 @@ def draw(
     round_number: int | None,
     count: int,
     difficulties: Sequence[int],
-    family: Literal["practice", "held-out"],
+    family: Family,
 ) -> pl.DataFrame:
-    """`count` stories, fresh for each round (None: the held-out set); columns as `SOURCED`."""
+    """`count` stories, fresh for each round (None: what is held out); columns as `SOURCED`."""
     own_seed = int(digest(("stories", seed, round_number, family))[:8], 16)
     told = stories(own_seed, count, family=family, difficulties=tuple(difficulties))
     rows = [

@@ -4,14 +4,15 @@ A story opens with a number of things and changes it step by step; a step has a 
 which says what happens to the number. All numbers are whole, between 2 and 49, and what is
 added or taken away is at most 20.
 
-Stories come in two families, and these parts of the *held-out* one never occur in the practice one:
+Stories come in families, and these parts of the *held-out* one never occur in the practice one:
 
 - its sentence templates, of questions and of solutions (tutor/phrases.py);
 - its names, its things, its containers and what is bought in it;
 - its numbers: a fifth of all combinations of a story's topic and its numbers is reserved, by hash.
 
 It shares the topics, the words of the templates (in other sentences) and single equations such as
-12+5=17 (in stories with another topic or with other numbers beside them).
+12+5=17 (in stories with another topic or with other numbers beside them). A third family, *new-numbers*,
+tells what is reserved in the practice family's words: what was learned, without what it must carry over to.
 """
 
 from __future__ import annotations
@@ -149,11 +150,10 @@ def stories(
     return list(found.values())
 
 
-def family_of(topic: str, numbers: Sequence[int]) -> Family:
-    """The family that a combination of a story's topic and its numbers belongs to."""
+def is_reserved(topic: str, numbers: Sequence[int]) -> bool:
+    """Whether a combination of a story's topic and its numbers never occurs in the practice family."""
     key = f"{topic}:{','.join(map(str, numbers))}".encode()
-    reserved = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") % RESERVED == 0
-    return "held-out" if reserved else "practice"
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") % RESERVED == 0
 
 
 def equation(expression: str, result: int) -> str:
@@ -188,7 +188,7 @@ def _plan(rng: random.Random, family: Family, difficulty: int) -> tuple[list[str
             start = rng.randint(SMALLEST, LARGEST)
             moves = _moves(rng, topics, start)
             numbers = (start, *(move.number for move in moves))
-            if len(moves) == difficulty and family_of(topics[0], numbers) == family:
+            if len(moves) == difficulty and is_reserved(topics[0], numbers) == (family != "practice"):
                 return topics, start, moves
 
 

@@ -7,8 +7,8 @@ from string import Formatter
 
 import pytest
 
-from tutor.phrases import HELD_OUT, PRACTICE
-from tutor.world import LARGEST, SMALLEST, TOPICS, Story, family_of, stories
+from tutor.phrases import HELD_OUT, PRACTICE, Family
+from tutor.world import LARGEST, SMALLEST, TOPICS, Story, is_reserved, stories
 
 SEEDS = (0, 1, 7, 2024, 99_991)
 EACH = 4_000
@@ -58,8 +58,9 @@ def test_no_question_comes_twice_in_a_call() -> None:
     assert len({s.question for s in found}) == 5000
 
 
-def test_every_topic_and_difficulty_is_told_in_both_families() -> None:
-    for family in ("practice", "held-out"):
+def test_every_topic_and_difficulty_is_told_in_every_family() -> None:
+    families: tuple[Family, ...] = ("practice", "new-numbers", "held-out")
+    for family in families:
         found = stories(0, 600, family, (1, 2, 3, 4, 5))
         assert {s.topic for s in found} == set(TOPICS)
         assert {s.difficulty for s in found} == {1, 2, 3, 4, 5}
@@ -103,7 +104,15 @@ def test_no_held_out_topic_with_its_numbers_is_ever_practised(
     combinations = {(s.topic, s.numbers) for s in held_out}
     assert len(combinations) > 1000
     assert not {(s.topic, s.numbers) for s in practice} & combinations
-    assert all(family_of(topic, numbers) == "held-out" for topic, numbers in combinations)
+    assert all(is_reserved(topic, numbers) for topic, numbers in combinations)
+
+
+def test_new_numbers_are_told_in_the_words_of_practice(practice: list[Story]) -> None:
+    told = stories(3, 600, "new-numbers")
+    assert all(is_reserved(story.topic, story.numbers) for story in told)
+    assert not {story.question for story in told} & {story.question for story in practice}
+    names = {name for story in told for name in PRACTICE.names if name in story.question}
+    assert names == set(PRACTICE.names)
 
 
 def test_no_held_out_phrasing_occurs_in_practice(practice: list[Story]) -> None:
