@@ -69,6 +69,18 @@ def assert_same_training(
     assert (one.devices, two.devices) == (1, 2)
 
 
+def killed_and_resumed(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> TrainingResult:
+    """Killed after its fifth step, one after a save, and run again."""
+    with monkeypatch.context() as killed:
+        killed.setenv("RATCHET_FAULT", "train: step done#5")
+        with pytest.raises(TrainingFailed, match="SIGKILL"):
+            run_job(job, in_process=False)
+    seen: list[int] = []
+    result = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
+    assert seen == [5, 6]
+    return result
+
+
 def test_two_processes_keep_one_ledger_lose_one_and_resume(
     make_job: MakeJob, examples: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,13 +113,7 @@ def test_sharded_training_resumes_and_gathers_its_weights_whole(
     file = config(tmp_path, distributed_type="FSDP", use_cpu=False, fsdp_config=sharded)
     job = make_job("two", save_every=2).model_copy(update={"accelerate_config": file})
     at_start(tmp_path / "site", AS_GPUS, monkeypatch)
-    with monkeypatch.context() as killed:
-        killed.setenv("RATCHET_FAULT", "train: step done#5")
-        with pytest.raises(TrainingFailed, match="SIGKILL"):
-            run_job(job, in_process=False)
-    seen: list[int] = []
-    two = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
-    assert seen == [5, 6]
+    two = killed_and_resumed(job, monkeypatch)
     assert_same_training(one, two, examples)
 
 
@@ -133,13 +139,7 @@ def test_deepspeed_takes_the_jobs_values_and_resumes(
     job = make_job("two", save_every=2, **values).model_copy(update={"accelerate_config": file})
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
     at_start(tmp_path / "site", AS_GPUS, monkeypatch)
-    with monkeypatch.context() as killed:
-        killed.setenv("RATCHET_FAULT", "train: step done#5")
-        with pytest.raises(TrainingFailed, match="SIGKILL"):
-            run_job(job, in_process=False)
-    seen: list[int] = []
-    two = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
-    assert seen == [5, 6]
+    two = killed_and_resumed(job, monkeypatch)
     # Adam's first steps on adapters, which begin at zero, are of the sign of noise alone.
     assert_same_training(one, two, rows, near=1e-4 if objective == "sft" else 1e-2)
 
