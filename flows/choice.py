@@ -26,7 +26,7 @@ def chosen_recipe(
     engine: str | None = None,
 ) -> AnyRecipe:
     """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
-    values, origin = _values(recipe, lake, loop, model)
+    values, origin = own = _values(recipe, lake, loop, model)
     if prompts is not None:
         values = with_value(values, "prompts.path", f'"{_path(prompts)}"')
     if eval_prompts is not None:
@@ -40,7 +40,11 @@ def chosen_recipe(
         if not equals or not key:
             raise RecipeError(f"--set {setting}: give KEY=VALUE, such as training.epochs=2")
         values = with_value(values, key, text)
-    return parse_recipe(values, origin=origin)
+    try:
+        return parse_recipe(values, origin=origin)
+    except RecipeError:
+        parse_recipe(own[0], origin=origin)  # raises where the recipe itself is at fault
+        return parse_recipe(values, origin="what was given with the recipe")
 
 
 def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:

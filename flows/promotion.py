@@ -25,7 +25,7 @@ def weigh(
     alpha = round_.recipe.gate.alpha
     gate = decide(before, after, alpha, stops)
     if not (must_gain or stops or decide(after, before, alpha).promote):
-        return "promoted", f"not surely worse: {gate.reason}", challenger
+        return "promoted", f"it need not gain and is not surely worse ({gate.reason})", challenger
     if gate.promote:
         return "promoted", gate.reason, challenger
     return "stopped" if stops else "held", gate.reason, challenger

@@ -35,11 +35,11 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
     last = rounds[-1]
     console.print("\nnext, try:", highlight=False)
     place = "" if lake == "lake" else f" --lake {lake}"
-    topic = "SELECT topic, difficulty, acceptance, coverage FROM acceptance WHERE round = "
+    topic = "SELECT topic, difficulty, acceptance, coverage FROM acceptance WHERE loop = "
     ratchet = "ratchet" if shutil.which("ratchet") else os.path.relpath(sys.argv[0])
     for command in (
         f"{ratchet} trace{place} {last['champion_out'] or last['champion']['checkpoint']}",
-        f'{ratchet} sql{place} "{topic}{last["round"]}"',
+        f"{ratchet} sql{place} \"{topic}'{loop}' AND round = {last['round']}\"",
         f"{ratchet} status{place} --loop {loop} --json",
     ):
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

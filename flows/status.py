@@ -110,7 +110,7 @@ def _round(
         "recipe": row["recipe"],
         "prompts": row["prompts"] or 0,
         "candidates": row["candidates"] or 0,
-        "correct": row["correct"] or 0,
+        "correct": row["correct"],
         "accepted": row["accepted"] or 0,
         "trained_on": int(row["trained_on"] or 0),
         "distinct_paths": row["per_question"],

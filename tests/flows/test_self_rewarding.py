@@ -186,7 +186,7 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
     (training,) = read(lake, "trainings").filter(state="finished").to_dicts()
     assert training["objective"] == "sft"
     assert rounds[0]["trained_on"] == read(lake, "candidates").filter(kind="demonstration").height == 60
-    assert "not surely worse" in rounds[0]["reason"] or rounds[0]["verdict"] == "held"
+    assert "need not gain and is not surely worse" in rounds[0]["reason"] or rounds[0]["verdict"] == "held"
     assert Path(read(lake, "checkpoints").filter(pl.col("training_id").is_null())["path"][0]) == BASE
 
 
@@ -208,6 +208,9 @@ def test_a_loop_of_another_recipe_is_not_gone_on_with_unsaid(
     done = ratchet(*small_night(lake, 1), environment=prefect_server)
     assert done.returncode == 0, done.stderr
     code, _, said = run(lake, prefect_server)
+    assert code != 0
+    assert "draws its prompts from the tutor's world (held-out)" in said.splitlines()[-1]
+    code, _, said = run(lake, prefect_server, "prompts.eval_family=held-out")
     assert code != 0
     assert "opened without demonstrations of judging" in said.splitlines()[-1]
 

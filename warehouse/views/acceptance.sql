@@ -1,15 +1,16 @@
 -- Acceptance by topic and difficulty, per round: the share of candidates that pass, the share accepted
--- by the last filter, and coverage, the share of prompts with at least one accepted answer.
+-- by the last filter, and coverage, the share of prompts with at least one accepted answer. A round of
+-- preferences accepts both answers of a pair, and no rule says which are correct: null.
 WITH decided AS (
     SELECT loop, round, candidate_id,
-           bool_or(kept AND filter = 'correct') AS correct,
+           bool_or(kept) FILTER (filter = 'correct') AS correct,
            arg_max(kept, position) AS accepted
     FROM decisions
     GROUP BY ALL
 ),
 answers AS (
     SELECT c.loop, c.round, c.prompt_id, p.topic, p.difficulty,
-           coalesce(d.correct, false) AS correct,
+           d.correct,
            coalesce(d.accepted, false) AS accepted
     FROM candidates AS c
     JOIN prompts AS p ON p.loop = c.loop AND p.prompt_id = c.prompt_id
@@ -19,11 +20,12 @@ answers AS (
 SELECT loop, round, topic, difficulty,
        count(DISTINCT prompt_id) AS prompts,
        count(*) AS candidates,
-       count(*) FILTER (correct) AS correct,
+       if(sum(count(correct)) OVER same > 0, count(*) FILTER (correct), NULL) AS correct,
        count(*) FILTER (accepted) AS accepted,
-       avg(correct::INT) AS pass_rate,
+       if(sum(count(correct)) OVER same > 0, avg(coalesce(correct, false)::INT), NULL) AS pass_rate,
        avg(accepted::INT) AS acceptance,
        count(DISTINCT prompt_id) FILTER (accepted) / count(DISTINCT prompt_id) AS coverage
 FROM answers
-GROUP BY ALL
+GROUP BY loop, round, topic, difficulty
+WINDOW same AS (PARTITION BY loop, round)
 ORDER BY loop, round, topic, difficulty

@@ -1,5 +1,6 @@
 -- How many of a round's own candidates each filter let through: prompts, candidates, correct,
--- equations_hold, distinct_paths_kept, accepted (kept by the last filter), and the snapshot's rows.
+-- equations_hold, distinct_paths_kept, accepted (kept by the last filter), and the snapshot's rows. A round
+-- of preferences accepts both answers of a pair, and has no rules: those three are null.
 WITH own AS (
     SELECT c.loop, c.round, c.candidate_id, c.prompt_id
     FROM candidates AS c
@@ -7,7 +8,7 @@ WITH own AS (
 ),
 decided AS (
     SELECT d.loop, d.round, d.candidate_id,
-           bool_or(d.kept AND d.filter = 'correct') AS correct,
+           bool_or(d.kept) FILTER (d.filter = 'correct') AS correct,
            bool_or(d.kept AND d.filter = 'equations_hold') AS equations_hold,
            bool_or(d.kept AND d.filter = 'distinct') AS is_distinct,
            arg_max(d.kept, d.position) AS accepted
@@ -20,9 +21,9 @@ trained AS (
 SELECT own.loop, own.round,
        count(DISTINCT own.prompt_id) AS prompts,
        count(*) AS candidates,
-       count(*) FILTER (decided.correct) AS correct,
-       count(*) FILTER (decided.equations_hold) AS equations_hold,
-       count(*) FILTER (decided.is_distinct) AS distinct_paths_kept,
+       if(count(decided.correct) > 0, count(*) FILTER (decided.correct), NULL) AS correct,
+       if(count(decided.correct) > 0, count(*) FILTER (decided.equations_hold), NULL) AS equations_hold,
+       if(count(decided.correct) > 0, count(*) FILTER (decided.is_distinct), NULL) AS distinct_paths_kept,
        count(*) FILTER (decided.accepted) AS accepted,
        any_value(trained.trained_on) AS trained_on
 FROM own
