@@ -33,7 +33,7 @@ from warehouse.query import read
 from warehouse.seals import closed_before, compacted_units, find_seal, last_seal
 from warehouse.trouble import disk_errors, one_line
 
-ATTEMPTS = 10
+ATTEMPTS = 40  # to lose to another writer is no failure: with many, one may lose often in a row
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
 LONGEST_PAUSE = 2.0
 
