@@ -21,6 +21,7 @@ from flows.environment import prepare
 
 prepare()
 
+import polars as pl  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
@@ -29,9 +30,9 @@ from flows.progress import Lines, reporting  # noqa: E402
 from flows.server import prefect_server  # noqa: E402
 from flows.show import rows_table  # noqa: E402
 from flows.status import interval  # noqa: E402
-from schemas.recipe import Sampling  # noqa: E402
+from schemas.recipe import Recipe  # noqa: E402
 from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
-from tasks.evaluate.passk import wilson_interval  # noqa: E402
+from tasks.evaluate.measure import greedy, greedy_metrics  # noqa: E402
 from tasks.generate.embedded import EmbeddedEngine  # noqa: E402
 from tasks.verify.maths import verify  # noqa: E402
 from tutor.seeds import BLIND  # noqa: E402
@@ -113,24 +114,24 @@ def rewards(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
                 what, told = f"round {one['round']}", judged.get(one["round"], {})
                 rows.append(_rewarded(name, seed, what, one["challenger"], told, one["verdict"]))
             for row in rows[-len(done) - 1 :]:
-                row["other words"] = _in_other_words(Lake(lake), loop, row.pop("checkpoint"), seed)
+                row["other words"] = _in_other_words(Lake(lake), loop, row.pop("checkpoint"), chosen)
     return rows
 
 
-def _in_other_words(lake: Lake, loop: str, checkpoint: str | None, seed: int) -> str | None:
+def _in_other_words(lake: Lake, loop: str, checkpoint: str | None, chosen: Recipe) -> str | None:
     """Greedy accuracy, in % with its interval, on as many stories of the held-out family."""
     if checkpoint is None:
         return None
-    told = stories(seed, 1500, "held-out")
-    greedy = Sampling(samples=1, temperature=0.0, max_tokens=96)
+    told = stories(chosen.seed, chosen.prompts.eval_count, "held-out", chosen.prompts.difficulties)
     with EmbeddedEngine(find_checkpoint(lake, loop, checkpoint).folder) as engine:
-        answers = engine.generate([story.question for story in told], greedy, list(range(len(told))))
-    right = [
-        verify(answer.text, str(story.answer)).outcome == "pass"
-        for (answer,), story in zip(answers, told, strict=True)
-    ]
-    low, high = wilson_interval(sum(right), len(right))
-    return interval({"accuracy": sum(right) / len(right), "low": low, "high": high})
+        asked = [story.question for story in told]
+        answers = [
+            answer for (answer,) in engine.generate(asked, greedy(chosen.evaluation), range(len(told)))
+        ]
+    outcomes = [verify(a.text, str(story.answer)).outcome for a, story in zip(answers, told, strict=True)]
+    tokens = [answer.token_count for answer in answers]
+    accuracy, _ = greedy_metrics(pl.DataFrame({"outcome": outcomes, "token_count": tokens}))
+    return interval({"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high})
 
 
 def _rewarded(

@@ -111,13 +111,13 @@ def accelerator_of(hyper: Hyperparameters) -> Accelerator:
                 f"alone: this is {accelerator.distributed_type.value}"
             )
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        _tell_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, hyper, asked)
+        tell_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, hyper, asked)
         # Else each model loaded from here on would be cut up as it is loaded, the merged one as well.
         unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     return accelerator
 
 
-def _tell_deepspeed(told: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
+def tell_deepspeed(told: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
     """Puts the job's own values into what DeepSpeed is configured by; what else it says stays.
 
     TrainingFailed where it names an optimizer or a schedule, which are the job's, or steps that this loop
@@ -131,7 +131,7 @@ def _tell_deepspeed(told: dict[str, Any], hyper: Hyperparameters, processes: int
     for own in ("optimizer", "scheduler"):
         if own in told:
             raise TrainingFailed(
-                f"the DeepSpeed configuration names a {own}: leave it out, the job has its own"
+                f"the DeepSpeed configuration names its own {own}: leave it out, the job has one"
             )
     told.pop("train_batch_size", None)
     told["train_micro_batch_size_per_gpu"] = hyper.micro_batch_size or -(-hyper.batch_size // processes)

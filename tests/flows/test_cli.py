@@ -153,7 +153,10 @@ def test_a_model_folder_that_is_not_safe_and_whole_is_refused(
         (["run", "rft", "--model", "nowhere"], ["no model folder"]),
         (["run", "dpo"], ["no recipe named 'dpo'", "rft"]),
         (["run", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
-        (["run", "rft", "--set", "sampling.heat=1"], ["unknown key sampling.heat"]),
+        (
+            ["run", "rft", "--set", "sampling.heat=1"],
+            ["what was given with the recipe: unknown key sampling.heat"],
+        ),
         (["run", "rft", "--set", "sampling.samples=none"], ["sampling.samples"]),
         (["run", "rft", "--set", "cap"], ["KEY=VALUE"]),
         (["run", "rft", "--set", "cap.x=1"], ["cap is a single value"]),

@@ -115,6 +115,15 @@ def test_views_and_monitor_say_how_the_judge_does_by_topic(told: Lake) -> None:
     assert (paired["chosen_reward"] > paired["rejected_reward"]).all()
 
 
+def test_what_no_rule_has_judged_is_not_told_as_none_correct(told: Lake) -> None:
+    for asked in ("correct, equations_hold FROM funnel", "correct, pass_rate FROM acceptance"):
+        found = query(told, f"SELECT {asked}")
+        assert found.height > 0
+        assert set(found.row(0)) == {None}, asked
+    paths = query(told, "SELECT solved, per_question, per_solved, candidates FROM distinct_paths")
+    assert set(paths.rows()) == {(None, None, None, n) for n in paths["candidates"]}
+
+
 def test_a_lake_of_preferences_verifies_and_its_weights_are_traced(
     told: Lake, prefect_server: dict[str, str]
 ) -> None:

@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from schemas.errors import BadInput, TrainingFailed
-from schemas.job import TrainingJob
+from schemas.job import Hyperparameters, TrainingJob
 from tasks.checkpoint import load_model
-from tasks.train.devices import launch_of
+from tasks.train.devices import launch_of, tell_deepspeed
 from tasks.train.launch import run_job
 from tasks.train.result import TrainingResult
 from tests.train.conftest import at_start
@@ -142,6 +142,19 @@ def test_deepspeed_takes_the_jobs_values_and_resumes(
     two = killed_and_resumed(job, monkeypatch)
     # Adam's first steps on adapters, which begin at zero, are of the sign of noise alone.
     assert_same_training(one, two, rows, near=1e-4 if objective == "sft" else 1e-2)
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({"optimizer": {}, "zero_optimization": {"stage": 2}}, "names its own optimizer"),
+        ({"zero_optimization": {"stage": 0}}, "shards nothing"),
+        ({"fp16": {"enabled": True}, "zero_optimization": {"stage": 2}}, "asks for fp16"),
+    ],
+)
+def test_what_deepspeed_must_not_be_told_is_refused(told: dict[str, Any], line: str) -> None:
+    with pytest.raises(TrainingFailed, match=line):
+        tell_deepspeed(told, Hyperparameters(), 2)
 
 
 @pytest.mark.parametrize(

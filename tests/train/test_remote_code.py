@@ -174,9 +174,14 @@ def test_code_that_fails_is_said_in_one_line(folder: Path, monkeypatch: pytest.M
         "../there/modeling_own.OwnForCausalLM",
     ],
 )
-def test_code_that_is_elsewhere_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+def test_code_that_is_elsewhere_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
     monkeypatch.setenv(TRUST, "1")
-    name_classes(folder, CLASSES | {"AutoModelForCausalLM": named})
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "modeling_own.py").write_text(MODEL)
+    name_classes(folder, CLASSES | {"AutoModelForCausalLM": named.format(there=there)})
     with pytest.raises(ModelError, match="names code that is not in its folder"):
         check_folder(folder)
 
