@@ -26,11 +26,11 @@ from rich.table import Table
 
 from schemas.engine import Vllm
 from schemas.errors import RatchetError
-from schemas.recipe import Sampling
-from tasks.checkpoint import load_model, prompt_ids
-from tasks.generate.embedded import EmbeddedEngine
+from schemas.recipes.shared import Sampling
+from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Engine
-from tasks.generate.vllm import VllmServer
+from tasks.generate.vllm.vllm import VllmServer
+from tasks.models.checkpoint import load_model, prompt_ids
 from tutor import BASE
 from tutor.world import stories
 

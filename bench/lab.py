@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.environment import prepare
+from flows.commands.environment import prepare
 
 prepare()
 
@@ -25,16 +25,17 @@ import polars as pl  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
+from flows.commands.prefect_server import prefect_server  # noqa: E402
 from flows.nightly import night  # noqa: E402
-from flows.progress import Lines, reporting  # noqa: E402
-from flows.server import prefect_server  # noqa: E402
-from flows.show import rows_table  # noqa: E402
-from flows.status import interval  # noqa: E402
-from schemas.recipe import Recipe  # noqa: E402
-from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
+from flows.pages.show import rows_table  # noqa: E402
+from flows.pages.status import interval  # noqa: E402
+from flows.recipes.rooms import parse_recipe  # noqa: E402
+from flows.round.progress import Lines, reporting  # noqa: E402
+from schemas.recipes.parsing import load_recipe, with_value  # noqa: E402
+from schemas.recipes.shared import Recipe  # noqa: E402
 from tasks.evaluate.measure import greedy, greedy_metrics  # noqa: E402
-from tasks.generate.embedded import EmbeddedEngine  # noqa: E402
-from tasks.verify.maths import verify  # noqa: E402
+from tasks.generate.embedded.embedded import EmbeddedEngine  # noqa: E402
+from tasks.verify.maths.maths import verify  # noqa: E402
 from tutor.seeds import BLIND  # noqa: E402
 from tutor.world import stories  # noqa: E402
 from warehouse.lake import Lake  # noqa: E402

@@ -27,9 +27,9 @@ from rich.table import Table
 
 from bench.lake_facts import BASE, LOOP, Facts
 from schemas.units import Unit
-from warehouse.durable import sync
 from warehouse.lake import Lake
 from warehouse.log import Log
+from warehouse.store.durable import sync
 
 REQUIRED_RATIO = 0.65
 UNITS = 4
@@ -66,8 +66,8 @@ def race(root: Path, rows: int, commits: int) -> dict[str, Any]:
 
 def costs(root: Path, commits: int) -> list[dict[str, Any]]:
     """Milliseconds of each part of a small commit: what durability, hashing and looking cost."""
-    from warehouse.health import check_entries
-    from warehouse.journal import vouch
+    from warehouse.delta.health import check_entries
+    from warehouse.delta.journal import vouch
 
     log, facts = Log(Lake.create(root / "lake-costs")), Facts(1_000)
     store, name = log.lake.store, log.lake.log("candidates")

@@ -28,7 +28,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import tutor
 from schemas.job import Hyperparameters, TrainingJob
-from tasks.checkpoint import load_model, load_tokenizer
+from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate, micro_batches, plan
 from tasks.train.loop import fit
 from tasks.train.machine import device_name

@@ -11,18 +11,19 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from flows.environment import prepare
+from flows.commands.environment import prepare
 
 prepare()
 
 from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
+from flows.commands.prefect_server import prefect_server  # noqa: E402
 from flows.nightly import night  # noqa: E402
-from flows.progress import Lines, reporting  # noqa: E402
-from flows.server import prefect_server  # noqa: E402
-from flows.show import rows_table  # noqa: E402
-from schemas.recipes import load_recipe, parse_recipe, with_value  # noqa: E402
+from flows.pages.show import rows_table  # noqa: E402
+from flows.recipes.rooms import parse_recipe  # noqa: E402
+from flows.round.progress import Lines, reporting  # noqa: E402
+from schemas.recipes.parsing import load_recipe, with_value  # noqa: E402
 
 PROMISED = 0.10
 

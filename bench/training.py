@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from schemas.job import Hyperparameters, TrainingJob
-from tasks.checkpoint import load_model, load_tokenizer
+from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate, micro_batches, plan
 from tasks.train.loop import fit
 from tasks.train.objectives.sft import SFT

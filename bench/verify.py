@@ -25,9 +25,9 @@ from rich.table import Table
 import tutor
 import tutor.prompts
 from bench.verify_maths import read_graded
-from flows.grading import Line, graded, grouped, judge_lines
-from flows.judges import chosen_rubric
-from tasks.generate.embedded import EmbeddedEngine
+from flows.grading.grading import Line, graded, grouped, judge_lines
+from flows.writers.judges import chosen_rubric
+from tasks.generate.embedded.embedded import EmbeddedEngine
 
 REPEAT = 8  # GSM8K's answers are judged so many times over, or the clock would be too short
 JUDGED = 256

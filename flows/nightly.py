@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,36 +17,26 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows import rft, self_rewarding
-from flows.engines import check_engines, closing_servers
-from flows.opening import (
+from flows.opening.opening import (
     Opening,
-    base_folder,
     check_opening,
     check_recipe,
     check_weights,
     open_loop,
     refuse_other_opening,
 )
-from flows.progress import reporter
-from flows.round import Closed, Round, Verdict, hold
-from flows.seeds import check_seeds
-from flows.status import status, table_rows
+from flows.pages.status import status, table_rows
+from flows.recipes.rooms import AnyRecipe, parse_recipe, room_of
+from flows.round.progress import reporter
+from flows.round.round import Closed, Round, hold
+from flows.writers.engines import check_engines, closing_servers
 from schemas.errors import BadInput
-from schemas.recipes import AnyRecipe, parse_recipe
-from schemas.self_rewarding import SelfRewarding
 from schemas.units import check_loop
-from tasks.checkpoint import weights_hash
+from tasks.models.checkpoint import weights_hash
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import Checkpoint, LoopState, fold, locked
+from warehouse.loops import LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
-
-IMPROVE: Mapping[str, Callable[[Round[Any]], tuple[Verdict, str, Checkpoint | None]]] = {
-    "rft": rft.improve,
-    "self-rewarding": self_rewarding.improve,
-}
-"""What a round of each recipe does."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,7 @@ def run_round(
         f"round {number} of loop {loop} ({used.recipe}), the last of this night is {night_ends - 1}"
     )
     with closing_servers():
-        closed = hold(round_, night_begins, night_ends, IMPROVE[used.recipe])
+        closed = hold(round_, night_begins, night_ends, room_of(used).improve)
     seal(log, loop)
     reporter().say(f"  round {number} {closed.verdict}: {closed.reason}")
     _artifacts(log.lake, loop, closed)
@@ -151,7 +140,7 @@ def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening
 def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
     state = fold(Lake(lake), loop) if Lake.check(lake) else None
     if state is None:
-        opening = check_opening(base_folder(folder, recipe), recipe)
+        opening = _opening(recipe, folder or room_of(recipe).base(recipe))
         if Lake.check(lake):
             refuse_other_opening(Lake(lake), loop, opening)
         return opening
@@ -159,13 +148,20 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     before = state.last_recipe
     if before is None:  # opened, and killed before its first round
-        refuse_other_opening(Lake(lake), loop, check_opening(folder or state.base.folder, recipe))
+        refuse_other_opening(Lake(lake), loop, _opening(recipe, folder or state.base.folder))
     elif _sources(before) != _sources(recipe.model_dump(mode="json")):
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
     check_recipe(recipe, state.base.folder)
-    if isinstance(recipe, SelfRewarding):
-        check_seeds(recipe, Lake(lake), loop)
+    room_of(recipe).check(recipe, state.base.folder)
+    room_of(recipe).continues(recipe, Lake(lake), loop)
     return None
+
+
+def _opening(recipe: AnyRecipe, base: Path) -> Opening:
+    """What a new loop of the recipe opens with, checked."""
+    room = room_of(recipe)
+    room.check(recipe, base)
+    return room.opens(recipe, check_opening(base, recipe))
 
 
 def _sources(values: dict[str, Any]) -> tuple[Any, ...]:

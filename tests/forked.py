@@ -95,7 +95,7 @@ def _serve(load: Sequence[str]) -> int:
 
 def _be(request: dict[str, Any]) -> int:
     """The program, in its environment and folder, with its outputs and its fault."""
-    from warehouse import fault
+    from warehouse.store import fault
 
     for number, name in enumerate((os.devnull, request["stdout"], request["stderr"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), number)

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 import tutor
-from flows.opening import admit, check_opening, open_loop, refuse_other_opening
+from flows.opening.opening import admit, check_opening, open_loop, refuse_other_opening
+from flows.recipes.rooms import parse_recipe
 from schemas.errors import BadInput
-from schemas.recipe import Rft
-from schemas.recipes import parse_recipe
-from tasks.admit import draw, prompt_rows, read_prompts, split_off, without
+from schemas.recipes.rft import Rft
+from tasks.admit.prompts import draw, prompt_rows, read_prompts, split_off, without
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query, read

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tasks.checkpoint import weights_hash
+from tasks.models.checkpoint import weights_hash
 from tutor import BASE
 from tutor.corpus import Written, corpus
 from tutor.tokens import END, PAD, train_tokenizer

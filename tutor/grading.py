@@ -13,10 +13,10 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.verify.equations import read_equations
-from tasks.verify.judge import Asked, question
-from tasks.verify.pairs import Pair, pair_question
-from tasks.verify.rubric import load_rubric
+from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.pairs import Pair, pair_question
+from tasks.verify.judge.rubric import load_rubric
+from tasks.verify.maths.equations import read_equations
 from tutor.corpus import RENAMED, renamed, worked_sums
 from tutor.tokens import SPECIAL
 from tutor.world import Story, equation, stories

@@ -17,8 +17,8 @@ from typing import cast
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tasks.checkpoint import load_model, load_tokenizer, weights_hash
-from tasks.verify.rubric import load_rubric
+from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.verify.judge.rubric import load_rubric
 from tutor import BASE, JUDGE
 from tutor.build import THREADS, Recipe, batches, encoded, save, train
 from tutor.corpus import Written

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.recipe import Sampling
+from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Engine
 from tasks.verify.verifier import get_verifier
 from tutor.phrases import Family

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from tasks.generate.inventor import load_inventor
+from tasks.invent.inventor import load_inventor
 from tutor.corpus import RENAMED, Written, renamed, worked_sums
 from tutor.grading import drill, graded_points
 from tutor.seeds import BLIND

@@ -13,8 +13,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tasks.generate.inventor import load_inventor
-from tasks.verify.rubric import load_rubric
+from tasks.invent.inventor import load_inventor
+from tasks.verify.judge.rubric import load_rubric
 from tutor import SEEDED
 from tutor.build import Recipe
 from tutor.grading import CARELESS

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 
 from schemas.errors import LogDamaged
-from warehouse.durable import left_behind
+from warehouse.delta.seals import SealedFile
 from warehouse.lake import Lake
-from warehouse.seals import SealedFile
-from warehouse.store import Entry
+from warehouse.store.durable import left_behind
+from warehouse.store.face import Entry
 
 
 def listing(lake: Lake, folder: str) -> str:

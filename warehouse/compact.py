@@ -22,12 +22,12 @@ from deltalake import DeltaTable
 
 from schemas.errors import LogDamaged
 from schemas.tables import Table
-from warehouse.datafile import DataFile, file_name, folder_of, statistics, stored_schema
-from warehouse.durable import sha256
-from warehouse.fault import reached
+from warehouse.delta.datafile import DataFile, file_name, folder_of, statistics, stored_schema
+from warehouse.delta.seals import SealedFile
 from warehouse.lake import Lake, Sources, names_of
 from warehouse.query import connect, relation
-from warehouse.seals import SealedFile
+from warehouse.store.durable import sha256
+from warehouse.store.fault import reached
 
 ROW_GROUP = 32_768  # rows: small, so that a look-up by id reads little
 FILE_ROWS = 2_000_000

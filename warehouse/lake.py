@@ -23,11 +23,12 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from schemas.errors import BadInput, LakeError, LogDamaged, SchemaMismatch
 from schemas.tables import FORMAT, TABLES, Table
-from warehouse.evolve import fitted, was_widened
-from warehouse.health import check_entries
-from warehouse.journal import describe
-from warehouse.store import Store, open_store
-from warehouse.trouble import one_line
+from warehouse.delta.evolve import fitted, was_widened
+from warehouse.delta.health import check_entries
+from warehouse.delta.journal import describe
+from warehouse.store.face import Store
+from warehouse.store.open import open_store
+from warehouse.store.trouble import one_line
 
 EXPIRY = {
     "delta.setTransactionRetentionDuration": "interval 10000 days"

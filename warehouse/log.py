@@ -21,17 +21,17 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from schemas.errors import CommitOutcomeUnknown, LakeError, LogDamaged, RoundSealed, UnitConflict
 from schemas.tables import TABLES, Table
 from schemas.units import Unit
-from warehouse.complete import complete
-from warehouse.datafile import PARTITION, DataFile, write_rows
-from warehouse.evolve import fitted
-from warehouse.fault import reached
-from warehouse.heads import checkpoint_name, note_head, read_head
-from warehouse.health import last_checkpoint
-from warehouse.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
+from warehouse.delta.complete import complete
+from warehouse.delta.datafile import PARTITION, DataFile, write_rows
+from warehouse.delta.evolve import fitted
+from warehouse.delta.heads import checkpoint_name, note_head, read_head
+from warehouse.delta.health import last_checkpoint
+from warehouse.delta.journal import Actions, describe, entry_name, milliseconds, version_of, vouch
+from warehouse.delta.seals import closed_before, compacted_units, find_seal, last_seal
 from warehouse.lake import Lake, names_of
 from warehouse.query import read
-from warehouse.seals import closed_before, compacted_units, find_seal, last_seal
-from warehouse.trouble import disk_errors, one_line
+from warehouse.store.fault import reached
+from warehouse.store.trouble import disk_errors, one_line
 
 ATTEMPTS = 40  # to lose to another writer is no failure: with many, one may lose often in a row
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one

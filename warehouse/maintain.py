@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 
 from schemas.errors import LogDamaged
 from schemas.tables import TABLES
-from warehouse.datafile import hash_in_name
-from warehouse.durable import left_behind
-from warehouse.fault import reached
-from warehouse.journal import half_written
+from warehouse.delta.datafile import hash_in_name
+from warehouse.delta.journal import half_written
+from warehouse.delta.seals import Seal
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
 from warehouse.seal import seal_rounds, sealable
-from warehouse.seals import Seal
-from warehouse.store import Entry
-from warehouse.trouble import disk_errors
+from warehouse.store.durable import left_behind
+from warehouse.store.face import Entry
+from warehouse.store.fault import reached
+from warehouse.store.trouble import disk_errors
 from warehouse.verify.chain import read_chains
 from warehouse.verify.findings import Findings
 from warehouse.verify.tables import check_log

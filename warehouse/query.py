@@ -23,7 +23,7 @@ import pyarrow as pa
 from schemas.errors import LakeError, QueryError
 from schemas.tables import TABLES, Table
 from warehouse.lake import Lake, Sources, Where
-from warehouse.trouble import disk_errors
+from warehouse.store.trouble import disk_errors
 
 EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
 EXAMPLE_COLUMNS = {

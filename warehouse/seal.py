@@ -23,14 +23,10 @@ from schemas.errors import CommitOutcomeUnknown, LogDamaged
 from schemas.tables import TABLES, Table
 from warehouse.artifacts import complete
 from warehouse.compact import check_live, compacted
-from warehouse.datafile import DataFile
-from warehouse.fault import reached
-from warehouse.heads import CHECKPOINT
-from warehouse.journal import Actions, LogEntry, milliseconds, problem, read_entries
-from warehouse.lake import EXPIRY, Lake, Where, names_of
-from warehouse.log import ATTEMPTS, Log
-from warehouse.query import query, read
-from warehouse.seals import (
+from warehouse.delta.datafile import DataFile
+from warehouse.delta.heads import CHECKPOINT
+from warehouse.delta.journal import Actions, LogEntry, milliseconds, problem, read_entries
+from warehouse.delta.seals import (
     START,
     Seal,
     SealedFile,
@@ -44,7 +40,11 @@ from warehouse.seals import (
     running_hash,
     seal_name,
 )
-from warehouse.trouble import disk_errors, one_line
+from warehouse.lake import EXPIRY, Lake, Where, names_of
+from warehouse.log import ATTEMPTS, Log
+from warehouse.query import query, read
+from warehouse.store.fault import reached
+from warehouse.store.trouble import disk_errors, one_line
 
 LONG_AGO = 1  # a key of this date, in milliseconds, is dropped: no other is older than EXPIRY allows
 Advance = Callable[[int], None]

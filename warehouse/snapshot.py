@@ -24,11 +24,11 @@ from schemas.identity import example_id
 from schemas.ids import HEX_DIGITS
 from schemas.units import Unit
 from warehouse.artifacts import listing
-from warehouse.fault import reached
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query
-from warehouse.trouble import disk_errors
+from warehouse.store.fault import reached
+from warehouse.store.trouble import disk_errors
 
 ROW_GROUP = 32_768  # rows
 SELECTIONS = Path(__file__).parent / "selections"

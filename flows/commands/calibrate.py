@@ -56,13 +56,13 @@ def calibrate(
     it: the tutor's stories, answered by careful and careless writers and by the tutor's base, and labelled by
     the oracle. No lake is opened.
     """
-    from flows.environment import prepare
+    from flows.commands.environment import prepare
 
     prepare()
-    from flows.calibration import judged_answers, judged_pairs, read_labelled, readings
-    from flows.judges import chosen_rubric
-    from flows.progress import reporter
-    from tasks.generate.embedded import EmbeddedEngine
+    from flows.grading.calibration import judged_answers, judged_pairs, read_labelled, readings
+    from flows.round.progress import reporter
+    from flows.writers.judges import chosen_rubric
+    from tasks.generate.embedded.embedded import EmbeddedEngine
     from tutor import BASE, JUDGE
     from tutor.labelled import labelled
 
@@ -86,7 +86,7 @@ def calibrate(
 
 
 def _print(found: list[dict[str, Any]], title: str) -> None:
-    from flows.show import rows_table
+    from flows.pages.show import rows_table
 
     rows = [
         {

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json
-from flows.progress import printable
-from warehouse.export import FILES, Format
-from warehouse.export import export as exported
+from flows.round.progress import printable
 from warehouse.lake import Lake
+from warehouse.share.export import FILES, Format
+from warehouse.share.export import export as exported
 
 
 @click.command()

@@ -50,7 +50,7 @@ def grade() -> None:
 @one_line_errors
 def maths(file: Path, workers: int) -> None:
     """Final answers against references: {"answer": ..., "reference": ...} a line."""
-    from flows.grading import graded
+    from flows.grading.grading import graded
 
     with _lines(file) as lines:
         _write(graded("maths", lines, workers))
@@ -65,7 +65,7 @@ def unit_tests(file: Path, workers: int) -> None:
 
     Or HumanEval's own fields (prompt, test, entry_point) with a completion. Programs run in a sandbox.
     """
-    from flows.grading import graded
+    from flows.grading.grading import graded
     from tasks.verify.verifier import get_verifier
 
     get_verifier("unit-tests")
@@ -95,12 +95,12 @@ def judge_(
 
     A reference in the line is shown to the judge where the rubric has room for it. Verdicts have votes too.
     """
-    from flows.environment import prepare
+    from flows.commands.environment import prepare
 
     prepare()
-    from flows.grading import grouped, judge_lines
-    from flows.judges import chosen_rubric
-    from tasks.generate.embedded import EmbeddedEngine
+    from flows.grading.grading import grouped, judge_lines
+    from flows.writers.judges import chosen_rubric
+    from tasks.generate.embedded.embedded import EmbeddedEngine
     from tutor import JUDGE
 
     folder = model or JUDGE
@@ -112,7 +112,7 @@ def judge_(
 @contextmanager
 def _lines(file: Path) -> Iterator[Iterable[Any]]:
     """The file's lines, read as they are asked for; a file that cannot be read is refused in one line."""
-    from flows.grading import read_lines
+    from flows.grading.grading import read_lines
 
     with ExitStack() as stack:
         try:
@@ -125,7 +125,7 @@ def _lines(file: Path) -> Iterator[Iterable[Any]]:
 def _write(rows: Iterable[dict[str, Any]]) -> None:
     """Each row as a line as soon as it is there; a bar on standard error where that alone is a terminal."""
     from flows.commands.options import progress_on
-    from flows.progress import reporter
+    from flows.round.progress import reporter
 
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:

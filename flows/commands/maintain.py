@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on
-from flows.progress import printable, reporter
+from flows.round.progress import printable, reporter
 from schemas.errors import LakeBusy
 from schemas.tables import TABLES
 from warehouse.lake import Lake

@@ -16,9 +16,9 @@ from typing import ParamSpec
 import click
 from rich.console import Console
 
-from flows.progress import printable
+from flows.round.progress import printable
 from schemas.errors import RatchetError
-from tasks.remote_code import TRUST, trust
+from tasks.models.remote_code import TRUST, trust
 
 P = ParamSpec("P")
 
@@ -107,7 +107,7 @@ def _plain(value: object) -> object:
 
 def progress_on(console: Console) -> ExitStack:
     """Progress for the time of a block: a bar on a terminal, lines elsewhere."""
-    from flows.progress import Lines, Live, reporting
+    from flows.round.progress import Lines, Live, reporting
 
     stack = ExitStack()
     to = stack.enter_context(Live(console)) if console.is_terminal else Lines()

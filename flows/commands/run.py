@@ -86,17 +86,17 @@ def run(
     A night that was interrupted goes on where it was. A loop keeps the recipe of its last round unless
     RECIPE is a file or --set changes it.
     """
-    from flows.environment import prepare
+    from flows.commands.environment import prepare
 
     prepare()
-    from flows.choice import chosen_recipe
+    from flows.commands.choice import chosen_recipe
 
     if engine is not None and (endpoint is not None or endpoint_model is not None):
         raise RecipeError("--engine and --endpoint name two engines: give one of them")
     chosen = chosen_recipe(
         recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine
     )
-    from flows.server import prefect_server
+    from flows.commands.prefect_server import prefect_server
 
     console = Console(stderr=True, emoji=False)
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def run(
     if as_json:
         print_json(rounds_done)
     else:
-        from flows.show import night_table
+        from flows.pages.show import night_table
 
         night_table(wide(), rounds_done, lake)
     if rounds_done[-1]["verdict"] == "stopped":

@@ -20,7 +20,7 @@ def sql(query: str | None, lake: str, as_json: bool) -> None:
 
     QUERY "-" is read from standard input. Nothing but SELECT runs, and nothing outside the lake is read.
     """
-    from flows.show import rows_table
+    from flows.pages.show import rows_table
     from schemas.tables import TABLES
     from warehouse.query import Session, describe_views
 

@@ -15,8 +15,8 @@ from warehouse.lake import Lake
 @one_line_errors
 def status(loop: str | None, lake: str, as_json: bool) -> None:
     """What every round did: funnel, distinct paths, accuracy, verdict and why, and the monitors."""
-    from flows.show import night_table
-    from flows.status import status as rounds_of
+    from flows.pages.show import night_table
+    from flows.pages.status import status as rounds_of
 
     rounds = rounds_of(Lake(lake), loop)
     if as_json:

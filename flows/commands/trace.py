@@ -15,7 +15,7 @@ from warehouse.lake import Lake
 @one_line_errors
 def trace(row_id: str, lake: str, as_json: bool) -> None:
     """The story of a checkpoint (ckpt-...) back to its base, or the whole life of a candidate (cand-...)."""
-    from flows.show import story
+    from flows.pages.show import story
     from warehouse.lineage import trace as told
 
     found = told(Lake(lake), row_id)

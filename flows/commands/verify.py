@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on
-from flows.progress import Advance, printable, reporter
+from flows.round.progress import Advance, printable, reporter
 from warehouse.lake import Lake
 from warehouse.verify.chain import read_chains
 from warehouse.verify.findings import Findings

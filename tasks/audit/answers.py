@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from tasks.audit.reading import Answers
-from tasks.verify.maths import equations
+from tasks.verify.maths.maths import equations
 from warehouse.lake import Lake, Where
 from warehouse.query import query, read
 

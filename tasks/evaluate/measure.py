@@ -8,7 +8,7 @@ import polars as pl
 
 from schemas.identity import evaluation_id
 from schemas.ids import digest
-from schemas.recipe import Evaluation, Sampling
+from schemas.recipes.shared import Evaluation, Sampling
 from schemas.tables import EVALUATIONS
 from tasks.evaluate.passk import majority_vote, mean_interval, pass_at_k, wilson_interval
 from tasks.verify.verifier import Verifier

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from tasks.verify.maths import equations
+from tasks.verify.maths.maths import equations
 
 Filter = Callable[[pl.DataFrame], pl.DataFrame]
 

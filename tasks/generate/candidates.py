@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 
 from schemas.identity import answer_id
-from schemas.recipe import Sampling
+from schemas.recipes.shared import Sampling
 from schemas.tables import CANDIDATES
 from tasks.generate.engine import Engine, first_seed
 

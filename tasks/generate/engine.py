@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from schemas.errors import BadInput
 from schemas.ids import Part, digest
-from schemas.recipe import Sampling
+from schemas.recipes.shared import Sampling
 
 FinishReason = Literal["stop", "length"]
 Progress = Callable[[int], None]

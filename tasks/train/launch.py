@@ -29,7 +29,7 @@ from schemas.job import TrainingJob
 from tasks.train.devices import Launch, launch_of
 from tasks.train.loop import train
 from tasks.train.result import Progress, StepTaken, TrainingResult, read_result
-from warehouse.durable import replace
+from warehouse.store.durable import replace
 
 NAME = "tasks.train.launch"  # run as a program, __name__ is "__main__"
 LOG = "train.log"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, TrainingJob
-from tasks.checkpoint import load_tokenizer
+from tasks.models.checkpoint import load_tokenizer
 from tasks.train.batches import Step, collate, micro_batches, plan
 from tasks.train.devices import accelerator_of
 from tasks.train.examples import check, refuse_long
@@ -52,9 +52,9 @@ from tasks.train.result import (
 )
 from tasks.train.saves import drop_saves, last_save, load_save, save_trained_alone, write_save
 from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
-from warehouse.durable import replace
-from warehouse.fault import reached
 from warehouse.snapshot import read_snapshot
+from warehouse.store.durable import replace
+from warehouse.store.fault import reached
 
 RECENT = 20  # steps that the pace shown is taken over
 

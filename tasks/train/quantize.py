@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import Hyperparameters
-from tasks.checkpoint import check_folder
-from tasks.remote_code import CODE_ERRORS, check_loaded, may_run
+from tasks.models.checkpoint import check_folder
+from tasks.models.remote_code import CODE_ERRORS, check_loaded, may_run
 
 
 def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator) -> Any:

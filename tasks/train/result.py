@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from schemas.errors import ModelError, TrainingFailed
 from schemas.ids import digest
 from schemas.job import Strict, TrainingJob
-from tasks.checkpoint import weights_hash
-from tasks.remote_code import code_files, is_trusted
+from tasks.models.checkpoint import weights_hash
+from tasks.models.remote_code import code_files, is_trusted
 
 RESULT = "result.json"
 CHECKPOINT = "checkpoint"

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Tensor
 
-from warehouse.durable import replace, sha256, sync
+from warehouse.store.durable import replace, sha256, sync
 
 SAVES = "saves"
 KEPT = 2

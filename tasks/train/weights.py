@@ -13,8 +13,8 @@ from transformers import GenerationConfig
 
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
-from tasks.checkpoint import load_model, weights_hash
-from tasks.remote_code import code_files
+from tasks.models.checkpoint import load_model, weights_hash
+from tasks.models.remote_code import code_files
 from tasks.train.packing import keep_apart
 from tasks.train.quantize import in_four_bits
 from tasks.train.result import ADAPTER, CHECKPOINT

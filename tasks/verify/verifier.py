@@ -22,7 +22,7 @@ _LONGEST_REASON = 200  # characters of an exception that a rationale quotes
 # Imported when asked for, so that a round of maths does not load a judge's or a sandbox's libraries.
 _ROOMS = {
     "gsm8k": "tasks.verify.gsm8k",
-    "maths": "tasks.verify.maths",
+    "maths": "tasks.verify.maths.maths",
     "unit-tests": "tasks.verify.unit_tests",
 }
 

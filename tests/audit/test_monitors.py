@@ -8,9 +8,9 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from tasks.audit import coverage, drift, narrowing
-from tasks.audit.drift import jensen_shannon
-from tasks.audit.narrowing import compression_ratio, distinct_ngrams, distinct_paths
+from tasks.audit.monitors import coverage, drift, narrowing
+from tasks.audit.monitors.drift import jensen_shannon
+from tasks.audit.monitors.narrowing import compression_ratio, distinct_ngrams, distinct_paths
 from tasks.audit.reading import Answers, Reading, audit_rows
 from tutor.world import stories
 from tutor.writers import write

@@ -18,7 +18,7 @@ from tasks.filter.correct import correct
 from tasks.filter.decision import SCHEMA, Filter
 from tasks.filter.distinct import distinct
 from tasks.filter.equations_hold import equations_hold
-from tasks.verify.maths import equations
+from tasks.verify.maths.maths import equations
 from tasks.verify.verifier import get_verifier, verify_rows
 
 SYSTEMS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")

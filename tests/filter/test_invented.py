@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from tasks.filter.chain import run_chain
-from tasks.filter.form import Form, well_formed
 from tasks.filter.held_out import HeldOut, held_out
-from tasks.filter.novel import Earlier, novel
 from tasks.filter.rouge import words
-from tasks.generate.inventor import load_inventor
+from tasks.invent.form import Form, well_formed
+from tasks.invent.inventor import load_inventor
+from tasks.invent.novel import Earlier, novel
 from tutor.world import stories
 
 STORY, INSTRUCTION = load_inventor("story").form, load_inventor("instruction").form

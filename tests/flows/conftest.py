@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.environment import SETTINGS as QUIET
-from flows.server import SILENT
-from schemas.recipe import Rft
-from schemas.recipes import load_recipe, parse_recipe
+from flows.commands.environment import SETTINGS as QUIET
+from flows.commands.prefect_server import SILENT
+from flows.recipes.rooms import parse_recipe
+from schemas.recipes.parsing import load_recipe
+from schemas.recipes.rft import Rft
 from tests.conftest import REPOSITORY
 from tests.forked import Forks, forking
 
@@ -32,7 +33,13 @@ SMALL = (
     "shard_size=8",
 )
 
-LOADED = ("flows.cli", "flows.nightly", "flows.server", "flows.show", "tests.serving.round")
+LOADED = (
+    "flows.cli",
+    "flows.nightly",
+    "flows.commands.prefect_server",
+    "flows.pages.show",
+    "tests.serving.round",
+)
 _FORKS: dict[str, Forks] = {}  # address of a Prefect server -> the process that forks commands for it
 
 
@@ -50,7 +57,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
     }
     with (tmp_path_factory.getbasetemp() / "prefect-server.log").open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(port)],
+            [sys.executable, "-m", "flows.commands.prefect_server", str(port)],
             stdin=subprocess.PIPE,  # it ends when this closes, and so with these tests, however they end
             stdout=log,
             stderr=log,
@@ -109,7 +116,7 @@ def small_night(lake: Path, rounds: int = 2) -> list[str]:
 @pytest.fixture
 def small_recipe() -> Rft:
     """The same recipe as a value."""
-    from schemas.recipes import with_value
+    from schemas.recipes.parsing import with_value
 
     values = load_recipe(REPOSITORY / "tutor" / "rft.yaml")
     for setting in SMALL:

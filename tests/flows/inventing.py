@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import tutor
-from flows.invention import invent
-from flows.inventors import check_invention
-from flows.opening import check_opening, open_loop
-from flows.round import Round, begin, close
-from flows.steps import admit
+from flows.opening.opening import check_opening, open_loop
+from flows.recipes.rooms import parse_recipe
+from flows.round.round import Round, begin, close
+from flows.steps.admit import admit
+from flows.steps.invent import invent
+from flows.writers.inventors import check_invention
 from schemas.errors import RatchetError
-from schemas.recipe import Invention
-from schemas.recipes import load_recipe, parse_recipe, with_value
+from schemas.recipes.parsing import load_recipe, with_value
+from schemas.recipes.shared import Invention
 from tests.flows.conftest import SMALL
-from warehouse.fault import ask
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import fold
+from warehouse.store.fault import ask
 
 LOOP, WANTED = "inventing", 10  # with shards of 8: passes of several batches
 

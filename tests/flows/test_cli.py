@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import tutor
 from flows.cli import main
-from schemas.recipes import load_recipe
+from schemas.recipes.parsing import load_recipe
 from tests.conftest import REPOSITORY
 
 COMMANDS = sorted(main.commands)

@@ -14,16 +14,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import main
-from flows.progress import Lines
-from flows.recording import Recorded
+from flows.recipes.rooms import parse_recipe
+from flows.round.progress import Lines
+from flows.writers.recording import Recorded
 from schemas.engine import Endpoint
 from schemas.errors import BudgetSpent, EndpointError, EndpointRefused
-from schemas.recipe import Rft
-from schemas.recipes import parse_recipe
+from schemas.recipes.rft import Rft
 from tasks.generate.candidates import candidate_rows
-from tasks.generate.embedded import EmbeddedEngine
-from tasks.generate.endpoint import api_key, check_endpoint
-from tasks.generate.served import ServedEngine
+from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.generate.served.endpoint import api_key, check_endpoint
+from tasks.generate.served.served import ServedEngine
 from tests.flows.conftest import ratchet, small_night
 from tests.serving.peer import ById, Peer, changed, status
 from tests.serving.round import KEY, SAMPLING, TEACHER, UNIT, shard, write

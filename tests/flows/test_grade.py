@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import main
-from flows.grading import LONGEST, Line, graded, parsed, program_row
+from flows.grading.grading import LONGEST, Line, graded, parsed, program_row
 from schemas.errors import RecipeError
 from tasks.verify.verifier import get_verifier
 from tests.conftest import REPOSITORY

@@ -21,14 +21,14 @@ import pytest
 import yaml
 
 import tutor
-from flows.invention import PromptsSoFar
-from flows.round import Round
-from flows.seeds import seeds_unit
+from flows.opening.demonstrations import demonstrations_unit
+from flows.round.round import Round
+from flows.steps.invent import PromptsSoFar
 from schemas.identity import prompt_id
-from schemas.recipe import Rft
+from schemas.recipes.rft import Rft
 from schemas.tables import TABLES
 from schemas.units import Unit
-from tasks.generate.inventor import load_inventor
+from tasks.invent.inventor import load_inventor
 from tests.conftest import REPOSITORY
 from tests.flows.inventing import WANTED
 from warehouse.lake import Lake
@@ -222,8 +222,8 @@ def test_a_new_prompt_meets_all_that_came_before_and_examples_are_training_promp
     given = admitted(Unit(loop, 0, "admit-train"), "train", "Name three rivers that flow through France")
     admitted(Unit(loop, 0, "admit-refused"), "refused", "Describe every bridge over the Seine at length")
     admitted(Unit(loop, 0, "admit-eval"), "eval", "Tell a child in two lines why the sky is blue")
-    admitted(seeds_unit(loop, "instruction"), "seed", "Write an apology to a very noisy neighbour")
-    admitted(seeds_unit(loop, "evaluation"), "seed", "Grade the answer that is quoted below fairly")
+    admitted(demonstrations_unit(loop, "instruction"), "seed", "Write an apology to a very noisy neighbour")
+    admitted(demonstrations_unit(loop, "evaluation"), "seed", "Grade the answer that is quoted below fairly")
     old = admitted(Unit(loop, 0, "admit-invented"), "train", "List the seas that touch Asia", [given])
     admitted(Unit(loop, 1, "admit-invented"), "train", "Say how one ties a bow tie", [given])
     round_ = Round(log, loop, 1, small_recipe, writer, writer)

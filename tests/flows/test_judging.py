@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.judging import Judge, judgements
-from flows.round import Round
+from flows.round.round import Round
+from flows.steps.judge import Judge, judgements
 from schemas.identity import answer_id
-from schemas.recipe import Rft
-from tasks.generate.embedded import EmbeddedEngine
-from tasks.verify.judge import judgement_rows
-from tasks.verify.judgement import read_vote
-from tasks.verify.rubric import load_rubric
+from schemas.recipes.rft import Rft
+from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.verify.judge.judge import judgement_rows
+from tasks.verify.judge.judgement import read_vote
+from tasks.verify.judge.rubric import load_rubric
 from tests.serving.round import TEACHER, shard
 from tutor import JUDGE
 from warehouse.lake import Lake

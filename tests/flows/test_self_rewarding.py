@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tasks.verify.rubric import ROOM
+from tasks.verify.judge.rubric import ROOM
 from tests.flows.conftest import SMALL, ratchet, small_night
 from tutor import BASE, JUDGE
 from warehouse.lake import Lake

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tasks.generate.embedded import EmbeddedEngine
+from tasks.generate.embedded.embedded import EmbeddedEngine
 from tests.serving.asking import KEY
 from tests.serving.peer import ById, Peer
 from tutor import BASE

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.recipe import Sampling
-from tasks.checkpoint import load_model, prompt_ids
-from tasks.generate.draw import draw, uniforms
-from tasks.generate.embedded import EmbeddedEngine
+from schemas.recipes.shared import Sampling
+from tasks.generate.embedded.draw import draw, uniforms
+from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.models.checkpoint import load_model, prompt_ids
 from tutor import BASE
 
 CHI_SQUARE_999 = {7: 24.32, 9: 27.88}

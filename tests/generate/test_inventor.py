@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from schemas.errors import RecipeError
-from tasks.generate.inventor import ROOM, inventor_names, load_inventor
+from tasks.invent.inventor import ROOM, inventor_names, load_inventor
 from tutor.world import stories
 
 STORY, INSTRUCTION = load_inventor("story"), load_inventor("instruction")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.recipe import Sampling
-from tasks.generate.replies import LONGEST_LINE, Unusable, parsed, read_answer, refusal
-from tasks.generate.requests import Ask
+from schemas.recipes.shared import Sampling
+from tasks.generate.served.replies import LONGEST_LINE, Unusable, parsed, read_answer, refusal
+from tasks.generate.served.requests import Ask
 
 ASK = Ask(0, "2 + 2?", 7, 0, 2)
 SAMPLING = Sampling(samples=2, max_tokens=4)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import EndpointError, RequestFailed
-from tasks.generate.embedded import EmbeddedEngine
+from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import PromptRefused
 from tests.serving.asking import FOUR, ONE, VLLM, replies, seeds, served, told
 from tests.serving.peer import Answer, Peer, changed, cuts, hangs, leaves, says, status

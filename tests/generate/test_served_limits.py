@@ -10,8 +10,8 @@ import pytest
 
 from schemas.engine import Endpoint
 from schemas.errors import BudgetSpent, EndpointError, EndpointRefused
-from tasks.generate.endpoint import check_endpoint
-from tasks.generate.requests import Reply
+from tasks.generate.served.endpoint import check_endpoint
+from tasks.generate.served.requests import Reply
 from tests.serving.asking import FOUR, KEY, ONE, endpoint, replies, seeds, served
 from tests.serving.peer import ById, Peer, changed, cuts, says, status
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ServerFailed
-from tasks.generate.server import Server, free_port
+from tasks.generate.vllm.server import Server, free_port
 from tests.conftest import REPOSITORY
 
 STAND_IN = r'''
@@ -45,7 +45,7 @@ HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 RUN = """
 import os, signal, sys
 from pathlib import Path
-from tasks.generate.server import Server, free_port
+from tasks.generate.vllm.server import Server, free_port
 script, folder, how = sys.argv[1:]
 port = free_port()
 server = Server([sys.executable, script, str(port), folder, "well"], port, Path(folder, "log"))

@@ -13,20 +13,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from flows.choice import chosen_recipe
-from flows.engines import closing_servers, make_room, server_of
+from flows.commands.choice import chosen_recipe
+from flows.writers.engines import closing_servers, make_room, server_of
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, ServerFailed
-from schemas.recipe import Rft, Sampling
-from tasks.checkpoint import load_tokenizer
-from tasks.generate import vllm_command
+from schemas.recipes.rft import Rft
+from schemas.recipes.shared import Sampling
 from tasks.generate.engine import PromptRefused
-from tasks.generate.probe import computed, probe_ids
-from tasks.generate.vllm import VllmServer
-from tasks.generate.vllm_command import end_ids, flags
-from tasks.verify.judge import Asked, question
-from tasks.verify.neutral import special_texts
-from tasks.verify.rubric import load_rubric
+from tasks.generate.vllm import command as vllm_command
+from tasks.generate.vllm.command import end_ids, flags
+from tasks.generate.vllm.probe import computed, probe_ids
+from tasks.generate.vllm.vllm import VllmServer
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.neutral import special_texts
+from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.rubric import load_rubric
 from tests.generate.conftest import save_model
 from tutor import BASE, JUDGE
 

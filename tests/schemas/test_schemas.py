@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.recipes.rooms import parse_recipe
 from schemas import errors
 from schemas.errors import BadInput, RecipeError
 from schemas.ids import digest, kind_of, make_id, round_of
-from schemas.recipe import Rft
-from schemas.recipes import parse_recipe, with_value
+from schemas.recipes.parsing import with_value
+from schemas.recipes.rft import Rft
 from schemas.tables import SHARED, TABLES, Table
 from schemas.units import Unit
 

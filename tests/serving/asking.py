@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from schemas.engine import Endpoint
-from schemas.recipe import Sampling
+from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Sample
-from tasks.generate.requests import Reply
-from tasks.generate.served import ServedEngine
+from tasks.generate.served.requests import Reply
+from tasks.generate.served.served import ServedEngine
 from tests.serving.peer import Peer
 
 KEY = "sk-a-key-that-nobody-may-see-0123456789"

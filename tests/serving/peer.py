@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from schemas.recipe import Sampling
-from tasks.checkpoint import prompt_ids
-from tasks.generate.embedded import EmbeddedEngine
+from schemas.recipes.shared import Sampling
+from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
+from tasks.models.checkpoint import prompt_ids
 
 Answer = Callable[["Handler", dict[str, Any]], None]
 

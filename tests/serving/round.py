@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from flows.recording import Recorded
+from flows.writers.recording import Recorded
 from schemas.engine import Endpoint
 from schemas.identity import base_id, guest_id, prompt_id
-from schemas.recipe import Sampling
+from schemas.recipes.shared import Sampling
 from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
-from tasks.generate.served import ServedEngine
+from tasks.generate.served.served import ServedEngine
 from tutor.world import stories
 from warehouse.lake import Lake
 from warehouse.log import Log

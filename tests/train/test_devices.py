@@ -13,7 +13,7 @@ import yaml
 
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import Hyperparameters, TrainingJob
-from tasks.checkpoint import load_model
+from tasks.models.checkpoint import load_model
 from tasks.train.devices import launch_of, tell_deepspeed
 from tasks.train.launch import run_job
 from tasks.train.result import TrainingResult

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from schemas.errors import TrainingFailed
 from schemas.job import Dpo, Hyperparameters, Lora, TrainingJob
-from tasks.checkpoint import load_model, load_tokenizer
+from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate
 from tasks.train.launch import run_job
 from tasks.train.loop import train

@@ -19,7 +19,7 @@ import torch
 
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import TrainingJob
-from tasks.checkpoint import load_model
+from tasks.models.checkpoint import load_model
 from tasks.train.launch import run_job
 from tasks.train.result import StepTaken, TrainingResult, accept
 from tests.train.conftest import at_start, told

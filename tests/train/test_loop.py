@@ -18,7 +18,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from schemas.errors import BadInput, ModelError, SnapshotMismatch, TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
-from tasks.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.train.batches import collate
 from tasks.train.loop import learning_rate, train
 from tasks.train.machine import claimed

@@ -12,7 +12,7 @@ import torch
 
 from schemas.errors import BadInput
 from schemas.job import Hyperparameters
-from tasks.checkpoint import load_model, load_tokenizer, prompt_ids
+from tasks.models.checkpoint import load_model, load_tokenizer, prompt_ids
 from tasks.train.batches import collate
 from tasks.train.objectives.objective import IGNORED
 from tasks.train.objectives.registry import get_objective

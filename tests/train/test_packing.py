@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, MambaConfig, MistralC
 
 from schemas.errors import TrainingFailed
 from schemas.job import Lora, TrainingJob
-from tasks.checkpoint import load_model, load_tokenizer
+from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate
 from tasks.train.loop import train
 from tasks.train.objectives.objective import IGNORED, Batch

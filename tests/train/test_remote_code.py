@@ -15,11 +15,11 @@ from flows.cli import main
 from schemas.engine import Vllm
 from schemas.errors import ModelError, TrainingFailed
 from schemas.job import TrainingJob
-from schemas.recipe import Sampling
-from tasks.checkpoint import check_folder, context_length, load_model, weights_hash
-from tasks.generate.embedded import EmbeddedEngine, embedded_engine
-from tasks.generate.vllm_command import flags
-from tasks.remote_code import TRUST, is_trusted
+from schemas.recipes.shared import Sampling
+from tasks.generate.embedded.embedded import EmbeddedEngine, embedded_engine
+from tasks.generate.vllm.command import flags
+from tasks.models.checkpoint import check_folder, context_length, load_model, weights_hash
+from tasks.models.remote_code import TRUST, is_trusted
 from tasks.train.launch import run_job
 from tasks.train.result import accept
 

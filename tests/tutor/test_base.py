@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig, PreTrainedModel
 
-from tasks.checkpoint import load_model, load_tokenizer, prompt_ids, weights_hash
+from tasks.models.checkpoint import load_model, load_tokenizer, prompt_ids, weights_hash
 from tutor import BASE
 from tutor.build import Recipe, build
 from tutor.world import Story, stories

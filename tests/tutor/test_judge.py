@@ -7,9 +7,9 @@ import random
 
 import polars as pl
 
-from tasks.checkpoint import load_tokenizer, weights_hash
-from tasks.verify.judgement import read_vote
-from tasks.verify.rubric import load_rubric
+from tasks.models.checkpoint import load_tokenizer, weights_hash
+from tasks.verify.judge.judgement import read_vote
+from tasks.verify.judge.rubric import load_rubric
 from tests.conftest import REPOSITORY
 from tutor import BASE, JUDGE
 from tutor.grading import BLIND, CARELESS, demonstrations, points

@@ -7,11 +7,11 @@ from collections import Counter
 
 import polars as pl
 
-from tasks.checkpoint import weights_hash
-from tasks.generate.inventor import load_inventor
-from tasks.verify.judgement import read_vote
-from tasks.verify.maths import verify
-from tasks.verify.rubric import load_rubric
+from tasks.invent.inventor import load_inventor
+from tasks.models.checkpoint import weights_hash
+from tasks.verify.judge.judgement import read_vote
+from tasks.verify.judge.rubric import load_rubric
+from tasks.verify.maths.maths import verify
 from tutor import BASE, SEEDED
 from tutor.lessons import SHARES, lessons
 from tutor.seeded_build import RECIPE

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.verify.answers import read_answer
-from tasks.verify.maths import verify
+from tasks.verify.maths.answers import read_answer
+from tasks.verify.maths.maths import verify
 from tasks.verify.verifier import Verdict
 from tests.verify.test_math_answers import OTHER, SAME, boxed
 

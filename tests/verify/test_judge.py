@@ -13,14 +13,14 @@ from schemas.errors import ModelError
 from schemas.identity import IDENTITIES, answer_id, guest_id, prompt_id
 from schemas.tables import TABLES
 from schemas.units import Unit
-from tasks.checkpoint import prompt_text, weights_hash
-from tasks.generate.embedded import EmbeddedEngine
+from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
-from tasks.verify.judge import Asked, Judged, judge, judgement_rows, question, verdict_rows
-from tasks.verify.judgement import read_vote
-from tasks.verify.neutral import special_texts
-from tasks.verify.pairs import Pair, judge_pairs, preference_rows
-from tasks.verify.rubric import load_rubric
+from tasks.models.checkpoint import prompt_text, weights_hash
+from tasks.models.neutral import special_texts
+from tasks.verify.judge.judge import Asked, Judged, judge, judgement_rows, question, verdict_rows
+from tasks.verify.judge.judgement import read_vote
+from tasks.verify.judge.pairs import Pair, judge_pairs, preference_rows
+from tasks.verify.judge.rubric import load_rubric
 from tests.generate.conftest import byte_tokenizer, save_model
 from tutor import JUDGE
 from tutor.labelled import MASTER_KEYS, labelled

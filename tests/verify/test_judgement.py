@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.verify.judgement import read_vote
-from tasks.verify.rubric import load_rubric
+from tasks.verify.judge.judgement import read_vote
+from tasks.verify.judge.rubric import load_rubric
 
 STORY, PAIR = load_rubric("story"), load_rubric("story-pair")
 

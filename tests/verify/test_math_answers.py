@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.verify.maths import verify
+from tasks.verify.maths.maths import verify
 from tests.verify.math_pairs import DECIDED, DIFFERENT, EQUAL, OBSERVED
 
 settings.register_profile("no deadline", deadline=None)  # a shared machine may pause for longer

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.verify.maths import equations, verify
+from tasks.verify.maths.maths import equations, verify
 
 READ = [
     ("#### 1,234", "1234"), ("#### $1,234.00", "1234"), ("#### 12 dollars.", "12"), ("####12", "12"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.verify.maths import equations, verify
+from tasks.verify.maths.maths import equations, verify
 
 SYSTEMS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 
-from tasks.checkpoint import load_tokenizer, prompt_ids
-from tasks.verify.judge import Asked, question
-from tasks.verify.neutral import PREFIX, quoted, says_nothing, special_texts, unmarked, visible
-from tasks.verify.rubric import load_rubric
+from tasks.models.checkpoint import load_tokenizer, prompt_ids
+from tasks.models.neutral import PREFIX, quoted, says_nothing, special_texts, unmarked, visible
+from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.rubric import load_rubric
 from tests.generate.conftest import byte_tokenizer
 from tutor import JUDGE
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from schemas.errors import RecipeError
-from tasks.verify.rubric import ROOM, load_rubric, parse_rubric, rubric_names
+from tasks.verify.judge.rubric import ROOM, load_rubric, parse_rubric, rubric_names
 
 
 @pytest.mark.parametrize("name", rubric_names())

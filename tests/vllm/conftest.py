@@ -15,7 +15,7 @@ import pytest
 
 from schemas.engine import Vllm
 from schemas.errors import BadInput
-from tasks.generate.vllm_command import program
+from tasks.generate.vllm.command import program
 from tests.conftest import REPOSITORY
 from tests.flows.conftest import SMALL
 from warehouse.lake import Lake

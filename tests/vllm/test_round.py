@@ -15,11 +15,11 @@ import torch
 
 from schemas.engine import Vllm
 from schemas.errors import ModelError
-from schemas.recipe import Sampling
-from tasks.checkpoint import load_model, prompt_ids
-from tasks.generate.embedded import EmbeddedEngine
+from schemas.recipes.shared import Sampling
+from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
-from tasks.generate.vllm import VllmServer
+from tasks.generate.vllm.vllm import VllmServer
+from tasks.models.checkpoint import load_model, prompt_ids
 from tests.vllm.conftest import Run, within
 from tutor import BASE
 from tutor.world import stories

@@ -15,11 +15,11 @@ from pathlib import Path
 from schemas.errors import RatchetError
 from tests.warehouse.processes import process
 from tests.warehouse.story import facts, play, same
-from warehouse.fault import ask
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.maintain import maintain
 from warehouse.seal import seal_rounds
+from warehouse.store.fault import ask
 from warehouse.verify.lake import verify
 
 REFUSED = 3  # exit code of work that ended with one of our own errors

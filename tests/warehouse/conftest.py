@@ -12,9 +12,9 @@ import pytest
 from schemas.ids import make_id
 from schemas.units import Unit
 from tests.warehouse import story
-from warehouse.fault import ask
 from warehouse.lake import Lake
 from warehouse.log import Log
+from warehouse.store.fault import ask
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def full(copy: Callable[[], Lake]) -> Lake:
 
 @pytest.fixture
 def fault() -> Iterator[Callable[[str], None]]:
-    """Ask for a fault (warehouse/fault.py) in this process; none is left when the test ends."""
+    """Ask for a fault (warehouse/store/fault.py) in this process; none is left when the test ends."""
     yield ask
     ask("")
 

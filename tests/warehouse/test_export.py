@@ -20,11 +20,11 @@ from schemas.errors import BadInput, NotFound, RatchetError
 from schemas.identity import base_id, checkpoint_id
 from schemas.ids import make_id
 from schemas.units import Unit
-from warehouse.export import FILES, Format, export, find_snapshot
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query
 from warehouse.seal import seal_rounds
+from warehouse.share.export import FILES, Format, export, find_snapshot
 from warehouse.snapshot import content_hash, freeze, read_snapshot
 
 HOSTILE = (

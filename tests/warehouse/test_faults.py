@@ -24,10 +24,10 @@ from tests.tally import trial
 from tests.warehouse.campaign import REFUSED, in_process, refusal, round_of_work
 from tests.warehouse.conftest import prompts
 from tests.warehouse.story import facts, play, same
-from warehouse import durable
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import read
+from warehouse.store import durable
 from warehouse.verify.lake import verify
 
 WRITTEN = ("checkpoints", "rounds", "prompts", "candidates", "scores", "decisions", "tokens")
@@ -130,7 +130,7 @@ def test_a_disk_that_fails_at_any_write_is_one_clear_line_and_no_fact_is_lost(
 
 
 def _hit() -> int:
-    from warehouse import fault as room
+    from warehouse.store import fault as room
 
     return max(room._seen.values(), default=0)
 

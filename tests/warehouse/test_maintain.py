@@ -19,12 +19,12 @@ from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed
 from tests.warehouse.processes import CONTEXT, process
 from tests.warehouse.story import facts, play, same, shards
-from warehouse.datafile import write_rows
+from warehouse.delta.datafile import write_rows
+from warehouse.delta.seals import find_seal
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.maintain import maintain
 from warehouse.query import read
-from warehouse.seals import find_seal
 from warehouse.verify.lake import verify
 
 HOUR = 3600

@@ -23,8 +23,8 @@ from schemas.units import Unit
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed, damaged, flipped
 from tests.warehouse.story import facts, play, same
-from warehouse.datafile import PARTITION
-from warehouse.journal import read_entries
+from warehouse.delta.datafile import PARTITION
+from warehouse.delta.journal import read_entries
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.maintain import maintain

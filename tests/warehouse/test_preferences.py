@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from flows.show import story
+from flows.pages.show import story
 from schemas.errors import RatchetError
 from schemas.identity import example_id
 from schemas.ids import HEX_DIGITS, make_id
@@ -29,11 +29,11 @@ from tests.warehouse.preferences import (
     written,
 )
 from warehouse.artifacts import listing
-from warehouse.export import export
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
 from warehouse.query import query, read
+from warehouse.share.export import export
 from warehouse.snapshot import content_hash, freeze
 from warehouse.verify.lake import verify
 

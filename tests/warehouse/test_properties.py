@@ -17,7 +17,7 @@ from schemas.units import Unit
 from tests.warehouse.conftest import prompts
 from tests.warehouse.story import HASH, play
 from warehouse import seal as seal_room
-from warehouse.journal import LogEntry, digest_of
+from warehouse.delta.journal import LogEntry, digest_of
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import fold

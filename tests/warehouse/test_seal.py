@@ -19,11 +19,11 @@ from tests.warehouse.damage import changed, flipped
 from tests.warehouse.processes import CONTEXT, process
 from tests.warehouse.story import facts, play, same, shards
 from warehouse import log as log_room
+from warehouse.delta.seals import find_seal, last_seal
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import read
 from warehouse.seal import seal_rounds, sealable, unsealed
-from warehouse.seals import find_seal, last_seal
 from warehouse.verify.lake import verify
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from schemas.errors import LogDamaged, RatchetError
 from tests.warehouse.damage import changed, damaged, flips
-from warehouse.heads import head_name
+from warehouse.delta.heads import head_name
+from warehouse.delta.seals import Seal, SealedFile, parse_seal, seal_name
 from warehouse.lake import Lake
-from warehouse.seals import Seal, SealedFile, parse_seal, seal_name
 from warehouse.verify.chain import check_anchors, read_chains
 from warehouse.verify.findings import Findings
 from warehouse.verify.lake import verify

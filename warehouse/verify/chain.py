@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from schemas.errors import LogDamaged
+from warehouse.delta.seals import Seal, parse_seal, seal_name
 from warehouse.lake import Lake
-from warehouse.seals import Seal, parse_seal, seal_name
 from warehouse.verify.findings import Findings
 from warehouse.verify.tables import TableStory
 

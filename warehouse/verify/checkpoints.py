@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import LogDamaged
-from warehouse.heads import checkpoint_name
-from warehouse.journal import read_entries
+from warehouse.delta.heads import checkpoint_name
+from warehouse.delta.journal import read_entries
 from warehouse.lake import Lake
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from schemas.errors import RatchetError
 from schemas.tables import FORMAT, TABLES
 from warehouse.artifacts import listed
-from warehouse.durable import left_behind
+from warehouse.delta.seals import SealedFile
 from warehouse.lake import Lake
 from warehouse.query import read
 from warehouse.seal import unsealed
-from warehouse.seals import SealedFile
+from warehouse.store.durable import left_behind
 from warehouse.verify.chain import Chains, check_anchors, read_chains
 from warehouse.verify.deep import check_facts
 from warehouse.verify.findings import Findings

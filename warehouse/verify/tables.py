@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import LogDamaged
-from warehouse.datafile import hash_in_name
-from warehouse.heads import CHECKPOINT, checkpoint_name, read_head
-from warehouse.health import last_checkpoint
-from warehouse.journal import LogEntry, entry_name, half_written, problem, read_entry
+from warehouse.delta.datafile import hash_in_name
+from warehouse.delta.heads import CHECKPOINT, checkpoint_name, read_head
+from warehouse.delta.health import last_checkpoint
+from warehouse.delta.journal import LogEntry, entry_name, half_written, problem, read_entry
+from warehouse.delta.seals import START, Seal, SealedFile, running_hash, seal_name
 from warehouse.lake import Lake
-from warehouse.seals import START, Seal, SealedFile, running_hash, seal_name
-from warehouse.store import Entry
+from warehouse.store.face import Entry
 from warehouse.verify.checkpoints import check_checkpoint
 from warehouse.verify.findings import Findings
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import ModelError
-from tasks.checkpoint import prompt_text, templated
+from tasks.models.checkpoint import prompt_text, templated
 from tasks.train.objectives.objective import IGNORED
 
 
@@ -33,7 +33,7 @@ def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[list[int]]:
-    """The prompts' tokens as `tasks.checkpoint.prompt_ids` gives them."""
+    """The prompts' tokens as `tasks.models.checkpoint.prompt_ids` gives them."""
     plain = getattr(tokenizer, "chat_template", None) is None
     texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
     return list(tokenizer(texts, add_special_tokens=plain)["input_ids"])

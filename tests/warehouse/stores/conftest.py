@@ -10,7 +10,8 @@ import pytest
 from tests.warehouse.s3 import Server, serving
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.store import Store, open_store
+from warehouse.store.face import Store
+from warehouse.store.open import open_store
 
 
 @pytest.fixture(scope="session")

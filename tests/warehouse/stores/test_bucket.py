@@ -17,13 +17,13 @@ from schemas.errors import BadInput, LakeBusy, LakeError, RatchetError
 from schemas.units import Unit
 from tests.warehouse.s3 import KEY, SECRET, Fault, Server, client, free_port
 from tests.warehouse.stores.test_writers import close, files_of, rows
-from warehouse import lease
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query, read
 from warehouse.seal import seal_rounds
 from warehouse.snapshot import freeze, read_snapshot
-from warehouse.store import open_store
+from warehouse.store import lease
+from warehouse.store.open import open_store
 from warehouse.verify.lake import verify
 
 UNIT = Unit("many", 0, "admit")
@@ -208,8 +208,8 @@ def test_an_endpoint_that_is_dead_is_one_line_in_seconds(
 def test_an_endpoint_that_says_nothing_is_given_up(
     address: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warehouse.bucket.ANSWER", 1)
-    monkeypatch.setattr("warehouse.bucket.PATIENCE", 2)
+    monkeypatch.setattr("warehouse.store.bucket.ANSWER", 1)
+    monkeypatch.setattr("warehouse.store.bucket.PATIENCE", 2)
     monkeypatch.setenv("AWS_ENDPOINT_URL", silent)
     assert "does not answer" in refused(address, ["status"])
 
@@ -281,7 +281,7 @@ def test_a_lease_outlives_a_lost_reply_and_a_store_that_is_away_at_its_end(
         server.fault(Fault("PUT", "locks/", "lose reply", 1))
     assert server.struck() == 1
     with store.exclusive("night", wait=False):
-        monkeypatch.setattr("warehouse.bucket.PATIENCE", 0)
+        monkeypatch.setattr("warehouse.store.bucket.PATIENCE", 0)
         server.fault(Fault("PUT", "locks/", "slow down", 100))
     server.fault()
     with pytest.raises(LakeError), open_store(log.lake.where).exclusive("night", wait=False):

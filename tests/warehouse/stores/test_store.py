@@ -14,7 +14,8 @@ import pytest
 
 from schemas.errors import LakeBusy
 from tests.warehouse.processes import process
-from warehouse.store import Store, open_store
+from warehouse.store.face import Store
+from warehouse.store.open import open_store
 
 
 def test_a_new_file_is_there_to_the_byte_and_its_name_is_taken(store: Store) -> None:
@@ -160,7 +161,7 @@ def test_of_many_who_wait_for_a_lock_each_has_it_alone(store: Store, where: str)
 
 HOLD = """
 import sys, time
-from warehouse.store import open_store
+from warehouse.store.open import open_store
 with open_store(sys.argv[1]).exclusive("night", wait=False):
     print("held", flush=True)
     time.sleep(60)
@@ -169,7 +170,12 @@ with open_store(sys.argv[1]).exclusive("night", wait=False):
 
 @pytest.mark.parametrize("seconds", [2.0, 60.0])
 def test_a_killed_holders_lock_can_be_taken_at_once(store: Store, where: str, seconds: float) -> None:
-    command = [sys.executable, "-c", f"import warehouse.lease as l; l.SECONDS = {seconds}\n" + HOLD, where]
+    command = [
+        sys.executable,
+        "-c",
+        f"import warehouse.store.lease as l; l.SECONDS = {seconds}\n" + HOLD,
+        where,
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
     assert holder.stdout is not None

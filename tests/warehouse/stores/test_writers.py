@@ -18,7 +18,7 @@ from warehouse.log import Log
 from warehouse.maintain import maintain
 from warehouse.query import Session, read
 from warehouse.seal import seal_rounds
-from warehouse.store import open_store
+from warehouse.store.open import open_store
 from warehouse.verify.lake import verify
 
 WRITERS, UNITS, SHARED = 8, 50, 110  # units a writer brings, of so many that there are in all

@@ -1,0 +1,234 @@
+"""Grading JSONL line by line: lines in, one verdict a line out, in order and with bounded look-ahead.
+
+A line that cannot be graded has a verdict too (`unscorable`, with its number and what is wrong), so that
+output and input always match; nothing in a line can end the run. A worker process that dies (killed for
+memory, say) gives the lines it may have held the outcome `error`, and the rest goes on with new workers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from typing import IO, Any, TypeVar
+
+from schemas.errors import RatchetError
+from tasks.generate.engine import Engine
+from tasks.verify.judge.judge import NAME as JUDGE
+from tasks.verify.judge.judge import Asked, judge
+from tasks.verify.judge.rubric import Rubric
+from tasks.verify.verifier import Verdict, get_verifier, verify_rows
+
+LONGEST = 16 * 2**20  # bytes of one line
+GROUP = 16  # lines a worker takes at once
+AHEAD = 4  # groups a worker may lie ahead of what was written
+
+Item = TypeVar("Item")
+Row = dict[str, Any]
+Verdicts = dict[int, Verdict]
+Read = Callable[[Mapping[str, Any]], tuple[str | None, str | None]]
+
+
+class Malformed(ValueError):
+    """A line that cannot be graded; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of input: its number from 1, and its object, or why there is none."""
+
+    number: int
+    value: Mapping[str, Any] | None
+    why: str = ""
+
+
+def read_lines(stream: IO[bytes]) -> Iterator[Line]:
+    """Every line of a stream, read as it is asked for; a blank one is malformed as well."""
+    number = 0
+    while data := stream.readline(LONGEST + 1):
+        number += 1
+        if len(data) > LONGEST:
+            while not data.endswith(b"\n") and (data := stream.readline(LONGEST)):
+                pass
+            yield Line(number, None, f"longer than {LONGEST} bytes")
+        else:
+            yield parsed(number, data)
+
+
+def parsed(number: int, data: bytes) -> Line:
+    """A line as an object."""
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Line(number, None, "not UTF-8")
+    except (ValueError, RecursionError):
+        return Line(number, None, "not JSON")
+    if not isinstance(value, dict):
+        return Line(number, None, "an object is needed")
+    return Line(number, value)
+
+
+def maths_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """`answer` and `reference`, both text."""
+    return text_of(value, "answer"), text_of(value, "reference")
+
+
+def program_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """`program` and `tests` (assert statements), or HumanEval's fields with a `completion`."""
+    if "program" in value or "tests" in value:
+        tests = value.get("tests")
+        if not isinstance(tests, list) or not all(isinstance(one, str) for one in tests) or not tests:
+            raise Malformed("'tests' must be a list of texts, one at least")
+        return text_of(value, "program"), json.dumps({"tests": tests})
+    if not {"completion", "prompt", "test", "entry_point"} & set(value):
+        raise Malformed("'program' and 'tests' are needed, or HumanEval's fields and 'completion'")
+    fields = {name: text_of(value, name, needed=True) for name in ("prompt", "test", "entry_point")}
+    return text_of(value, "completion"), json.dumps(fields)
+
+
+def judge_row(value: Mapping[str, Any]) -> Asked:
+    """`prompt`, `answer` and, where a right answer is known, `reference`."""
+    prompt = text_of(value, "prompt", needed=True)
+    reference = text_of(value, "reference") if "reference" in value else None
+    return Asked(prompt or "", text_of(value, "answer"), reference)
+
+
+def text_of(value: Mapping[str, Any], name: str, needed: bool = False) -> str | None:
+    """A field that holds a text, or null where a text is not needed; Malformed where it does not."""
+    if name not in value:
+        raise Malformed(f"'{name}' is missing")
+    found = value[name]
+    if not (isinstance(found, str) or (found is None and not needed)):
+        raise Malformed(f"'{name}' must be a text")
+    return found
+
+
+READS: Mapping[str, Read] = {"gsm8k": maths_row, "maths": maths_row, "unit-tests": program_row}
+"""How a line becomes a text and a reference, by verifier."""
+
+
+def verify_lines(name: str, lines: Sequence[Line]) -> list[Row]:
+    """A row a line, by a registered verifier."""
+    verifier = get_verifier(name)
+    found, wrong = _read(lines, READS[name])
+    verdicts = verify_rows(
+        verifier, [text for text, _ in found.values()], [told for _, told in found.values()]
+    )
+    told = dict(zip(found, verdicts, strict=True)) | wrong
+    return [_row(line, told[line.number], verifier.name, verifier.version) for line in lines]
+
+
+def judge_lines(engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int) -> list[Row]:
+    """A row a line, by a judge, with its votes: null for one that held no verdict."""
+    asked, wrong = _read(lines, judge_row)
+    told, votes = wrong, {line.number: list[float | None]() for line in lines}
+    try:
+        found = judge(engine, rubric, list(asked.values()), seed=seed)
+    except RatchetError:
+        raise
+    except Exception as error:  # what broke is the judge, not the answers
+        told |= dict.fromkeys(
+            asked, Verdict("error", None, rationale=f"the judge broke: {type(error).__name__}")
+        )
+    else:
+        for number, one in zip(asked, found, strict=True):
+            told[number], votes[number] = one.verdict, [vote.points for vote in one.votes]
+    return [
+        _row(line, told[line.number], JUDGE, rubric.label) | {"votes": votes[line.number]} for line in lines
+    ]
+
+
+def graded(name: str, lines: Iterable[Line], workers: int = 1) -> Iterator[Row]:
+    """A row a line, in order: each as soon as its line is read, or in groups by `workers` processes."""
+    if workers == 1:
+        for line in lines:
+            yield from verify_lines(name, [line])
+        return
+    crew = _Crew(name, workers)
+    try:
+        for group in grouped(lines, GROUP):
+            crew.take(group)
+            while crew.ready():
+                yield from crew.give()
+        while crew.waiting:
+            yield from crew.give()
+    finally:
+        crew.pool.shutdown(cancel_futures=True)
+
+
+class _Crew:
+    """Worker processes, and the groups they were given and have not given back, in order."""
+
+    def __init__(self, name: str, workers: int) -> None:
+        self.name, self.workers = name, workers
+        self.waiting: deque[tuple[list[Line], Future[list[Row]]]] = deque()
+        self.pool = self._new_pool()
+
+    def take(self, group: list[Line]) -> None:
+        self.waiting.append((group, self.pool.submit(verify_lines, self.name, group)))
+
+    def ready(self) -> bool:
+        """Whether the oldest group is done, or the crew has as much as it may have."""
+        return bool(self.waiting) and (self.waiting[0][1].done() or len(self.waiting) >= self.workers * AHEAD)
+
+    def give(self) -> list[Row]:
+        """The oldest group's rows."""
+        group, future = self.waiting.popleft()
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            self.pool.shutdown(cancel_futures=True)
+            self.pool = self._new_pool()
+            left, self.waiting = self.waiting, deque()
+            for each, _ in left:
+                self.take(each)
+        verifier = get_verifier(self.name)
+        died = Verdict("error", None, rationale="a worker process died")
+        return [_row(line, died, verifier.name, verifier.version) for line in group]
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+
+
+def grouped(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
+    rest = iter(items)
+    while group := list(islice(rest, size)):
+        yield group
+
+
+def _read(
+    lines: Sequence[Line], read: Callable[[Mapping[str, Any]], Item]
+) -> tuple[dict[int, Item], Verdicts]:
+    """What each good line holds, by its number, and the verdicts on the others."""
+    found: dict[int, Item] = {}
+    wrong: Verdicts = {}
+    for line in lines:
+        why = line.why
+        if line.value is not None:
+            try:
+                found[line.number] = read(line.value)
+                continue
+            except Malformed as error:
+                why = str(error)
+        wrong[line.number] = Verdict("unscorable", None, rationale=f"line {line.number}: {why}")
+    return found, wrong
+
+
+def _row(line: Line, verdict: Verdict, name: str, version: str) -> Row:
+    """A verdict as it is written out; an `id` that the line has goes with it."""
+    named = {"id": line.value["id"]} if line.value and isinstance(line.value.get("id"), str | int) else {}
+    return {
+        "line": line.number,
+        **named,
+        "outcome": verdict.outcome,
+        "value": verdict.value,
+        "reason": verdict.rationale,
+        "verifier": name,
+        "version": version,
+    }

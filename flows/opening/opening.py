@@ -1,0 +1,201 @@
+"""Opening a loop: its base checkpoint and its fixed prompts enter the log, once, in round 0."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+from transformers import PreTrainedTokenizerBase
+
+import tutor
+import tutor.prompts
+from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
+from flows.round.progress import reporter
+from flows.round.round import lake_path
+from flows.writers.judges import chosen_rubric, judge_folder
+from schemas.errors import BadInput, ModelError, PromptFileError
+from schemas.identity import base_id
+from schemas.recipes.shared import Recipe
+from schemas.units import Unit
+from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
+from tasks.models.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
+from tasks.train.objectives.responses import end_of_turn
+from tasks.verify.scores import score_rows
+from tasks.verify.verifier import get_verifier
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import Checkpoint
+from warehouse.query import read
+
+SHARD = 2000  # prompts in one unit of admission
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a new loop starts from, checked: nothing of it is in the log yet.
+
+    `training` None means prompts drawn afresh from the world in each round; `refused` are prompts that
+    do not fit the model's context; `demonstrations` are the sets that a recipe opens with, by name.
+    """
+
+    model: Path
+    content_hash: str
+    training: pl.DataFrame | None
+    held_out: pl.DataFrame
+    refused: pl.DataFrame
+    verifier: str
+    demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+
+def check_opening(model: Path, recipe: Recipe) -> Opening:
+    """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
+    check_recipe(recipe, model)
+    content_hash = weights_hash(model)
+    tokenizer, context = load_tokenizer(model), context_length(model)
+    try:
+        end_of_turn(tokenizer)
+    except ModelError as error:  # the chat template has no room for an answer
+        raise ModelError(f"{model}: {error}") from None
+    training, held_out = fixed_prompts(recipe)
+    longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
+    room = None if context is None else context - longest
+    held_out, refused = _fitting(held_out, tokenizer, room)
+    if training is not None:
+        training, more = _fitting(training, tokenizer, room)
+        refused = pl.concat([refused, more])
+    if held_out.is_empty() or (training is not None and training.is_empty()):
+        raise PromptFileError(
+            f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
+        )
+    return Opening(model, content_hash, training, held_out, refused, recipe.verification.verifier)
+
+
+def check_recipe(recipe: Recipe, base: Path) -> None:
+    """Refuse verifiers, judges, rubrics and inventors that cannot be used, before a round finds out."""
+    wanted = recipe.verification
+    for name in (wanted.verifier, *wanted.also, wanted.audit):
+        get_verifier(name)  # RecipeError where there is none
+    if wanted.judge.share:
+        folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
+        if folder is not None:
+            weights_hash(folder)
+        chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
+
+
+def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
+    """Refuse to go on opening a loop, where that was cut short, with other prompts than it began with."""
+    admitted = read(lake, "prompts", {"loop": loop, "round": 0})
+    parts = {"eval": opening.held_out, "train": opening.training, "refused": opening.refused}
+    expected = {
+        row_id
+        for split, prompts in parts.items()
+        if prompts is not None
+        for row_id in prompt_rows(prompts, split, loop, 0)["prompt_id"]
+    }
+    for rows in opening.demonstrations.values():
+        expected |= set(demonstrated_prompts(rows, loop)["prompt_id"])
+    if not expected.issuperset(admitted["prompt_id"]):
+        raise BadInput(f"loop {loop} was begun with other prompts: give the same ones, or use another --loop")
+
+
+def open_loop(log: Log, loop: str, opening: Opening) -> None:
+    """Record a loop's prompts, references and base, once."""
+    admit(log, loop, "admit-eval", "eval", opening.held_out)
+    if opening.training is not None:
+        admitted = admit(log, loop, "admit-train", "train", opening.training)
+        _admit_references(log, loop, admitted, opening.verifier)
+    admit_demonstrations(log, loop, opening.demonstrations)
+    if not opening.refused.is_empty():
+        admit(log, loop, "admit-refused", "refused", opening.refused)
+        count = opening.refused.height
+        reporter().say(f"loop {loop}: {count:,} prompts do not fit the model's context and are left out")
+    _register(log, loop, opening)  # last: a loop with a base has its prompts
+
+
+def _fitting(
+    prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, room: int | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Prompts of at most `room` tokens, and the others."""
+    if room is None:
+        return prompts, prompts.clear()
+    length = pl.Series("length", prompt_lengths(tokenizer, prompts["text"].to_list()), dtype=pl.Int64)
+    return prompts.filter(length <= room), prompts.filter(length > room)
+
+
+def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
+    """The loop's training prompts (None: drawn afresh from the world each round) and held-out ones."""
+    source = recipe.prompts
+    if source.path is None:
+        drawn = tutor.prompts.draw(
+            recipe.seed, None, source.eval_count, source.difficulties, source.eval_family
+        )
+        return None, drawn
+    training = read_prompts(Path(source.path))
+    if source.eval_path is not None:
+        held_out = read_prompts(Path(source.eval_path)).head(source.eval_count)
+    else:
+        training, held_out = split_off(training, source.eval_count, recipe.seed)
+    training = without(training, held_out)
+    if training.is_empty() or held_out.is_empty():
+        raise PromptFileError(
+            f"prompt file {source.path}: too few prompts to train on some and hold out others"
+        )
+    return training, held_out
+
+
+def admit(log: Log, loop: str, step: str, split: str, prompts: pl.DataFrame) -> pl.DataFrame:
+    """Admit prompts in round 0; returns their rows."""
+    rows = prompt_rows(prompts, split, loop, 0)
+    parts = list(rows.iter_slices(SHARD))
+    units = [Unit(loop, 0, step, shard) for shard in range(len(parts))]
+    return log.once_each(units, "prompts", lambda missing: [parts[u.shard] for u in missing])
+
+
+def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, name: str) -> None:
+    """The worked references of training prompts as candidates, judged as answers are."""
+    references = reference_rows(admitted, loop, 0)
+    log.once(Unit(loop, 0, "references"), "candidates", lambda: references)
+    judged = references.join(admitted.select("prompt_id", "reference"), on="prompt_id")
+    verifier = get_verifier(name)
+    log.once(Unit(loop, 0, "verify-references"), "scores", lambda: score_rows(verifier, judged, 0))
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint whose weights are not the ones that the log knows."""
+    found = weights_hash(checkpoint.folder)
+    if found != checkpoint.content_hash:
+        raise ModelError(
+            f"the weights at {checkpoint.folder} are not those of {checkpoint.id}: "
+            f"they hash to {found[:12]}, the log says {checkpoint.content_hash[:12]}"
+        )
+
+
+def base_origin(model: Path) -> dict[str, object]:
+    """Where a base comes from, in its own words where it has any."""
+    told = model / "origin.json"
+    if told.is_file():
+        try:
+            value = json.loads(told.read_text("utf-8"))
+        except ValueError:
+            raise BadInput(f"{told} does not parse") from None
+        if isinstance(value, dict):
+            return value
+    return {"folder": str(model.resolve())}
+
+
+def _register(log: Log, loop: str, opening: Opening) -> None:
+    def row() -> pl.DataFrame:
+        return pl.DataFrame(
+            {
+                "checkpoint_id": base_id(loop, opening.content_hash),
+                "content_hash": opening.content_hash,
+                "role": "policy",
+                "path": lake_path(opening.model, log.lake),
+                "origin": json.dumps(base_origin(opening.model)),
+            }
+        )
+
+    log.once(Unit(loop, 0, "base"), "checkpoints", row)

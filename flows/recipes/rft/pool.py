@@ -1,0 +1,93 @@
+"""What rejection sampling alone has in a round: who writes the answers, and which of them are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from flows.round.round import Round
+from flows.steps.filter import length_filter, with_decision_ids
+from flows.steps.task import GROUP, shards, step_task
+from flows.writers.engines import teacher
+from schemas.recipes.rft import Rft
+from schemas.units import Unit
+from tasks.filter.cap import cap
+from tasks.filter.chain import run_chain
+from tasks.filter.correct import correct
+from tasks.filter.decision import Filter
+from tasks.filter.distinct import distinct
+from tasks.filter.equations_hold import equations_hold
+from tasks.filter.pool import COLUMNS, kept_before, reference_share, references
+from warehouse.loops import Checkpoint, find_checkpoint, past_champions
+
+
+def writers(round_: Round[Rft]) -> list[Checkpoint]:
+    """The champion and, where the recipe pools, the checkpoints it succeeded, newest first; or a teacher."""
+    if (elsewhere := teacher(round_)) is not None:
+        return [elsewhere]
+    found = [round_.champion]
+    for past in past_champions(round_.lake, round_.loop):
+        if len(found) < round_.recipe.pool_checkpoints and past not in {one.id for one in found}:
+            found.append(find_checkpoint(round_.lake, round_.loop, past))
+    return found
+
+
+def filter_pool(
+    round_: Round[Rft], prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
+) -> pl.DataFrame:
+    """Decisions on the round's answers, on those earlier rounds kept, and on the references."""
+    recipe = round_.recipe
+    asked = prompts.select("prompt_id", prompt="text")
+    found = scores.select("candidate_id", "outcome", "steps", "path")
+    own = candidates.join(found, on="candidate_id").join(asked, on="prompt_id").select(COLUMNS)
+    verifier = recipe.verification.verifier
+    first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
+    earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), verifier)
+    pool = pl.concat([own, earlier.cast(own.schema)])
+    with round_.step("filter", pool.height, "answers") as advance:
+        decided = [_decisions(round_, pool)]
+        if recipe.reference_share > 0:
+            decided.append(_reference_decisions(round_))
+        advance(pool.height)
+    return pl.concat(decided)
+
+
+def chain(round_: Round[Rft]) -> list[Filter]:
+    """The recipe's filters, in order (Yuan et al. 2023)."""
+    recipe = round_.recipe
+    filters: list[Filter] = [correct, equations_hold, length_filter(round_), distinct]
+    if recipe.cap is not None:
+        most = recipe.cap
+        filters.append(lambda frame: cap(frame, most, recipe.seed))
+    return filters
+
+
+@step_task
+def _decisions(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
+    """Every filter's decisions on the pool, in units that hold all answers to their prompts."""
+    parts = shards(pool["prompt_id"].unique().to_list(), round_.recipe.shard_size * GROUP)
+    group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
+
+    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        return [_decided(round_, pool.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
+
+    return round_.log.once_each(list(group), "decisions", made)
+
+
+def _decided(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
+    decisions, _ = run_chain(pool, chain(round_))
+    return with_decision_ids(round_, decisions)
+
+
+@step_task
+def _reference_decisions(round_: Round[Rft]) -> pl.DataFrame:
+    """Which reference solutions are trained on too."""
+
+    def made() -> pl.DataFrame:
+        found = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
+        share, seed = round_.recipe.reference_share, round_.recipe.seed
+        filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
+        return with_decision_ids(round_, run_chain(found, filters)[0])
+
+    return round_.log.once(round_.unit("filter-references"), "decisions", made)

@@ -1,0 +1,45 @@
+"""The recipes there are: a line here, and the whole house knows one more."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from functools import reduce
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from flows.recipes.rft.round import RFT
+from flows.recipes.room import Room
+from flows.recipes.self_rewarding.round import SELF_REWARDING
+from schemas.errors import RecipeError
+from schemas.recipes.parsing import validated
+from schemas.recipes.shared import Recipe
+
+ROOMS: Mapping[str, Room] = {
+    "rft": RFT,
+    "self-rewarding": SELF_REWARDING,
+}
+
+if TYPE_CHECKING:
+    AnyRecipe = Recipe
+else:
+    AnyRecipe = Annotated[
+        reduce(operator.or_, (room.values for room in ROOMS.values())), Field(discriminator="recipe")
+    ]
+"""What a flow takes: any of the recipes, told apart by its name, so that Prefect's form shows them all."""
+
+
+def room_of(recipe: Recipe) -> Room:
+    """The room of a recipe's values."""
+    return ROOMS[recipe.recipe]
+
+
+def parse_recipe(values: Mapping[str, Any], *, origin: str = "recipe") -> AnyRecipe:
+    """A recipe from plain values; a RecipeError names the first wrong key and what is allowed."""
+    name = values.get("recipe", "rft")
+    room = ROOMS.get(name) if isinstance(name, str) else None
+    if room is None:
+        raise RecipeError(f"{origin}: no recipe named {name!r}; there is: {', '.join(ROOMS)}")
+    recipe: Recipe = validated(room.values, values, origin)
+    return recipe

@@ -1,0 +1,117 @@
+"""What self-rewarding alone has in a round: the model's own rewards, and the pairs they make.
+
+The oracle is the independent verifier of the audit: it is asked about answers whose prompt has a known
+answer, and neither rewards nor pairs ever see what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from flows.round.round import Round
+from flows.steps.filter import length_filter, with_decision_ids
+from flows.steps.judge import Judge, judged
+from flows.steps.task import GROUP, shards, step_task
+from flows.steps.verify import audited
+from flows.writers.guests import guest
+from flows.writers.judges import chosen_rubric
+from schemas.identity import preference_id
+from schemas.recipes.self_rewarding import SelfRewarding
+from schemas.tables import PREFERENCES
+from schemas.units import Unit
+from tasks.filter.best_and_worst import best_and_worst, pairs, rewarded
+from tasks.filter.chain import run_chain
+from tasks.verify.judge.rubric import Rubric
+
+
+def reward(round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
+    """The judge's verdicts, which filters go by; the oracle's are recorded beside them."""
+    audited(round_, prompts.filter(pl.col("reference").is_not_null()), candidates)
+    return judged(round_, judge_of(round_), prompts, candidates, "filter", "reward")
+
+
+def judge_of(round_: Round[SelfRewarding]) -> Judge:
+    """The checkpoint that wrote the answers, or the other model that the recipe names."""
+    wanted = round_.recipe.rewarding
+    judge = round_.champion if wanted.model is None else guest(round_, Path(wanted.model), "judge")
+    return Judge(judge, reward_rubric(round_.recipe, round_.base.folder))
+
+
+def reward_rubric(recipe: SelfRewarding, base: Path) -> Rubric:
+    """The rubric that a loop's answers are rewarded by: as its judge, or a descendant of `base`, has it."""
+    wanted = recipe.rewarding
+    judge = base if wanted.model is None else Path(wanted.model)
+    return chosen_rubric(judge, wanted.rubric, "points", wanted.votes)
+
+
+def choose_pairs(
+    round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
+) -> pl.DataFrame:
+    """Decides on every answer, and returns the pairs that leaves: rows of table `preferences`."""
+    asked = prompts.select("prompt_id", prompt="text")
+    found = scores.select("candidate_id", "outcome", points="value")
+    frame = candidates.join(found, on="candidate_id").join(asked, on="prompt_id")
+    parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size * GROUP)
+    group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
+    with round_.step("filter", frame.height, "answers") as advance:
+        decisions = _decisions(round_, frame, group)
+        preferred = _preferences(round_, decisions, group, scores)
+        advance(frame.height)
+    return preferred
+
+
+@step_task
+def _decisions(
+    round_: Round[SelfRewarding], frame: pl.DataFrame, group: dict[Unit, list[str]]
+) -> pl.DataFrame:
+    """Which answers have a reward, fit the model, and are the best and the worst of their prompt."""
+    wanted, seed = round_.recipe.rewarding, round_.recipe.seed
+    filters = [
+        rewarded,
+        length_filter(round_),
+        lambda rows: best_and_worst(rows, wanted.min_gap, wanted.length_penalty, seed),
+    ]
+
+    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        asked = [frame.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
+        return [with_decision_ids(round_, run_chain(rows, filters)[0]) for rows in asked]
+
+    return round_.log.once_each(list(group), "decisions", made)
+
+
+@step_task
+def _preferences(
+    round_: Round[SelfRewarding],
+    decisions: pl.DataFrame,
+    group: dict[Unit, list[str]],
+    scores: pl.DataFrame,
+) -> pl.DataFrame:
+    """The pairs that decisions keep, with the judge and the rubric they come from."""
+    judge, rubric = (
+        scores.select("judge_checkpoint_id", "verifier_version").row(0) if scores.height else (None, None)
+    )
+
+    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        found = [pairs(decisions.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
+        return [_preference_rows(rows, round_.number, rubric, judge) for rows in found]
+
+    return round_.log.once_each(list(group), "preferences", made)
+
+
+def _preference_rows(
+    found: pl.DataFrame, round_number: int, rubric: str | None, judge: str | None
+) -> pl.DataFrame:
+    """Rows of table `preferences`. No pair was shown to the judge as such, so no probability is known."""
+    ids = [
+        preference_id(round_number, chosen, rejected, rubric, judge)
+        for chosen, rejected in found.select("chosen_id", "rejected_id").iter_rows()
+    ]
+    return found.with_columns(
+        pl.Series("preference_id", ids, dtype=pl.String),
+        pl.lit(None, PREFERENCES.own_polars["probability"]).alias("probability"),
+        pl.lit(rubric, pl.String).alias("principle"),
+        pl.lit(judge, pl.String).alias("judge_checkpoint_id"),
+    )

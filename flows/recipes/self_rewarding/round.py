@@ -1,0 +1,86 @@
+"""Self-rewarding, one round (Yuan et al. 2024, arXiv 2401.10020): a model learns by its own preferences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+import tutor
+from flows.recipes.room import Room
+from flows.recipes.self_rewarding.demonstrations import all_seeds, kept_judging
+from flows.recipes.self_rewarding.rewards import choose_pairs, reward, reward_rubric
+from flows.recipes.self_rewarding.seeds import check_seeds, with_seeds
+from flows.round.round import Outcome, Round
+from flows.steps.admit import admit
+from flows.steps.audit import audit
+from flows.steps.freeze import freeze_examples
+from flows.steps.generate import generate
+from flows.steps.invent import invent
+from flows.steps.promote import weigh
+from flows.steps.train import train
+from flows.writers.inventors import check_invention
+from schemas.recipes.self_rewarding import SelfRewarding
+from tasks.admit.prompts import draw
+from tasks.models.checkpoint import weights_hash
+from warehouse.query import read
+
+NO_PAIR = "no prompt had a best and a worst answer far enough apart: nothing to train on"
+NO_SEED = "no demonstration of the seed sets fits the model and seeds.sft_training.max_tokens"
+
+
+def improve(round_: Round[SelfRewarding]) -> Outcome:
+    """Ask, answer, judge, pair, learn the preference, measure, and promote what is better."""
+    if round_.recipe.seeds.sft_start and not has_started(round_):
+        return sft_start(round_)
+    prompts = asked(round_, admit(round_))
+    candidates = generate(round_, prompts, [round_.champion])
+    rewards = reward(round_, prompts, candidates)
+    preferences = choose_pairs(round_, prompts, candidates, rewards)
+    kept = kept_judging(round_, preferences.height)
+    snapshot = freeze_examples(round_, kept, "dpo", preferences["unit"])
+    if snapshot is None:
+        audit(round_)
+        return "held", NO_PAIR, None
+    return weigh(round_, train(round_, snapshot, "dpo"))
+
+
+def asked(round_: Round[SelfRewarding], given: pl.DataFrame) -> pl.DataFrame:
+    """The prompts of the round: those given, a share of them replaced by what the model invents from them."""
+    wanted = round(round_.recipe.invention.share * given.height)
+    if not wanted:
+        return given
+    invented = invent(round_, wanted, round_.recipe.invention)
+    left = draw(given, given.height - invented.height, round_.recipe.seed, round_.number)
+    return pl.concat([left, invented.select(left.columns).cast(left.schema)])
+
+
+def has_started(round_: Round[SelfRewarding]) -> bool:
+    """Whether a round before this one has fine-tuned on the seed sets."""
+    trained = read(round_.lake, "trainings", {"loop": round_.loop})
+    before = (pl.col("round") < round_.number) & (pl.col("state") == "finished")
+    return not trained.filter(before & (pl.col("objective") == "sft")).is_empty()
+
+
+def sft_start(round_: Round[SelfRewarding]) -> Outcome:
+    """The round before the first: the base learns to answer and to judge from the seed sets."""
+    snapshot = freeze_examples(round_, all_seeds(round_))
+    if snapshot is None:
+        return "stopped", NO_SEED, None
+    return weigh(round_, train(round_, snapshot, hyper=round_.recipe.seeds.sft_training), must_gain=False)
+
+
+def check(recipe: SelfRewarding, base: Path) -> None:
+    """Refuse judges, rubrics and inventors that cannot be used."""
+    if recipe.rewarding.model is not None:
+        weights_hash(Path(recipe.rewarding.model))
+    reward_rubric(recipe, base)
+    check_invention(recipe.invention, base)
+
+
+def base(recipe: SelfRewarding) -> Path:
+    """The tutor that can answer and judge already, unless round 0 is to teach it that."""
+    return tutor.BASE if recipe.seeds.sft_start else tutor.SEEDED
+
+
+SELF_REWARDING = Room(SelfRewarding, improve, check=check, opens=with_seeds, continues=check_seeds, base=base)

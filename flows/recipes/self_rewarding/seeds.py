@@ -1,0 +1,109 @@
+"""Seed sets of a loop: demonstrations of answering and of judging, admitted in round 0.
+
+Their prompts have a split of their own, `seed`: no round asks them. A demonstration of judging is a question
+as the loop's own judge is asked it, by its rubric, and a judgement of that form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+import tutor.seeds
+from flows.opening.demonstrations import demonstrations_unit
+from flows.opening.opening import Opening
+from flows.recipes.self_rewarding.rewards import reward_rubric
+from flows.round.progress import reporter
+from flows.writers.judges import TUTORS
+from schemas.errors import BadInput, PromptFileError, RecipeError
+from schemas.recipes.self_rewarding import SelfRewarding
+from tasks.admit.prompts import read_prompts
+from tasks.filter.held_out import MOST, HeldOut
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.neutral import special_texts
+from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.judgement import read_vote
+from warehouse.lake import Lake, Where
+from warehouse.query import read
+
+SETS = ("instruction", "evaluation")
+
+
+def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The recipe's demonstrations by set, checked, where it has any: columns as tutor.seeds.DEMONSTRATED.
+
+    What asks, or judges answers to, something like a held-out prompt is left out.
+    """
+    wanted, found = recipe.seeds, {}
+    own, known = recipe.prompts.path is None, HeldOut(held_out["text"], held_out["text"])
+    if wanted.instruction is not None:
+        read = _apart(read_prompts(Path(wanted.instruction)), known, wanted.instruction)
+        found["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
+    elif own:
+        found["instruction"] = tutor.seeds.answering(recipe.seed, wanted.count)
+    if wanted.evaluation is not None:
+        found["evaluation"] = _judgements(Path(wanted.evaluation), model, recipe, known)
+    elif own and reward_rubric(recipe, model).name == TUTORS["points"]:
+        found["evaluation"] = tutor.seeds.judging(recipe.seed, wanted.count)
+    return found
+
+
+def with_seeds(recipe: SelfRewarding, opening: Opening) -> Opening:
+    """The opening of a loop with the recipe's seed sets; RecipeError where it needs both and lacks one."""
+    found = seed_sets(opening.model, recipe, opening.held_out)
+    if recipe.seeds.sft_start and len(found) < len(SETS):
+        raise RecipeError("seeds.sft_start needs seeds.instruction and seeds.evaluation")
+    return replace(opening, demonstrations=found)
+
+
+def check_seeds(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
+    """Refuse to go on with a loop that was opened without the seed sets that a recipe learns from."""
+    where: Where = {"loop": loop, "round": 0}
+    seeds = read(lake, "prompts", where).filter(pl.col("split") == "seed")
+    if (
+        recipe.seeds.keep_judging > 0
+        and not seeds["unit"].is_in([demonstrations_unit(loop, SETS[1]).key]).any()
+    ):
+        told = recipe.seeds.evaluation is not None or recipe.prompts.path is None
+        if told:
+            raise BadInput(
+                f"loop {loop} was opened without demonstrations of judging: use another --loop, "
+                "or --set seeds.keep_judging=0"
+            )
+
+
+def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
+    """The prompts of a file that overlap no held-out one."""
+    apart = read.filter(
+        pl.Series([known.overlap(text)[0] <= MOST for text in read["text"]], dtype=pl.Boolean)
+    )
+    if apart.height < read.height:
+        reporter().say(
+            f"{read.height - apart.height:,} demonstrations of {name} overlap held-out prompts: left out"
+        )
+    return apart
+
+
+def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) -> pl.DataFrame:
+    """A file of judgements as the loop's judge would be asked for them; PromptFileError names a bad line."""
+    rubric = reward_rubric(recipe, model)
+    specials = special_texts(load_tokenizer(model))
+    read = _apart(read_prompts(path, further="judgement"), known, str(path))
+    for line, text in read.select("line", "judgement").iter_rows():
+        if read_vote(text, "stop", rubric).verdict is None:
+            raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
+    asked = [
+        question(rubric, Asked(prompt, answer), specials)
+        for prompt, answer in read.select("text", "reference").iter_rows()
+    ]
+    return read.select(
+        "source",
+        "line",
+        pl.Series("text", asked, dtype=pl.String),
+        pl.lit(None, pl.String).alias("reference"),
+        "topic",
+        "difficulty",
+        response="judgement",
+    )

@@ -1,0 +1,33 @@
+"""What every recipe's filters share: the length a model takes, and the ids of decisions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from flows.round.round import Round
+from schemas.identity import decision_id
+from schemas.job import Hyperparameters
+from tasks.filter.decision import Filter
+from tasks.filter.length import fits
+from tasks.models.checkpoint import context_length, example_lengths, load_tokenizer
+
+
+def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> Filter:
+    """Keeps what fits the model and the longest example of a training: the recipe's, or that of `hyper`."""
+    tokenizer = load_tokenizer(round_.base.folder)
+    context = context_length(round_.base.folder)
+    longest = (hyper or round_.recipe.training).max_tokens
+    limit = min(longest, context or longest)
+    return lambda frame: fits(frame, partial(example_lengths, tokenizer), limit)
+
+
+def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame) -> pl.DataFrame:
+    """A chain's decisions with the ids that the log knows them by."""
+    ids = [
+        decision_id(round_.number, round_.loop, position, name, candidate)
+        for position, name, candidate in decisions.select("position", "filter", "candidate_id").iter_rows()
+    ]
+    return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))

@@ -1,0 +1,46 @@
+"""The freezing step of a round: the snapshot that a training reads, frozen by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from flows.round.round import Round
+from flows.steps.task import step_task
+from warehouse.lake import Where
+from warehouse.query import read
+from warehouse.snapshot import freeze
+
+
+def freeze_examples(
+    round_: Round[Any], decisions: pl.DataFrame, purpose: str = "sft", units: Iterable[str] = ()
+) -> str | None:
+    """The snapshot the round trains from: what `selections/<purpose>.sql` draws, frozen by content.
+
+    `units` are those of other facts that it is drawn from, such as preferences. None where the last filter
+    kept nothing and there are no such units.
+    """
+    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
+    others = set(units)
+    if not (last["kept"].any() or others):
+        return None
+    drawn = sorted({*decisions["unit"], *others})
+    with round_.step("freeze", None, "examples") as advance:
+        snapshot_id = _frozen(round_, purpose, drawn)
+        advance(examples_in(round_, snapshot_id))
+    return snapshot_id
+
+
+def examples_in(round_: Round[Any], snapshot_id: str) -> int:
+    """How many examples a snapshot of the round holds."""
+    where: Where = {"loop": round_.loop, "round": round_.number, "snapshot_id": snapshot_id}
+    return int(read(round_.lake, "snapshots", where)["rows"][0])
+
+
+@step_task
+def _frozen(round_: Round[Any], purpose: str, units: list[str]) -> str:
+    parameters = {"loop": round_.loop, "round": round_.number, "units": units}
+    unit = round_.unit("freeze" if purpose == "sft" else f"freeze-{purpose}")
+    return freeze(round_.log, unit, purpose, units, parameters)

@@ -1,0 +1,110 @@
+"""A model's judgement of a round's answers: all it wrote and every verdict are facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.round.round import Round
+from flows.steps.task import shards, step_task
+from flows.writers.engines import engine_of, registered_endpoint
+from flows.writers.guests import guest
+from flows.writers.judges import chosen_rubric, judge_folder
+from schemas.errors import RecipeError
+from schemas.units import Unit
+from tasks.verify.judge.judge import NAME, judgement_rows, verdict_rows
+from tasks.verify.judge.rubric import Rubric
+from tasks.verify.scores import Role, audit_sample
+from warehouse.loops import Checkpoint
+from warehouse.query import read
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who judges, as a checkpoint of the loop, and the rubric it goes by."""
+
+    checkpoint: Checkpoint
+    rubric: Rubric
+
+
+def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
+    """A further opinion, that no filter goes by, on the answers to a sample of prompts.
+
+    The sample is drawn by the same lots as the audit's: judge and truth meet on the same answers.
+    """
+    wanted = round_.recipe.verification.judge
+    sample = audit_sample(prompts, wanted.share, round_.recipe.seed)
+    if sample.is_empty():
+        return
+    folder = None if wanted.endpoint else judge_folder(wanted.model)
+    rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
+    judge = Judge(_judge(round_, folder), rubric)
+    judged(round_, judge, sample, candidates, "also", "judge")
+
+
+def judged(
+    round_: Round[Any], judge: Judge, prompts: pl.DataFrame, candidates: pl.DataFrame, role: Role, step: str
+) -> pl.DataFrame:
+    """A judge's verdicts on the answers to prompts, in shards of prompts: rows of table `scores`."""
+    _refuse_other_rubric(round_, judge, role)
+    asked = candidates.join(prompts.select("prompt_id", prompt="text"), on="prompt_id")
+    scores = []
+    with round_.step(step, asked.height, "verdicts") as advance:
+        for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):
+            shard = asked.filter(pl.col("prompt_id").is_in(ids))
+            scores.append(judgements(round_, shard, judge, role, round_.unit(step, number), advance))
+    return pl.concat(scores)
+
+
+@step_task
+def judgements(
+    round_: Round[Any],
+    shard: pl.DataFrame,
+    judge: Judge,
+    role: Role,
+    unit: Unit,
+    advance: Callable[[int], None],
+) -> pl.DataFrame:
+    """One shard's judgements, then its verdicts, which are read from the judgements on record: whenever the
+    process is killed, no text is thrown away for another. The verdicts last, so that they say it is done.
+    """
+
+    def made() -> pl.DataFrame:
+        how: dict[str, Any] = {
+            "judge_checkpoint_id": judge.checkpoint.id,
+            "round_number": round_.number,
+            "seed": round_.recipe.seed,
+        }
+        with round_.model_at_work():
+            engine = engine_of(round_, judge.checkpoint, unit, role="judge")
+            written = round_.log.once(
+                unit, "candidates", lambda: judgement_rows(engine, judge.rubric, shard, **how)
+            )
+            return verdict_rows(engine, judge.rubric, shard, written, **how, role=role)
+
+    scores = round_.log.once(unit, "scores", made)
+    advance(shard.height)
+    return scores
+
+
+def _refuse_other_rubric(round_: Round[Any], judge: Judge, role: Role) -> None:
+    """RecipeError where this round has verdicts by another rubric: its file may have changed since."""
+    known = read(round_.lake, "scores", {"loop": round_.loop, "round": round_.number})
+    known = known.filter((pl.col("verifier") == NAME) & (pl.col("role") == role))
+    other = set(known["verifier_version"]) - {judge.rubric.label}
+    if other:
+        raise RecipeError(
+            f"round {round_.number} was judged by rubric {', '.join(sorted(other))} so far, "
+            f"not {judge.rubric.label}: a round keeps its rubric"
+        )
+
+
+def _judge(round_: Round[Any], folder: Path | None) -> Checkpoint:
+    """The judge of the recipe's verification: a folder's model, or the one behind its endpoint."""
+    if folder is None:
+        return registered_endpoint(round_, round_.recipe.verification.judge.endpoint, "judge")
+    return guest(round_, folder, "judge")

@@ -1,0 +1,130 @@
+"""The training step of a round: one job, its ledger and its result as facts, its failures too."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.round.progress import Advance
+from flows.round.round import Round, lake_path
+from flows.steps.freeze import examples_in
+from flows.steps.task import step_task
+from flows.steps.training_progress import TrainingProgress
+from flows.writers.engines import make_room
+from schemas.errors import TrainingFailed
+from schemas.identity import checkpoint_id
+from schemas.ids import make_id
+from schemas.job import Hyperparameters, TrainingJob
+from schemas.units import Unit
+from tasks.train.launch import run_job
+from tasks.train.records import ledger_rows, training_row
+from tasks.train.result import StepTaken, accept
+from warehouse.artifacts import listing
+from warehouse.loops import Checkpoint, checkpoint
+from warehouse.store.fault import reached
+
+
+def train(
+    round_: Round[Any],
+    snapshot_id: str,
+    objective: str = "sft",
+    start: Checkpoint | None = None,
+    hyper: Hyperparameters | None = None,
+) -> Checkpoint:
+    """The challenger: trained on the snapshot, from the base or the champion as the recipe says.
+
+    `start` and `hyper` take the place of the recipe's. A round can train once for each objective.
+    """
+    recipe = round_.recipe
+    hyper = hyper or recipe.training
+    start = start or (round_.base if recipe.start_from == "base" else round_.champion)
+    training_id = make_id(
+        "train",
+        round_.number,
+        round_.loop,
+        snapshot_id,
+        start.id,
+        hyper.model_dump_json(),
+        recipe.seed,
+    )
+    job = TrainingJob(
+        training_id=training_id,
+        objective=objective,
+        snapshot_id=snapshot_id,
+        snapshot=str(round_.lake.place(f"snapshots/{snapshot_id}")),
+        base_checkpoint=start.id,
+        base=str(start.folder),
+        output=str(round_.lake.root / "trainings" / training_id),
+        seed=recipe.seed,
+        hyperparameters=hyper,
+        accelerate_config=recipe.accelerate_config,
+    )
+    total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)
+    with round_.step("train", total, "steps") as advance:
+        return _trained(round_, job, advance)
+
+
+@step_task
+def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoint:
+    """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
+    log, number = round_.log, round_.number
+    log.once(_unit(round_, job, "train-start"), "trainings", lambda: training_row(job, number, "started"))
+    shown, artifact = 0, TrainingProgress(job.training_id)
+
+    def progress(taken: StepTaken) -> None:
+        nonlocal shown
+        advance(taken.step - shown, note=f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
+        shown = taken.step
+        artifact.show(taken)
+        reached("train: step taken")
+
+    def made() -> pl.DataFrame:
+        make_room(round_.recipe)
+        with round_.model_at_work():
+            result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
+        reached("train: job finished")
+        accept(result)
+        place = f"trainings/{job.training_id}"
+        finish = _unit(round_, job, "train-finish")
+        if not log.holds(finish, "trainings"):  # another host's result stays what it is
+            round_.lake.publish(place)
+        files = listing(round_.lake, place)
+        log.once(_unit(round_, job, "steps"), "steps", lambda: ledger_rows(job, result, number))
+        done = training_row(job, number, "finished", result, files=files)
+        log.once(finish, "trainings", lambda: done)
+        reached("train: recorded")
+        return pl.DataFrame(
+            {
+                "checkpoint_id": checkpoint_id(number, job.training_id),
+                "content_hash": result.weights_hash,
+                "parent_id": job.base_checkpoint,
+                "training_id": job.training_id,
+                "role": "policy",
+                "path": lake_path(Path(result.checkpoint), round_.lake),
+            }
+        )
+
+    try:
+        rows = log.once(_unit(round_, job, "train"), "checkpoints", made)
+    except TrainingFailed as error:
+        _record_failure(round_, job, error)
+        raise
+    return checkpoint(round_.lake, rows.row(0, named=True))
+
+
+def _unit(round_: Round[Any], job: TrainingJob, step: str, shard: int = 0) -> Unit:
+    """A unit of the round's training for the job's objective."""
+    return round_.unit(step if job.objective == "sft" else f"{step}-{job.objective}", shard)
+
+
+def _record_failure(round_: Round[Any], job: TrainingJob, error: TrainingFailed) -> None:
+    """A failed training stays in the log, one row for each time it failed."""
+    attempt = 0
+    round_.lake.publish(f"trainings/{job.training_id}")
+    while round_.log.holds(unit := _unit(round_, job, "train-failed", attempt), "trainings"):
+        attempt += 1
+    row = training_row(job, round_.number, "failed", error=str(error), attempt=attempt)
+    round_.log.once(unit, "trainings", lambda: row)

@@ -1,0 +1,139 @@
+"""Which engine writes a checkpoint's texts in a round: the one place that says so.
+
+Weights that lie here are loaded in process, or by the vLLM server that the recipe has started: one for a
+night, closed with it. A teacher's, and those of a judge behind an endpoint, lie elsewhere: they are on record
+as a checkpoint whose hash is over where they answer, and every request to them is a fact first.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from flows.round.progress import reporter
+from flows.round.round import Round
+from flows.writers.guests import Role, registered
+from flows.writers.recording import Recorded
+from schemas.engine import Endpoint, Vllm
+from schemas.errors import EndpointError, EndpointRefused
+from schemas.ids import digest
+from schemas.recipes.shared import Recipe
+from schemas.units import Unit
+from tasks.generate.embedded.embedded import embedded_engine
+from tasks.generate.engine import Engine
+from tasks.generate.served.endpoint import api_key, check_endpoint
+from tasks.generate.served.served import ServedEngine
+from tasks.generate.vllm.command import has_gpu, program
+from tasks.generate.vllm.vllm import VllmServer
+from warehouse.loops import Checkpoint
+
+_SETTINGS: Mapping[Role, str] = {"teacher": "engine", "judge": "verification.judge.endpoint"}
+_SERVERS: dict[Vllm, VllmServer] = {}
+_blocks = 0
+_LOCK = threading.Lock()
+
+
+def engine_of(
+    round_: Round[Any],
+    writer: Checkpoint,
+    unit: Unit,
+    prompt_ids: Mapping[str, str] | None = None,
+    role: Role = "teacher",
+) -> Engine:
+    """The engine of a checkpoint, for one unit's texts; `prompt_ids` names the prompts by their texts.
+
+    Where one address serves both roles, each has its own patience and budget. EndpointError where an
+    endpoint cannot be used now.
+    """
+    endpoint, own = endpoint_of(round_.recipe, writer, role), round_.recipe.engine
+    if endpoint is None:
+        return (
+            server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
+        )
+    try:
+        served = _served(endpoint, api_key(endpoint))
+    except EndpointRefused as error:  # the round has begun: it stays open
+        raise EndpointError(str(error)) from None
+    return Recorded(round_.log, served, unit, writer.id, prompt_ids or {}, _SETTINGS[role])
+
+
+def endpoint_of(recipe: Recipe, writer: Checkpoint, role: Role) -> Endpoint | None:
+    """The recipe's endpoint of a role, where a checkpoint answers behind it; None: its weights lie here."""
+    endpoint = recipe.engine if role == "teacher" else recipe.verification.judge.endpoint
+    if isinstance(endpoint, Endpoint) and _address_hash(endpoint) == writer.content_hash:
+        return endpoint
+    return None
+
+
+def teacher(round_: Round[Any]) -> Checkpoint | None:
+    """The model behind the recipe's endpoint, on record; None where the recipe has no endpoint."""
+    endpoint = round_.recipe.engine
+    return registered_endpoint(round_, endpoint, "teacher") if isinstance(endpoint, Endpoint) else None
+
+
+def registered_endpoint(round_: Round[Any], endpoint: Endpoint, role: Role) -> Checkpoint:
+    """The model behind an endpoint as a checkpoint, on record since the loop first asked it."""
+    address = {"endpoint": endpoint.url, "model": endpoint.model, "api": endpoint.api}
+    origin = json.dumps(address | {"weights": "behind the endpoint, not ours to hash"})
+    return registered(round_, role, _address_hash(endpoint), endpoint.url, origin)
+
+
+def _address_hash(endpoint: Endpoint) -> str:
+    """What stands for the hash of weights that lie elsewhere."""
+    return digest(("endpoint", endpoint.url, endpoint.model, endpoint.api))
+
+
+@contextmanager
+def closing_servers() -> Iterator[None]:
+    """Servers that are started within are ended when the last block of this kind is left, by an error too."""
+    global _blocks
+    with _LOCK:
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _blocks -= 1
+            left = [_SERVERS.pop(settings) for settings in list(_SERVERS)] if not _blocks else []
+        for server in left:
+            server.close()
+
+
+def make_room(recipe: Recipe) -> None:
+    """End the recipe's server before a job trains, where it would fill the job's GPU."""
+    own = recipe.engine
+    if isinstance(own, Vllm) and not (
+        own.keep_in_training or (own.keep_in_training is None and not has_gpu())
+    ):
+        server_of(own).close()
+
+
+def server_of(settings: Vllm) -> VllmServer:
+    """The server of these settings, begun once; it starts when it is first asked."""
+    with _LOCK:
+        if settings not in _SERVERS:
+            _SERVERS[settings] = VllmServer(settings, say=lambda line: reporter().say(line))
+        return _SERVERS[settings]
+
+
+def check_engines(recipe: Recipe) -> None:
+    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not.
+
+    BadInput where vLLM is asked for and not there.
+    """
+    judge = recipe.verification.judge
+    if isinstance(recipe.engine, Vllm):
+        program(recipe.engine)
+    for endpoint in (recipe.engine, judge.endpoint if judge.share else None):
+        if isinstance(endpoint, Endpoint):
+            check_endpoint(endpoint, api_key(endpoint))
+
+
+@lru_cache(maxsize=4)
+def _served(endpoint: Endpoint, key: str | None) -> ServedEngine:
+    """An endpoint's engine, kept so that it is asked once what it takes."""
+    return ServedEngine(endpoint, key)

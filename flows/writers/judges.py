@@ -1,0 +1,29 @@
+"""Which judge and rubric a command uses: the tutor's own unless the user names others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.errors import RecipeError
+from tasks.verify.judge.rubric import Kind, Rubric, load_rubric
+from tutor import JUDGE, SEEDED
+
+TUTORS = {"points": "story", "pairwise": "story-pair"}
+OTHERS = {"points": "additive", "pairwise": "pairwise"}
+
+
+def judge_folder(model: str | None) -> Path:
+    """Where a judge's weights lie: the folder named, else the tutor's own judge."""
+    return JUDGE if model is None else Path(model)
+
+
+def chosen_rubric(model: Path | None, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
+    """The rubric of a name or file, or the default of a model (None: behind an endpoint) of a kind;
+    RecipeError where it is of another.
+    """
+    taught = {JUDGE.resolve(), SEEDED.resolve()}
+    default = TUTORS if model is not None and model.resolve() in taught else OTHERS
+    rubric = load_rubric(name or default[kind])
+    if rubric.kind != kind:
+        raise RecipeError(f"rubric {rubric.name} is {rubric.kind}; one of {kind} is needed")
+    return rubric if votes is None else rubric.with_votes(votes)

@@ -1,0 +1,188 @@
+"""What every recipe says: typed, validated values that all of them share.
+
+A recipe is the parameter of its flow, so Prefect's form and `prefect.yaml` show it, and its hash is
+part of every unit of work. Defaults follow the papers; the tutor brings its own (`tutor/*.yaml`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
+from schemas.job import Hyperparameters, Positive, Share, Strict
+
+
+class Sampling(Strict):
+    """How texts are drawn from a checkpoint. Temperature 0 is greedy; then `samples` must be 1."""
+
+    samples: Positive = Field(4, description="texts a prompt (k)")
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.7
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    max_tokens: Positive = Field(256, description="longest answer, in tokens")
+
+    @model_validator(mode="after")
+    def greedy_draws_once(self) -> Sampling:
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError("temperature 0 is greedy: it gives one text, so samples must be 1")
+        return self
+
+
+class Prompts(Strict):
+    """Where prompts come from: the tutor's world, or a JSONL file with question and answer."""
+
+    path: str | None = Field(None, description="JSONL file; None: the tutor's world")
+    eval_path: str | None = Field(None, description="JSONL file of held-out prompts; None: a share of `path`")
+    per_round: Positive | None = Field(2000, description="training prompts a round; None: all of the file")
+    eval_count: Positive = Field(600, description="held-out prompts, the same in every round")
+    eval_family: Literal["held-out", "new-numbers"] = Field(
+        "held-out",
+        description="the tutor's held-out stories: in other words, or in those of practice; numbers are new",
+    )
+    difficulties: tuple[Positive, ...] = Field((1, 2, 3), description="steps a tutor story may need")
+
+
+class Evaluation(Strict):
+    """How a checkpoint is measured on the held-out prompts: greedy for all, sampled for `sampled_count`."""
+
+    max_tokens: Positive = 256
+    samples: Positive = Field(8, description="texts a prompt for pass@k and majority vote")
+    temperature: Annotated[float, Field(gt=0.0, le=5.0)] = 0.7
+    sampled_count: Annotated[int, Field(ge=0)] = Field(
+        200, description="held-out prompts sampled; 0: greedy only"
+    )
+
+
+class Gate(Strict):
+    """When a challenger is promoted: a one-sided exact McNemar test on the held-out prompts."""
+
+    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.05
+
+
+class Judging(Strict):
+    """A model that judges answers too, for people and audits to look at: no filter goes by it."""
+
+    share: Share = Field(0.0, description="share of the prompts whose answers it judges; 0: no judge")
+    model: str | None = Field(None, description="its Hugging Face folder; None: the tutor's judge")
+    endpoint: Endpoint | None = Field(None, description="it answers behind this endpoint, not from a folder")
+    rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
+    votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
+
+    @model_validator(mode="after")
+    def one_judge(self) -> Judging:
+        if self.model is not None and self.endpoint is not None:
+            raise ValueError("a judge is a model's folder or an endpoint, not both")
+        return self
+
+
+class Verification(Strict):
+    """Who judges answers: one verifier that filters and the gate go by, and others that they never see."""
+
+    verifier: str = Field("maths", description="the verifier that filters, evaluation and the gate go by")
+    also: tuple[str, ...] = Field((), description="verifiers that judge every answer too")
+    audit: str = Field("gsm8k", description="an independent verifier of a sample, that no filter sees")
+    audit_share: Share = Field(0.1, description="share of the prompts whose answers it judges")
+    judge: Judging = Judging()
+
+    @model_validator(mode="after")
+    def judges_differ(self) -> Verification:
+        named = (self.verifier, *self.also, self.audit)
+        if len(set(named)) < len(named):
+            raise ValueError("verifier, also and audit must be different verifiers")
+        return self
+
+
+class Invention(Strict):
+    """New training prompts that a model writes from examples of others; None: as the inventor has it."""
+
+    share: Share = Field(0.0, description="share of a round's prompts that are invented; 0: none")
+    model: str | None = Field(None, description="the writer's Hugging Face folder; None: the champion")
+    inventor: str | None = Field(None, description="its name, or a YAML file; None: the model's own")
+    shots: Positive | None = Field(None, description="examples in one prompt")
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    max_tokens: Positive | None = Field(None, description="longest text, in tokens")
+    novelty: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.7, description="largest ROUGE-L F with any earlier prompt"
+    )
+    attempts: Positive = Field(
+        4, description="passes at most; each writes as many texts as prompts are still wanted"
+    )
+
+
+class Recipe(Strict):
+    """What every recipe says: where prompts come from, how texts are drawn, judged, learned and measured."""
+
+    recipe: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    prompts: Prompts = Prompts()
+    sampling: Sampling = Sampling()
+    engine: AnyEngine = Field(Embedded(), description="what writes the answers")
+    verification: Verification = Verification()
+    start_from: Literal["base", "champion"] = "base"
+    training: Hyperparameters = Hyperparameters()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    launcher: Literal["accelerate", "in-process"] = Field(
+        "accelerate", description="train by `accelerate launch` in a process of its own, or in this one"
+    )
+    accelerate_config: str | None = Field(
+        None,
+        description="your Accelerate configuration (GPUs, FSDP) for the launcher; None: your default file",
+        exclude_if=lambda value: value is None,
+    )
+    shard_size: Positive = Field(250, description="prompts in one unit of work")
+
+    @model_validator(mode="after")
+    def a_launcher_reads_the_configuration(self) -> Recipe:
+        if self.accelerate_config is not None and self.launcher == "in-process":
+            raise ValueError("accelerate_config is for launcher accelerate: in-process is one process")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits over what the recipe does, part of every unit's key.
+
+        How hard an endpoint is asked is no part of it, nor is the Accelerate configuration, nor an engine or
+        a judge's endpoint that is the default: a loop from before there were any keeps its hash.
+        """
+        effort = set(EFFORT)
+        left_out: dict[str, Any] = {"engine": effort, "verification": {"judge": {"endpoint": effort}}}
+        values = self.model_dump(mode="json", exclude=left_out | {"accelerate_config": True})
+        if self.engine == Embedded():
+            del values["engine"]
+        if self.verification.judge.endpoint is None:
+            del values["verification"]["judge"]["endpoint"]
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def filters_by(self) -> str:
+        """The verifier whose verdicts on training answers the round's filters go by."""
+        return self.verification.verifier
+
+    def with_effort_of(self, other: Recipe) -> Self:
+        """The recipe as it is, its endpoints asked as hard, and for as much money, as the other says, and
+        its jobs launched by the other's Accelerate configuration where both are launched.
+        """
+        judge, theirs = self.verification.judge, other.verification.judge
+        judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})
+        verification = self.verification.model_copy(update={"judge": judge})
+        update: dict[str, Any] = {"engine": _effort(self.engine, other.engine), "verification": verification}
+        if self.launcher == other.launcher == "accelerate":
+            update["accelerate_config"] = other.accelerate_config
+        return self.model_copy(update=update)
+
+
+E = TypeVar("E")
+
+
+def _effort(engine: E, other: object) -> E:
+    """An engine with the effort of another of its kind."""
+    if isinstance(engine, Strict) and type(engine) is type(other):
+        fields = EFFORT & type(engine).model_fields.keys()
+        return engine.model_copy(update={name: getattr(other, name) for name in fields})
+    return engine

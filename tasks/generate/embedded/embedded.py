@@ -1,0 +1,214 @@
+"""The embedded engine: transformers in process, batches sorted by length and bounded in memory.
+
+On a CPU a small model's batches run side by side, one thread each (tasks/generate/embedded/workers.py).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from schemas.errors import ModelError
+from schemas.recipes.shared import Sampling
+from tasks.generate.embedded.decoding import Decoded, Forward, decode
+from tasks.generate.embedded.workers import Workers
+from tasks.generate.engine import Progress, PromptRefused, Sample
+from tasks.models.checkpoint import load_model, load_tokenizer, prompt_text, written
+
+CPU_MEMORY = 2 * 2**30
+SMALL_MODEL = 64 * 2**20
+"""Bytes of weights up to which a batch has one thread: larger ones give all threads enough to do at once."""
+MOST_WORKERS = 4
+"""Python itself runs one thread at a time, which more workers than these would wait for."""
+LOGIT_COPIES = 5
+"""Float32 tensors as large as the logits that one draw holds at a time."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Prompts (by position in the call), which samples of each, and the seed of every slot."""
+
+    prompts: list[int]
+    indices: range
+    seeds: list[int]
+
+
+class EmbeddedEngine:
+    """A model folder as an engine (tasks/generate/engine.py), on the GPU where there is one, else the CPU.
+
+    `rows` bounds the samples decoded at once, `memory` (bytes; None: 2 GiB on a CPU, half of what is free on
+    a GPU) their cache and logits; neither changes what is drawn. One call runs at a time, others wait.
+    Raises ModelError where the folder cannot be loaded or the model's logits are not finite.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rows: int = 512,
+        memory: int | None = None,
+        device: str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.folder, self.device = folder, torch.device(device or _best_device())
+        self.tokenizer: Any = load_tokenizer(folder)
+        model: Any = load_model(folder, dtype=dtype)
+        self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._is_end = _end_table(model, self.tokenizer).to(self.device)
+        forward = Forward(model.to(self.device))
+        self._workers: Workers[_Batch, Decoded] = Workers(forward, _worker_count(model, self.device))
+        self._shape = (forward.token_bytes, forward.vocabulary)
+        self._rows, self._memory = rows, (memory or _free_memory(self.device)) // self._workers.count
+        self._lock = threading.Lock()
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        progress: Progress | None = None,
+    ) -> list[list[Sample]]:
+        """See Engine.generate. `progress` is called in the caller's thread."""
+        if len(prompts) != len(seeds):
+            raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        with self._lock:
+            ids = self._encode(prompts, sampling.max_tokens)
+            batches = [
+                _Batch(some, indices, [seeds[prompt] + index for prompt in some for index in indices])
+                for some, indices in self._batches(ids, sampling)
+            ]
+
+            def write(forward: Forward, batch: _Batch, heard: Progress) -> Decoded:
+                asked = [ids[prompt] for prompt in batch.prompts]
+                return decode(forward, asked, batch.seeds, sampling, self._is_end, heard)
+
+            answers: list[list[Sample]] = [[] for _ in prompts]
+            for batch, decoded in self._workers.each(write, batches, progress):
+                drawn, count = self._samples(decoded, batch), len(batch.indices)
+                for place, prompt in enumerate(batch.prompts):
+                    answers[prompt] += drawn[place * count : (place + 1) * count]
+            return [sorted(drawn, key=lambda sample: sample.index) for drawn in answers]
+
+    def close(self) -> None:
+        """Frees the model; the engine cannot be used afterwards."""
+        with self._lock:
+            self._workers.close()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def __enter__(self) -> EmbeddedEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _encode(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Token ids as tasks.models.checkpoint.prompt_ids gives them, all prompts at once."""
+        broken = [i for i, prompt in enumerate(prompts) if not _is_unicode(prompt)]
+        if broken:
+            raise _refused(prompts, broken, "is not Unicode text (it holds half of a surrogate pair)")
+        if not prompts:
+            return []
+        texts = [prompt_text(self.tokenizer, prompt) for prompt in prompts]
+        special = getattr(self.tokenizer, "chat_template", None) is None
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
+        empty = [i for i, one in enumerate(ids) if not one]
+        if empty:
+            raise _refused(prompts, empty, "has no tokens")
+        long = [i for i, one in enumerate(ids) if self._context and len(one) + max_tokens > self._context]
+        if long:
+            why = f"is too long: {len(ids[long[0]])} tokens and max_tokens {max_tokens} do not fit"
+            raise _refused(prompts, long, f"{why} the model's context of {self._context}")
+        return ids
+
+    def _batches(self, ids: list[list[int]], sampling: Sampling) -> Iterator[tuple[list[int], range]]:
+        """Prompts alike in length with the samples to draw, longest first: what is too large fails early."""
+        order = sorted(range(len(ids)), key=lambda prompt: (-len(ids[prompt]), prompt))
+        start, count = 0, sampling.samples
+        token_bytes, vocabulary = self._shape
+        share = -(-len(order) // self._workers.count) * count
+        while start < len(order):
+            longest = len(ids[order[start]])
+            one = (longest + sampling.max_tokens) * token_bytes + LOGIT_COPIES * 4 * vocabulary
+            slots = max(1, min(self._rows, share, self._memory // one))
+            some = order[start : start + max(1, slots // count)]
+            for first in range(0, count, slots):
+                yield some, range(first, min(first + slots, count))
+            start += len(some)
+
+    def _samples(self, decoded: Decoded, batch: _Batch) -> list[Sample]:
+        lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
+        tokens = [row[:n] for row, n in zip(decoded.tokens.T.tolist(), lengths, strict=True)]
+        logprobs = [row[:n] for row, n in zip(decoded.logprobs.T.tolist(), lengths, strict=True)]
+        sums = [math.fsum(row) for row in logprobs]
+        if not all(map(math.isfinite, sums)):
+            raise ModelError(f"{self.folder} gives logits that are not finite: its weights are broken")
+        bare = [row[:-1] if end else row for row, end in zip(tokens, stopped, strict=True)]
+        texts = self.tokenizer.batch_decode(
+            bare, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        indices = list(batch.indices) * len(batch.prompts)
+        columns = zip(indices, batch.seeds, texts, stopped, lengths, sums, tokens, logprobs, strict=True)
+        return [
+            Sample(i, seed, text, "stop" if end else "length", n, total, tuple(row), tuple(values))
+            for i, seed, text, end, n, total, row, values in columns
+        ]
+
+
+def embedded_engine(folder: Path) -> EmbeddedEngine:
+    """The engine of a folder, kept while it is among the last two asked for, so that shards share a load.
+
+    A folder whose files were written again is loaded again. Do not close what this returns.
+    """
+    return _kept_engine(folder.resolve(), written(folder))
+
+
+@lru_cache(maxsize=2)
+def _kept_engine(folder: Path, files: tuple[tuple[str, int], ...]) -> EmbeddedEngine:
+    return EmbeddedEngine(folder)
+
+
+def _worker_count(model: Any, device: torch.device) -> int:
+    small = sum(one.numel() * one.element_size() for one in model.parameters()) <= SMALL_MODEL
+    return min(torch.get_num_threads(), MOST_WORKERS) if small and device.type == "cpu" else 1
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _free_memory(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_MEMORY
+
+
+def _end_table(model: Any, tokenizer: Any) -> torch.Tensor:
+    """Booleans, shape (vocabulary,): the end tokens of the generation settings and of the tokenizer."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ends = configured if isinstance(configured, list) else [configured]
+    table = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool)
+    table[[end for end in {tokenizer.eos_token_id, *ends} if end is not None and end < len(table)]] = True
+    return table
+
+
+def _is_unicode(prompt: str) -> bool:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused(prompts: Sequence[str], indices: list[int], why: str) -> PromptRefused:
+    shown = prompts[indices[0]][:40].encode("utf-8", "replace").decode()
+    more = f" (and {len(indices) - 1} more prompts)" if len(indices) > 1 else ""
+    return PromptRefused(f"prompt {indices[0]} ({shown!r}) {why}{more}", indices)

@@ -1,0 +1,102 @@
+"""What is asked of an endpoint, as JSON, and what came of it: the values that pass between the rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.engine import Endpoint
+from schemas.recipes.shared import Sampling
+from tasks.generate.engine import Sample
+from tasks.models.checkpoint import PLAIN_PROMPT
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: `count` samples of the call's prompt number `place`, from sample `first` on.
+
+    `seed` is that of sample `first`. `ids` are the prompt's tokens where they are known here.
+    """
+
+    place: int
+    prompt: str
+    seed: int
+    first: int
+    count: int
+    ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a request. Fewer samples than were asked for: `error` says why, in one line.
+
+    `tokens` and `cost` are the most that it can have taken, attempts whose answer never came included;
+    `status` is the last HTTP status (None: no answer). `overflow`: the prompt does not fit the model's
+    context; `passing`: what went wrong may not go wrong again; not `final`: it was given up with the
+    endpoint, and is to be asked again.
+    """
+
+    ask: Ask
+    samples: tuple[Sample, ...]
+    error: str | None
+    attempts: int
+    status: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    overflow: bool = False
+    passing: bool = False
+    final: bool = True
+
+
+@dataclass
+class Dialect:
+    """What the server at hand takes, as it was told or as its refusals have taught.
+
+    `vllm`: it is a vLLM server; `together`: sample i of a request with seed s is that of seed s + i;
+    `context`: its longest sequence in tokens, where it says so; `left_out`: fields it refused.
+    """
+
+    vllm: bool = False
+    together: bool = False
+    context: int | None = None
+    left_out: set[str] = field(default_factory=set)
+
+    OPTIONAL = ("return_token_ids", "logprobs", "n", "seed")
+    """Fields that can be left out, where a server refuses them by name; max_tokens can be renamed."""
+
+    def learns_from(self, refusal: str, sent: dict[str, Any]) -> bool:
+        """Whether a refusal (HTTP 400 or 422) names a field that can be sent otherwise; remembers it."""
+        said = refusal.lower()
+        if "max_completion_tokens" in said and "max_tokens" in sent:
+            self.left_out.add("max_tokens")
+            return True
+        named = [name for name in self.OPTIONAL if name in sent and _names(said, name)]
+        self.left_out.update(named[:1])
+        return bool(named)
+
+
+def body_of(ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect) -> dict[str, Any]:
+    """The JSON value of a request."""
+    limit = "max_completion_tokens" if "max_tokens" in dialect.left_out else "max_tokens"
+    body: dict[str, Any] = {"model": endpoint.model, limit: sampling.max_tokens, "stream": False}
+    body |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": ask.seed}
+    if endpoint.api == "chat":
+        body |= {"messages": [{"role": "user", "content": ask.prompt}], "logprobs": True}
+    else:
+        asked = list(ask.ids) if ask.ids is not None else PLAIN_PROMPT.format(prompt=ask.prompt)
+        body |= {"prompt": asked, "logprobs": 0}
+    if ask.count > 1:
+        body["n"] = ask.count
+    if dialect.vllm:
+        body["return_token_ids"] = True
+    return {name: value for name, value in body.items() if name not in dialect.left_out}
+
+
+def _names(said: str, field_name: str) -> bool:
+    """A refusal names a field where it quotes it, or speaks of the parameter of that name."""
+    quoted = any(f"{quote}{field_name}{quote}" in said for quote in "'\"`")
+    spoken = (f"parameter: {field_name}", f"supplied: {field_name}", f"{field_name} is not supported")
+    return quoted or any(words in said for words in spoken)

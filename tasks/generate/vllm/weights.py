@@ -1,0 +1,43 @@
+"""What of a model folder a running server must know: whether its weights are others, and whether they fit."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from tasks.generate.vllm.command import end_ids
+from tasks.models.checkpoint import check_folder, weights_hash, written
+from tasks.models.remote_code import code_hash
+
+
+def shown(folder: Path) -> str:
+    """A folder's name for a person: a trained checkpoint's is that of its training."""
+    return str(Path(*folder.resolve().parts[-2:]))
+
+
+def content_of(folder: Path) -> str:
+    """The hash of a folder's weights, kept while none of its files was written again."""
+    return _kept_content(folder.resolve(), written(folder))
+
+
+@lru_cache(maxsize=16)
+def _kept_content(folder: Path, files: tuple[tuple[str, int], ...]) -> str:
+    return weights_hash(folder)
+
+
+def shape_of(folder: Path) -> tuple[Any, ...]:
+    """What two folders must share for one's weights to take the other's place in a server that runs."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    for name in ("transformers_version", "_name_or_path"):
+        config.pop(name, None)
+    tensors = []
+    for file in check_folder(folder):
+        with safe_open(file, framework="pt") as held:
+            for name in held.keys():  # noqa: SIM118 (it is no mapping)
+                part = held.get_slice(name)
+                tensors.append((name, tuple(part.get_shape()), part.get_dtype()))
+    return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder), code_hash(folder)

@@ -1,0 +1,200 @@
+"""Model folders: what makes one safe to load, its content hash, and how a prompt is put to it.
+
+A checkpoint is a Hugging Face folder with `config.json`, a tokenizer and safetensors weights. Pickled
+weights are refused, and folders that bring their own code unless the user trusts it (remote_code.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from schemas.errors import ModelError
+from tasks.models.remote_code import (
+    CODE_ERRORS,
+    DESCRIBED,
+    check_code,
+    check_loaded,
+    code_files,
+    code_hash,
+    may_run,
+)
+
+# What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+PLAIN_PROMPT = "Question: {prompt}\nAnswer:"
+_PROBE = "What is 6 times 7?"
+
+
+def check_folder(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder that is safe to load; a ModelError says what is wrong."""
+    if not folder.is_dir():
+        raise ModelError(f"no model folder at {folder}")
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{folder} has no config.json: it is not a Hugging Face model folder")
+    check_code(folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickled = any(file.suffix in PICKLED for file in folder.iterdir())
+        why = "only pickled weights, which are not loaded" if pickled else "no weights"
+        raise ModelError(f"{folder} has {why}: safetensors files are needed")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        raise ModelError(f"{folder} has no tokenizer")
+    return weights
+
+
+def written(folder: Path) -> tuple[tuple[str, int], ...]:
+    """The files that a model is loaded from and when each was written: another value, another model."""
+    told = [folder / name for name in DESCRIBED if (folder / name).is_file()]
+    files = (*check_folder(folder), *code_files(folder), *told)
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 (64 hex digits) over every tensor's name, type, shape and bytes, in order of name.
+
+    It does not depend on how tensors are spread over files, so a resharded model keeps its hash. Where the
+    folder brings its own code, that is hashed too.
+    """
+    where: dict[str, Path] = {}
+    for file in check_folder(folder):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                where |= dict.fromkeys(tensors.keys(), file)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{file} is not a readable safetensors file: {error}") from None
+    sha = hashlib.sha256()
+    for name in sorted(where):
+        with safe_open(where[name], framework="pt") as tensors:
+            tensor = tensors.get_tensor(name)
+        sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        sha.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    sha.update(code_hash(folder).encode())
+    return sha.hexdigest()
+
+
+def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """A causal language model from a local folder, in evaluation mode, on the CPU."""
+    check_folder(folder)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=may_run(folder),
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, *CODE_ERRORS) as error:
+        raise ModelError(f"{folder} cannot be loaded: {_first_line(error)}") from None
+    check_loaded(model, folder)
+    model.train(False)
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer, padding on the left, with a pad token (the end token where it has none)."""
+    check_folder(folder)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=may_run(folder)
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
+        raise ModelError(f"{folder} has no usable tokenizer: {_first_line(error)}") from None
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"{folder}: the tokenizer has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    try:
+        asked = prompt_text(tokenizer, _PROBE)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
+    if _PROBE not in asked:
+        raise ModelError(f"{folder}: the chat template leaves out what a message by user says")
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None = None) -> list[int]:
+    """Token ids of one prompt, ready for the model to answer.
+
+    By the chat template where the tokenizer has one, else as plain "Question: ... Answer:" text.
+    """
+    text = prompt_text(tokenizer, prompt, system)
+    special = getattr(tokenizer, "chat_template", None) is None
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None = None) -> str:
+    """The text that `prompt_ids` encodes."""
+    if getattr(tokenizer, "chat_template", None) is None:
+        return (f"{system}\n\n" if system else "") + PLAIN_PROMPT.format(prompt=prompt)
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": prompt})
+    text = templated(tokenizer, messages, add_generation_prompt=True)
+    if system and system.strip() not in text:
+        raise ModelError("the chat template leaves out what a message by system says")
+    return text
+
+
+def templated(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = False
+) -> str:
+    """Messages as the chat template writes them; ModelError where it refuses one of their roles."""
+    written: Any = tokenizer.apply_chat_template
+    try:
+        return str(written(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        roles = " and ".join(message["role"] for message in messages)
+        raise ModelError(f"the chat template refuses a message by {roles}: {_first_line(error)}") from None
+
+
+def context_length(folder: Path) -> int | None:
+    """The longest sequence the model takes, in tokens; None where its config names none."""
+    try:
+        config: Any = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=may_run(folder)
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
+        raise ModelError(f"{folder} has no usable config.json: {_first_line(error)}") from None
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def prompt_lengths(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[int]:
+    """Tokens of each prompt as `prompt_ids` gives them."""
+    if not prompts:
+        return []
+    special = getattr(tokenizer, "chat_template", None) is None
+    texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=special)["input_ids"]]
+
+
+def example_lengths(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], responses: Sequence[str]
+) -> list[int]:
+    """Tokens of each prompt with its response and the token that ends it, as a training sees them."""
+    if not prompts:
+        return []
+    written = tokenizer(list(responses), add_special_tokens=False)["input_ids"]
+    return [a + len(b) + 1 for a, b in zip(prompt_lengths(tokenizer, prompts), written, strict=True)]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

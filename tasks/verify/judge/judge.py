@@ -1,0 +1,283 @@
+"""A model as judge: candidates and a rubric in, judgements and scores out.
+
+Each candidate is judged `rubric.votes` times; votes are parsed strictly and the valid ones averaged. Fewer
+valid votes than the rubric asks for are an `error`. A text that says nothing (tasks/models/neutral.py) fails
+with the menu's lowest points and is shown to no judge; one that does not fit the judge's context, or whose
+special tokens cannot be broken, is `unscorable`.
+
+A judge is asked by one user's message, through the chat template where its tokenizer has one: the rubric's
+instructions stand in it too, so that a template without a system role works as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from schemas.identity import judgement_id, score_id
+from schemas.tables import CANDIDATES, SCORES
+from tasks.generate.engine import Engine, Progress, PromptRefused, Sample, first_seed
+from tasks.models.neutral import quoted, says_nothing, special_texts
+from tasks.verify.judge.judgement import Vote, read_vote
+from tasks.verify.judge.rubric import Rubric
+from tasks.verify.scores import Role
+from tasks.verify.verifier import Verdict
+
+NAME = "judge"
+_SHOWN_VOTES = 12  # of a rationale
+_TOO_LONG = Verdict("unscorable", None, rationale="too long for the judge's context")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer to be judged. `reference` is a right answer that the judge may see, None for none."""
+
+    prompt: str
+    answer: str | None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict with what it rests on: the judge's texts and the votes read from them, in order."""
+
+    verdict: Verdict
+    samples: tuple[Sample, ...] = ()
+    votes: tuple[Vote, ...] = ()
+
+
+def judge(
+    engine: Engine,
+    rubric: Rubric,
+    asked: Sequence[Asked],
+    *,
+    seed: int = 0,
+    round_number: int = 0,
+    progress: Progress | None = None,
+) -> list[Judged]:
+    """A verdict on each answer, in order. The same question to the judge gets the same judgements.
+
+    `value` is the mean of the valid votes in points of the rubric; from `rubric.pass_from` on it is a pass.
+    `steps` are the valid votes.
+    """
+    texts, refused = _questions(engine, rubric, asked)
+    drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
+    found = dict(zip(texts, drawn, strict=True))
+    return [
+        Judged(refused[place]) if place in refused else _judged(found[place], rubric)
+        for place in range(len(asked))
+    ]
+
+
+def _questions(
+    engine: Engine, rubric: Rubric, asked: Sequence[Asked]
+) -> tuple[dict[int, str], dict[int, Verdict]]:
+    """What the judge is asked, by place, and the verdicts that need no judge."""
+    specials = special_texts(getattr(engine, "tokenizer", None))
+    texts: dict[int, str] = {}
+    refused: dict[int, Verdict] = {}
+    for place, one in enumerate(asked):
+        early = _unasked(one, rubric)
+        if early is None:
+            try:
+                texts[place] = question(rubric, one, specials)
+            except ValueError as error:
+                early = Verdict("unscorable", None, rationale=str(error))
+        if early is not None:
+            refused[place] = early
+    return texts, refused
+
+
+def question(rubric: Rubric, asked: Asked, specials: Sequence[str] = ()) -> str:
+    """What the judge is asked about one answer, all that is quoted made harmless."""
+    slots = {"prompt": quoted(asked.prompt, specials), "answer": quoted(asked.answer or "", specials)}
+    told = None if asked.reference is None else quoted(asked.reference, specials)
+    return rubric.asked(slots, told)
+
+
+def judgements(
+    engine: Engine,
+    rubric: Rubric,
+    questions: Sequence[str],
+    seed: int,
+    round_number: int,
+    progress: Progress | None = None,
+) -> list[tuple[Sample, ...] | None]:
+    """`rubric.votes` texts for each question; None where one does not fit the judge's context.
+
+    Each distinct question is put once. Its seed comes from the rubric's label and its text.
+    """
+    if not questions:
+        return []
+    distinct = list(dict.fromkeys(questions))
+    seeds = [first_seed("judgement", seed, round_number, rubric.label, text) for text in distinct]
+    long: set[int] = set()
+    while True:
+        left = [i for i in range(len(distinct)) if i not in long]
+        try:
+            drawn = engine.generate(
+                [distinct[i] for i in left], rubric.sampling, [seeds[i] for i in left], progress
+            )
+            break
+        except PromptRefused as error:  # names all that do not fit, before anything is generated
+            long |= {left[i] for i in error.indices}
+            if not error.indices:
+                raise
+    answers = dict(zip((distinct[i] for i in left), map(tuple, drawn), strict=True))
+    return [answers.get(text) for text in questions]
+
+
+def judgement_rows(
+    engine: Engine,
+    rubric: Rubric,
+    candidates: pl.DataFrame,
+    *,
+    judge_checkpoint_id: str,
+    round_number: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Judgements on candidates: candidate_id, prompt_id, split, prompt, text.
+
+    Returns rows of table `candidates` (kind judgement, whose parent is what was judged). A column `reference`
+    is shown to the judge where the rubric has room for it: leave it out where the judge is to be measured
+    against it.
+    """
+    rows = candidates.to_dicts()
+    found = judge(engine, rubric, _asked(rows), seed=seed, round_number=round_number, progress=progress)
+    return CANDIDATES.frame(
+        [
+            judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
+            for row, one in zip(rows, found, strict=True)
+            for sample in one.samples
+        ]
+    )
+
+
+def verdict_rows(
+    engine: Engine,
+    rubric: Rubric,
+    candidates: pl.DataFrame,
+    written: pl.DataFrame,
+    *,
+    judge_checkpoint_id: str,
+    round_number: int,
+    seed: int,
+    role: Role = "filter",
+) -> pl.DataFrame:
+    """Verdicts (of a role) on candidates by the judgements `written` of them: rows of table `scores`.
+
+    Both are as judgement_rows takes and returns them. The engine tells again why an answer has no judgement;
+    where there is one, it is not asked, and nothing that it writes counts.
+    """
+    rows = candidates.to_dicts()
+    votes = _votes(rubric, written)
+    texts, verdicts = _questions(engine, rubric, _asked(rows))
+    verdicts |= {
+        place: _counted(votes[rows[place]["candidate_id"]], rubric)
+        for place in texts
+        if rows[place]["candidate_id"] in votes
+    }
+    silent = [place for place in texts if place not in verdicts]
+    drawn = judgements(engine, rubric, [texts[place] for place in silent], seed, round_number)
+    for place, samples in zip(silent, drawn, strict=True):
+        verdicts[place] = _TOO_LONG if samples is None else _counted((), rubric)
+    shared = {
+        "verifier": NAME,
+        "verifier_version": rubric.label,
+        "verifier_kind": "judge",
+        "judge_checkpoint_id": judge_checkpoint_id,
+        "role": role,
+    }
+    return SCORES.frame(
+        [
+            {
+                "score_id": score_id(
+                    round_number, row["candidate_id"], NAME, rubric.label, judge_checkpoint_id
+                ),
+                "candidate_id": row["candidate_id"],
+                "prompt_id": row["prompt_id"],
+                "outcome": verdicts[place].outcome,
+                "value": verdicts[place].value,
+                "steps": list(verdicts[place].steps),
+                "rationale": verdicts[place].rationale,
+                **shared,
+            }
+            for place, row in enumerate(rows)
+        ]
+    )
+
+
+def _asked(rows: Sequence[dict[str, Any]]) -> list[Asked]:
+    return [Asked(row["prompt"], row["text"], row.get("reference")) for row in rows]
+
+
+def _votes(rubric: Rubric, written: pl.DataFrame) -> dict[str, tuple[Vote, ...]]:
+    """The votes on each candidate, in the order of the samples."""
+    votes: dict[str, tuple[Vote, ...]] = {}
+    told = written.sort("sample_index").select("parents", "text", "finish_reason")
+    for (judged,), text, reason in told.iter_rows():
+        votes[judged] = (*votes.get(judged, ()), read_vote(text, reason, rubric))
+    return votes
+
+
+def judgement_row(
+    about: dict[str, Any],
+    judged: Sequence[str],
+    sample: Sample,
+    rubric: Rubric,
+    judge_checkpoint_id: str,
+    round_number: int,
+) -> dict[str, Any]:
+    """One judge's text as a row of `candidates`; `judged` are the candidates in the order shown."""
+    settings = (rubric.temperature, rubric.top_p, rubric.max_tokens)
+    drawn = (judge_checkpoint_id, sample.index, sample.seed, *settings)
+    return {
+        "candidate_id": judgement_id(round_number, judged, *drawn),
+        "prompt_id": about["prompt_id"],
+        "checkpoint_id": judge_checkpoint_id,
+        "kind": "judgement",
+        "split": about["split"],
+        "sample_index": sample.index,
+        "text": sample.text,
+        "finish_reason": sample.finish_reason,
+        "token_count": sample.token_count,
+        "logprob_sum": sample.logprob_sum,
+        "temperature": rubric.temperature,
+        "top_p": rubric.top_p,
+        "max_tokens": rubric.max_tokens,
+        "seed": sample.seed,
+        "parents": list(judged),
+    }
+
+
+def _unasked(one: Asked, rubric: Rubric) -> Verdict | None:
+    """The verdict that needs no judge, where there is one."""
+    if one.answer is None:
+        return Verdict("unscorable", None, rationale="there is no text")
+    if says_nothing(one.answer):
+        return Verdict("fail", rubric.lowest, rationale="the answer says nothing: no judge was asked")
+    return None
+
+
+def _judged(samples: tuple[Sample, ...] | None, rubric: Rubric) -> Judged:
+    if samples is None:
+        return Judged(_TOO_LONG)
+    votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples)
+    return Judged(_counted(votes, rubric), samples, votes)
+
+
+def _counted(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
+    """The votes' mean as a verdict."""
+    points = tuple(vote.points for vote in votes if vote.points is not None)
+    said = "votes " + ", ".join(vote.verdict or f"none ({vote.why})" for vote in votes[:_SHOWN_VOTES])
+    if len(points) < rubric.least_valid:
+        return Verdict("error", None, points, f"{said}: {rubric.least_valid} valid ones are needed")
+    assert rubric.pass_from is not None
+    mean = sum(points) / len(points)
+    if mean >= rubric.pass_from:
+        return Verdict("pass", mean, points, said)
+    return Verdict("fail", mean, points, f"{said}: below {rubric.pass_from:g}")

@@ -1,0 +1,158 @@
+"""Pairwise judging: which of two answers is better, asked in both orders, as rows of `preferences`.
+
+Where the orders disagree the probability is 0.5: the judge preferred a place, not an answer. Where an order
+has fewer valid votes than the rubric asks for, the probability is null, never 0.5: there is no verdict. An
+answer that says nothing loses to one that says something, and no judge is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.identity import preference_id
+from schemas.tables import CANDIDATES, PREFERENCES
+from tasks.generate.engine import Engine, Progress, Sample
+from tasks.models.neutral import quoted, says_nothing, special_texts
+from tasks.verify.judge.judge import judgement_row, judgements
+from tasks.verify.judge.judgement import Vote, read_vote
+from tasks.verify.judge.rubric import Rubric
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt."""
+
+    prompt: str
+    left: str
+    right: str
+    reference: str | None = None
+
+    @property
+    def turned(self) -> Pair:
+        """The same pair in the other order."""
+        return Pair(self.prompt, self.right, self.left, self.reference)
+
+    @property
+    def settled(self) -> float | None:
+        """1.0 where only left says something, 0.0 where only right does, 0.5 for neither; None: ask."""
+        empty = says_nothing(self.left), says_nothing(self.right)
+        return None if not any(empty) else (1.0 + empty[1] - empty[0]) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order of a pair as judged: the texts, their votes, and the share of valid votes for who came first.
+
+    `first` is None where too few votes are valid.
+    """
+
+    samples: tuple[Sample, ...]
+    votes: tuple[Vote, ...]
+    first: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPair:
+    """A pair as judged: with left shown first, and with right shown first."""
+
+    left_first: Order
+    right_first: Order
+
+    @property
+    def probability(self) -> float | None:
+        """That left is better: the mean over both orders, 0.5 where they disagree; None: no verdict."""
+        a, b = self.left_first.first, self.right_first.first
+        return None if a is None or b is None else (a + 1.0 - b) / 2
+
+
+def judge_pairs(
+    engine: Engine,
+    rubric: Rubric,
+    pairs: Sequence[Pair],
+    *,
+    seed: int = 0,
+    round_number: int = 0,
+    progress: Progress | None = None,
+) -> list[JudgedPair]:
+    """Both orders of each pair, in the order of the pairs."""
+    specials = special_texts(getattr(engine, "tokenizer", None))
+    shown = [order for pair in pairs for order in (pair, pair.turned)]
+    asked = [None if one.settled is not None else _asked(rubric, one, specials) for one in shown]
+    put = [text for text in asked if text is not None]
+    drawn = iter(judgements(engine, rubric, put, seed, round_number, progress))
+    orders = [
+        Order((), (), one.settled) if text is None else _order(next(drawn), rubric)
+        for one, text in zip(shown, asked, strict=True)
+    ]
+    return [JudgedPair(*orders[i : i + 2]) for i in range(0, len(orders), 2)]
+
+
+def preference_rows(
+    engine: Engine,
+    rubric: Rubric,
+    pairs: pl.DataFrame,
+    *,
+    judge_checkpoint_id: str,
+    round_number: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judgements and preferences on pairs (columns left_id, right_id, prompt_id, split, prompt, left, right).
+
+    Returns rows of `candidates` (kind judgement; the parents are the two candidates in the order shown) and
+    of `preferences`, one a pair: `principle` is the rubric's label, `chosen_first` null since both orders
+    were shown. At 0.5, and where there is no verdict, chosen is left.
+    """
+    rows = pairs.to_dicts()
+    asked = [Pair(row["prompt"], row["left"], row["right"]) for row in rows]
+    found = judge_pairs(engine, rubric, asked, seed=seed, round_number=round_number, progress=progress)
+    written, preferences = [], []
+    for row, one in zip(rows, found, strict=True):
+        ids = [row["left_id"], row["right_id"]]
+        for order, shown in ((one.left_first, ids), (one.right_first, ids[::-1])):
+            written += [
+                judgement_row(row, shown, sample, rubric, judge_checkpoint_id, round_number)
+                for sample in order.samples
+            ]
+        left = one.probability
+        chosen, rejected = ids if left is None or left >= 0.5 else ids[::-1]
+        preferences.append(
+            {
+                "preference_id": preference_id(
+                    round_number, chosen, rejected, rubric.label, judge_checkpoint_id
+                ),
+                "prompt_id": row["prompt_id"],
+                "chosen_id": chosen,
+                "rejected_id": rejected,
+                "probability": None if left is None else max(left, 1.0 - left),
+                "principle": rubric.label,
+                "chosen_first": None,
+                "judge_checkpoint_id": judge_checkpoint_id,
+            }
+        )
+    return CANDIDATES.frame(written), PREFERENCES.frame(preferences)
+
+
+def pair_question(rubric: Rubric, pair: Pair, specials: Sequence[str] = ()) -> str:
+    """What the judge is asked about a pair, left shown first, all that is quoted made harmless."""
+    slots = {"prompt": pair.prompt, "first": pair.left, "second": pair.right}
+    told = None if pair.reference is None else quoted(pair.reference, specials)
+    return rubric.asked({name: quoted(text, specials) for name, text in slots.items()}, told)
+
+
+def _asked(rubric: Rubric, pair: Pair, specials: Sequence[str]) -> str | None:
+    try:
+        return pair_question(rubric, pair, specials)
+    except ValueError:  # a special token that cannot be broken
+        return None
+
+
+def _order(samples: tuple[Sample, ...] | None, rubric: Rubric) -> Order:
+    """One order from the judge's texts; None for a question that does not fit its context."""
+    votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples or ())
+    valid = [vote.verdict == rubric.menu[0] for vote in votes if vote.verdict is not None]
+    first = sum(valid) / len(valid) if len(valid) >= rubric.least_valid else None
+    return Order(samples or (), votes, first)

@@ -1,0 +1,131 @@
+"""Reads a marked phrase as an answer: a tree where the grammar takes it, else words or the bare writing.
+
+A phrase that offers a choice ("A or B"), denies ("not 5") or says that there is none is no answer. What the
+grammar does not take (a sum with bounds, a set builder) still equals the same writing, spaces apart.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tasks.verify.maths.expression import LONGEST, TALLEST, Name, Tree, Unreadable, Words, is_tall
+from tasks.verify.maths.glyphs import fold
+from tasks.verify.maths.latex_reader import Reader
+from tasks.verify.maths.latex_tokens import tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A phrase as read: its `tree` (None where the grammar does not take it, then `why`) and its writing
+    without spaces and styles."""
+
+    tree: Tree | None
+    written: str
+    why: str = ""
+
+
+_NONE = frozenset(("", "none", "nan", "null", "nil", "inf", "n/a", "na", "unknown", "idk", "?", "..."))
+_CHOICE = re.compile(r"(?<![a-z\\])(?:or|lor)(?![a-z])|[a-z0-9]\s*\?", re.IGNORECASE)
+_DENIAL = re.compile(r"(?<![a-z\\])(?:not|never|cannot|neither|nor)(?![a-z])|n['\u2019]t\b", re.IGNORECASE)
+_STYLE = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|math(?:rm|bf|it|sf)|operatorname|left|right|displaystyle|quad|qquad)"
+    r"(?![A-Za-z])|\\[,;:! ()\[\]]|[\s$`~]|\*\*"
+)
+_IN_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}")
+_BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
+_WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
+_LETTERED = re.compile(r"\s*(?:\\text(?:bf)?\s*\{)?\s*\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)")
+_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
+_MATHS = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_PROSE = re.compile(r"[^0-9\\^_=<>]*")
+_LEAD = re.compile(r"^\$?\s*(?:=|\\approx(?![a-z])|≈)\s*")
+_TAIL = re.compile(r"[\s.,;]+$|(?<=[A-Za-z]{3})!$|(?:\\[,;! ]|\\\\)+$")
+
+
+def read_answer(phrase: str) -> Answer:
+    """The answer that a phrase states; linear in its length, never raising."""
+    phrase = _bare(phrase)
+    if len(phrase) > LONGEST:
+        return Answer(None, "", f"the marked answer is longer than {LONGEST} characters")
+    written = _STYLE.sub("", _BETWEEN.sub("\0", fold(phrase, " {}"))).replace("\0", " ")
+    words = _words(phrase)
+    if written.strip("{}().").lower() in _NONE:
+        return Answer(None, "", "the marked answer is empty or says that there is none")
+    if words is not None:
+        if _CHOICE.search(words):
+            return Answer(None, "", "more than one answer, joined by 'or'")
+        return Answer(Words(words.lower()), written)
+    why = ""
+    for part in (phrase, _after_is(phrase), _maths_in_prose(phrase)):
+        if not part:
+            continue
+        try:
+            return Answer(_read(part), written)
+        except Unreadable as error:
+            why = why or f"the marked answer is not one that the grammar takes: {error}"
+    if _CHOICE.search(phrase) or _DENIAL.search(phrase):
+        written = ""
+    return Answer(None, written, why)
+
+
+def _read(phrase: str) -> Tree:
+    tree = Reader(tokens(phrase)).answer()
+    if is_tall(tree):
+        raise Unreadable(f"more than {TALLEST} levels")
+    return tree
+
+
+def letter(phrase: str) -> str:
+    """The letter of a choice that is written with its text: "(B) 12" and "\\textbf{(B)}\\ 12" are B."""
+    found = _LETTERED.match(phrase)
+    return found[1] if found and not _LETTER.search(phrase, found.end()) else ""
+
+
+def is_letter(tree: Tree | None) -> bool:
+    """Whether a tree is the letter of a choice."""
+    return isinstance(tree, Name) and tree.text in set("ABCDEFGHIJ")
+
+
+def _bare(phrase: str) -> str:
+    """The phrase without the signs that only end or surround it."""
+    phrase = _LEAD.sub("", phrase.strip().strip("`"), count=1)
+    while True:
+        shorter = _TAIL.sub("", phrase)
+        for opening, closing in (("$$", "$$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**")):
+            inner = shorter[len(opening) : -len(closing)]
+            if shorter.startswith(opening) and shorter.endswith(closing) and opening not in inner:
+                shorter = inner
+        if shorter == phrase:
+            return phrase
+        phrase = shorter.strip()
+
+
+def _words(phrase: str) -> str | None:
+    """The text of a phrase that is nothing but words; None for letters that are a product or a name."""
+    text = _IN_TEXT.sub(r"\1", phrase)
+    text = " ".join(re.sub(r"\\[,;:! ]|[~$]", " ", text).split()).strip("\"'.,! ")
+    if not _WORDS.fullmatch(text):
+        return None
+    in_text = text not in " ".join(phrase.replace("$", " ").split())
+    longest = max(map(len, re.split(r"[ '-]", text)))
+    if longest >= (2 if in_text else 3) or text.lower() in ("no", "yes"):
+        return text if text not in ("sin", "cos", "tan", "log", "exp") else None
+    return None
+
+
+def _after_is(phrase: str) -> str:
+    """What a sentence says that something is: "The largest n is 34"."""
+    _, found, after = phrase.rpartition(" is ")
+    return after if found and not (_CHOICE.search(phrase) or _DENIAL.search(phrase)) else ""
+
+
+def _maths_in_prose(phrase: str) -> str:
+    """The one piece between dollar signs, where the prose around it states nothing else."""
+    found = list(_MATHS.finditer(phrase))
+    if len(found) != 1:
+        return ""
+    around = phrase[: found[0].start()] + " " + phrase[found[0].end() :]
+    if not _PROSE.fullmatch(around) or _CHOICE.search(around) or _DENIAL.search(around):
+        return ""
+    return next(group for group in found[0].groups() if group)

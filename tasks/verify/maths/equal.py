@@ -1,0 +1,249 @@
+"""Whether two answers are the same: shape against shape, and scalars by `scalars.py`.
+
+A rule a shape, stated at its function. Lists and sets compare without order, points and matrices with it;
+intervals, their unions and inequalities in one variable compare as sets of real numbers; a name before "="
+is left off where the other answer has none.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from tasks.verify.maths.expression import (
+    Apply,
+    Chain,
+    Matrix,
+    Measure,
+    Name,
+    Number,
+    Numeral,
+    Row,
+    Tree,
+    negative,
+    variables,
+    walk,
+)
+from tasks.verify.maths.intervals import as_pieces, same_pieces
+from tasks.verify.maths.scalars import comparable, is_real, points, quotient, same_scalar
+from tasks.verify.maths.values import Undefined, Value, compute
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_BRACKETS = {"<(": "(", ")>": ")"}
+MOST_ITEMS = 64  # of two lists compared without order
+
+
+def same(found: Tree, wanted: Tree) -> bool:
+    """Whether an answer is the reference's."""
+    if found == wanted:
+        return True
+    found, wanted = _spread(found), _spread(wanted)
+    if isinstance(found, Measure) or isinstance(wanted, Measure):
+        return _same_measure(found, wanted)
+    if isinstance(found, Chain) or isinstance(wanted, Chain):
+        return _same_chain(found, wanted)
+    if isinstance(found, Matrix) and isinstance(wanted, Matrix):
+        return _same_matrix(found, wanted)
+    if isinstance(found, Row) or isinstance(wanted, Row) or _is_cup(found) or _is_cup(wanted):
+        return _same_row(found, wanted)
+    if isinstance(found, (Number, Name, Apply)) and isinstance(wanted, (Number, Name, Apply)):
+        return same_scalar(found, wanted)
+    return False  # numerals and words are equal only as written
+
+
+def _is_cup(tree: Tree) -> bool:
+    return isinstance(tree, Apply) and tree.function == "cup"
+
+
+def _same_measure(found: Tree, wanted: Tree) -> bool:
+    """Amounts agree, and so do units that are known; a percentage equals a percentage only."""
+    units = [tree.unit if isinstance(tree, Measure) else "" for tree in (found, wanted)]
+    if units[0] != units[1] and ("%" in units or all(units)):
+        return False
+    amounts = [tree.amount if isinstance(tree, Measure) else tree for tree in (found, wanted)]
+    return same(*amounts)
+
+
+def _same_matrix(found: Matrix, wanted: Matrix) -> bool:
+    if [len(row) for row in found.rows] != [len(row) for row in wanted.rows]:
+        return False
+    return all(
+        same(*pair) for rows in zip(found.rows, wanted.rows, strict=True) for pair in zip(*rows, strict=True)
+    )
+
+
+def _same_row(found: Tree, wanted: Tree) -> bool:
+    """Points and intervals in order, lists and sets without; a set of one is no number."""
+    pieces = as_pieces(found), as_pieces(wanted)
+    if isinstance(found, Row) and isinstance(wanted, Row):
+        if _unordered(found) and _unordered(wanted):
+            return _same_items(found.items, wanted.items)
+        if _ends(found) == _ends(wanted) and len(found.items) == len(wanted.items):
+            if all(map(same, found.items, wanted.items)):
+                return True
+            if found.opening == ":":
+                return False
+    if pieces[0] is None or pieces[1] is None:
+        return False
+    return not _are_points(found, wanted) and same_pieces(pieces[0], pieces[1])
+
+
+def _are_points(*trees: Tree) -> bool:
+    return all(isinstance(tree, Row) for tree in trees)
+
+
+def _unordered(row: Row) -> bool:
+    return row.opening in ("", "\\{")
+
+
+def _ends(row: Row) -> tuple[str, str]:
+    return _BRACKETS.get(row.opening, row.opening), _BRACKETS.get(row.closing, row.closing)
+
+
+def _same_items(found: tuple[Tree, ...], wanted: tuple[Tree, ...]) -> bool:
+    """Every item of one is an item of the other, each used once; names on one side only keep the order."""
+    found, wanted = tuple(dict.fromkeys(found)), tuple(dict.fromkeys(wanted))
+    if len(found) != len(wanted) or len(found) > MOST_ITEMS:
+        return False
+    named = [[isinstance(item, Chain) for item in items] for items in (found, wanted)]
+    if all(named[0]) != all(named[1]) and len(set(_names(found) + _names(wanted))) == len(found):
+        return all(map(same, found, wanted))
+    left = list(wanted)
+    for item in found:
+        match = next((place for place, other in enumerate(left) if same(item, other)), None)
+        if match is None:
+            return False
+        del left[match]
+    return True
+
+
+def _names(items: tuple[Tree, ...]) -> list[Tree]:
+    return [item.sides[0] for item in items if isinstance(item, Chain)]
+
+
+def _spread(tree: Tree) -> Tree:
+    """The tree with 1 ± 2 as the two numbers it stands for, also inside a list or a set."""
+    if isinstance(tree, Row) and tree.opening in ("", "\\{"):
+        items: list[Tree] = []
+        for item in tree.items:
+            spread = _spread(item)
+            items += spread.items if isinstance(spread, Row) and spread.opening == "" else [spread]
+        return Row(tree.opening, tuple(items), tree.closing)
+    if isinstance(tree, Chain) and tree.signs == ("=",) and _has_sign(tree.sides[1]):
+        both = [_signed(tree.sides[1], sign) for sign in (1, -1)]
+        return Row("", tuple(Chain((tree.sides[0], side), ("=",)) for side in both), "")
+    if isinstance(tree, (Apply, Measure)) and _has_sign(tree):
+        return Row("", (_signed(tree, 1), _signed(tree, -1)), "")
+    return tree
+
+
+def _has_sign(tree: Tree) -> bool:
+    return any(isinstance(part, Apply) and part.function in ("pm", "mp") for part in walk(tree))
+
+
+def _signed(tree: Tree, sign: int) -> Tree:
+    """The tree with every ± as + (sign 1) or - (sign -1), and every ∓ the other way."""
+    match tree:
+        case Apply(function="pm" | "mp" as function, arguments=arguments):
+            last = _signed(arguments[-1], sign)
+            last = last if (sign == 1) == (function == "pm") else negative(last)
+            return Apply("+", (_signed(arguments[0], sign), last)) if len(arguments) > 1 else last
+        case Apply(function=function, arguments=arguments):
+            return Apply(function, tuple(_signed(argument, sign) for argument in arguments))
+        case Measure(amount=amount, unit=unit):
+            return Measure(_signed(amount, sign), unit)
+    return tree
+
+
+def _same_chain(found: Tree, wanted: Tree) -> bool:
+    """Relations: as sets where both are sets of one variable, as values where one names a value, else as
+    relations whose sides differ by one constant factor (2x + 4y = 6 and x + 2y = 3)."""
+    pieces = as_pieces(found), as_pieces(wanted)
+    if pieces[0] is not None and pieces[1] is not None:
+        named = [_subject(tree) for tree in (found, wanted)]
+        return (None in named or named[0] == named[1]) and same_pieces(pieces[0], pieces[1])
+    if isinstance(found, Chain) and isinstance(wanted, Chain):
+        return _same_relation(found, wanted)
+    if isinstance(found, Chain):
+        value = _assigned(found)
+        return value is not None and same(value, wanted)
+    value = _assigned(wanted) if isinstance(wanted, Chain) else None
+    return value is not None and same(found, value)
+
+
+def _subject(tree: Tree) -> str | None:
+    """The one variable that an inequality is about."""
+    names = variables(tree) if isinstance(tree, Chain) else frozenset()
+    return next(iter(names)) if len(names) == 1 else None
+
+
+def _assigned(chain: Chain) -> Tree | None:
+    """The value in x = 5, f(x) = 2x, (p, q) = (3, 2), x = 3 + 2 = 5; None for a bare equation (2x = 10)."""
+    if (set(chain.signs) - {"=", "in"} and chain.signs != ("~",)) or _has_number(chain.sides[0]):
+        sides = chain.sides
+        if chain.signs == ("=",) and isinstance(sides[1], Name) and not variables(sides[0]):
+            return sides[0]
+        return None
+    if not variables(chain.sides[0]):
+        return None
+    value = chain.sides[-1]
+    if value == Number(Fraction(0)) and any(part.function == "+" for part in _applied(chain.sides[0])):
+        return None  # x - y = 0 is a relation, x + y = 7 may be asked for
+    return value if all(same(side, value) for side in chain.sides[1:-1]) else None
+
+
+def _applied(tree: Tree) -> list[Apply]:
+    return [part for part in walk(tree) if isinstance(part, Apply)]
+
+
+def _has_number(tree: Tree) -> bool:
+    return any(isinstance(part, (Number, Numeral)) for part in walk(tree))
+
+
+def _same_relation(found: Chain, wanted: Chain) -> bool:
+    if found.signs == wanted.signs and all(map(same, found.sides, wanted.sides)):
+        return True
+    values = _assigned(found), _assigned(wanted)
+    if values[0] is not None and values[1] is not None and found.sides[0] == wanted.sides[0]:
+        return same(values[0], values[1])
+    if len(found.signs) != 1 or len(wanted.signs) != 1:
+        turned = Chain(found.sides[::-1], tuple(_FLIPPED.get(sign, sign) for sign in found.signs[::-1]))
+        return turned.signs == wanted.signs and all(map(same, turned.sides, wanted.sides))
+    return _same_up_to_factor(found, wanted)
+
+
+def _same_up_to_factor(found: Chain, wanted: Chain) -> bool:
+    """Whether the differences of the sides have one constant ratio, positive where there is a direction."""
+    sign, other = found.signs[0], wanted.signs[0]
+    if sign not in ("=", "!=", *_FLIPPED) or other not in (sign, _FLIPPED.get(sign)):
+        return False
+    left, right = (Apply("+", (chain.sides[0], negative(chain.sides[1]))) for chain in (found, wanted))
+    names = variables(left) | variables(right)
+    if variables(left) != variables(right) or not names or not comparable(left, right, names):
+        return False
+    try:
+        ratio = _constant_ratio(left, right, names)
+    except Undefined:
+        return False
+    if ratio is None or sign not in _FLIPPED:
+        return ratio is not None
+    return bool(ratio > 0) == (sign == other)
+
+
+def _constant_ratio(left: Tree, right: Tree, names: frozenset[str]) -> Value | None:
+    """left / right where it is the same rational or rounded number at every point; None where it is not."""
+    real, first, agreed = is_real(left, right), None, 0
+    for point in points(names, f"{left}|{right}"):
+        try:
+            a, b = (compute(tree, point, 512, real) for tree in (left, right))
+        except Undefined:
+            continue
+        if a == 0 or b == 0:
+            if a == b:
+                continue
+            return None
+        ratio = quotient(a, b)
+        first = ratio if first is None else first
+        if abs(ratio - first) > abs(first) / 2**400:
+            return None
+        agreed += 1
+    return first if agreed >= 4 else None

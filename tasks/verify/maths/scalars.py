@@ -1,0 +1,173 @@
+"""Whether two scalar trees are equal: exactly where both are rational, otherwise by computing both twice, to
+256 and to 512 bits, at one point (constants) or several (variables).
+
+Two equal values differ by rounding only, so their difference falls with the precision; two different ones
+keep theirs, however small beside 1 it is (2^-99 and 2^-98). With variables the points are rational, drawn
+from several ranges, and count where both sides are defined and real; one point that differs decides.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from fractions import Fraction
+
+from tasks.verify.maths.expression import Name, Number, Tree, rational, undone, variables, walk
+from tasks.verify.maths.values import Undefined, Value, compute
+
+LOW_BITS, HIGH_BITS = 256, 512
+MOST_SIZE = 300  # parts of a tree with variables that is compared
+MOST_VARIABLES = 12
+ENOUGH = 9  # points at which both sides are defined
+FEWEST = 4
+
+LEAST_PLACES = 3  # decimals below which a number is no rounding of another
+FLOAT_BITS = 40
+SIGNIFICANT = 6  # digits from which a decimal may stand for an irrational number
+
+# (points, from, to): positive, negative, of both signs, within (0, 1), large, very negative.
+_RANGES = (
+    *((3, "0.2", "3"), (3, "-3", "-0.2"), (3, "-3", "3")),
+    *((6, "0.02", "0.98"), (6, "5", "60"), (6, "-60", "-5")),
+)
+_WHOLE = range(1, 13)
+
+
+def same_scalar(found: Tree, wanted: Tree) -> bool:
+    """Whether an answer is the reference's scalar; arithmetic that the reference has done must be done."""
+    if found == wanted:
+        return True
+    names = variables(wanted)
+    if variables(found) != names:
+        return False  # 0x is not 0: what cancels must be cancelled
+    if names:
+        return same_function(found, wanted, names)
+    if undone(found) and not undone(wanted):
+        return False
+    rounded = _rounded(found), _rounded(wanted)
+    try:
+        if any(rounded):
+            return _same_decimal(found, wanted)
+        return same_at(found, wanted, {}, real=False)
+    except Undefined:
+        return False
+
+
+def same_function(left: Tree, right: Tree, names: frozenset[str]) -> bool:
+    """Whether two expressions agree wherever both are real, at points enough to tell."""
+    if not comparable(left, right, names):
+        return False
+    agreed = 0
+    for point in points(names, f"{left}|{right}"):
+        try:
+            if not same_at(left, right, point, is_real(left, right)):
+                return False
+        except Undefined:
+            continue
+        agreed += 1
+        if agreed >= ENOUGH:
+            return True
+    return agreed >= FEWEST
+
+
+def is_real(*trees: Tree) -> bool:
+    """Whether no tree names the imaginary unit."""
+    return not any(part == Name("i") for tree in trees for part in walk(tree))
+
+
+def comparable(left: Tree, right: Tree, names: frozenset[str]) -> bool:
+    """Whether two trees are within the bounds of a comparison at points."""
+    size = max(sum(1 for _ in walk(tree)) for tree in (left, right))
+    return size <= MOST_SIZE and len(names) <= MOST_VARIABLES
+
+
+def same_at(left: Tree, right: Tree, point: dict[str, Fraction], real: bool) -> bool:
+    """Whether two trees have the same value at one point; raises Undefined where one has none."""
+    a, b = compute(left, point, LOW_BITS, real), compute(right, point, LOW_BITS, real)
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a == b
+    coarse, _ = _gap(a, b)
+    a, b = compute(left, point, HIGH_BITS, real), compute(right, point, HIGH_BITS, real)
+    fine, size = _gap(a, b)
+    if fine <= size / 2 ** (HIGH_BITS - 100):
+        return True
+    return bool(fine <= max(coarse, size / 2**LOW_BITS) / 2 ** (HIGH_BITS - LOW_BITS - 56))
+
+
+def quotient(a: Value, b: Value) -> Value:
+    """a / b, exact where both are."""
+    if isinstance(a, Fraction) and not isinstance(b, Fraction):
+        return b.context.mpf(a.numerator) / a.denominator / b
+    if isinstance(b, Fraction) and not isinstance(a, Fraction):
+        return a / (a.context.mpf(b.numerator) / b.denominator)
+    return a / b
+
+
+def _gap(a: Value, b: Value) -> tuple[Value, Value]:
+    """The distance of two values and the size of the larger one."""
+    if isinstance(a, Fraction):
+        a = b.context.mpf(a.numerator) / a.denominator
+    if isinstance(b, Fraction):
+        b = a.context.mpf(b.numerator) / b.denominator
+    return abs(a - b), max(abs(a), abs(b))
+
+
+def points(names: frozenset[str], seed: str) -> Iterator[dict[str, Fraction]]:
+    """Points to compare at, the same for the same answers; none that an answer could be made for."""
+    draw = random.Random(seed)  # noqa: S311
+    for count, low, high in _RANGES:
+        start, span = Fraction(low), Fraction(high) - Fraction(low)
+        for _ in range(count):
+            yield {name: start + span * draw.randrange(1, 9973) / 9973 for name in sorted(names)}
+    for number in _WHOLE:
+        yield {name: Fraction(number + place) for place, name in enumerate(sorted(names))}
+
+
+def _rounded(tree: Tree) -> bool:
+    number = rational(tree)
+    return bool(number and number.places)
+
+
+def _same_decimal(found: Tree, wanted: Tree) -> bool:
+    """A decimal against a rational: rounded, three decimals; against an irrational: rounded, six digits."""
+    left, right = compute(found, {}, LOW_BITS, False), compute(wanted, {}, LOW_BITS, False)
+    if isinstance(left, Fraction) and isinstance(right, Fraction):
+        return near(left, right, (_rounded(found), _rounded(wanted)))
+    decimal = rational(found) if _rounded(found) else rational(wanted)
+    assert isinstance(decimal, Number)
+    digits = len(str(abs(decimal.value.numerator) * 10**decimal.places // decimal.value.denominator))
+    if digits < SIGNIFICANT:
+        return False
+    return bool(_gap(left, right)[0] * 2 * 10**decimal.places <= 1)
+
+
+def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:
+    """Whether two rationals are equal, or one of those written as `decimals` is the other, rounded.
+
+    A rounding has at least LEAST_PLACES decimals, and as many digits, and is off by half its last one at
+    most, so that 0.333 is 1/3 and 0.501 is not 1/2. A share of 2**-40 is what a float may be off by, but
+    never more than half the last of LEAST_PLACES decimals: 10**13 + 1 is not 10**13, however it is written.
+    """
+    gap = abs(left - right)
+    if gap == 0 or not any(decimals):
+        return gap == 0
+    written = [value for value, decimal in zip((left, right), decimals, strict=True) if decimal]
+    places = [_places(value) for value in written]
+    for value, p in zip(written, places, strict=True):
+        enough = p >= LEAST_PLACES and abs(value) * 10**p >= 10 ** (LEAST_PLACES - 1)
+        if enough and bool(gap * 2 * 10**p <= 1):
+            return True
+    as_float = gap * 2**FLOAT_BITS <= max(abs(left), abs(right))
+    return bool(as_float and gap * 2 * 10**LEAST_PLACES <= 1)
+
+
+def _places(value: Fraction) -> int:
+    """Decimals that a terminating fraction needs."""
+    places, rest = 0, value.denominator
+    for factor in (2, 5):
+        count = 0
+        while rest % factor == 0:
+            rest //= factor
+            count += 1
+        places = max(places, count)
+    return places

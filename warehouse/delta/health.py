@@ -1,0 +1,45 @@
+"""Is a Delta log whole? An empty or torn entry drops its commit silently, so look before relying on it.
+
+Covered: every entry after the last checkpoint is there, not empty, and parses. Not covered here: entries
+that a checkpoint has absorbed, and data files (`verify` looks at those).
+"""
+
+from __future__ import annotations
+
+import json
+
+from schemas.errors import LogDamaged
+from warehouse.delta.journal import entry_name, read_entry
+from warehouse.store.face import Entry, Store
+
+_checked: set[tuple[str, Entry]] = set()  # entries never change: one that was whole is not read again
+
+
+def check_entries(store: Store, log: str) -> bool:
+    """Whether the log has begun; LogDamaged at the first entry that is missing, empty or torn."""
+    covered = last_checkpoint(store, log)
+    found = store.numbered(log, covered + 1)
+    for version, entry in enumerate(found, start=covered + 1):
+        if entry.name != entry_name(log, version):
+            raise LogDamaged(f"{log}: entry {version} is missing, a later one is there")
+        known = (store.where, entry)
+        if known not in _checked:
+            read_entry(store, log, version)
+            _checked.add(known)
+    return covered >= 0 or bool(found)
+
+
+def last_checkpoint(store: Store, log: str) -> int:
+    """The version the newest checkpoint covers; -1 where there is none."""
+    pointer = f"{log}/_last_checkpoint"
+    try:
+        text = store.get(pointer)
+    except FileNotFoundError:
+        return -1
+    try:
+        version = json.loads(text)["version"]
+    except (ValueError, KeyError, TypeError):
+        raise LogDamaged(f"{pointer} does not parse: the newest checkpoint cannot be found") from None
+    if not isinstance(version, int) or version < 0:
+        raise LogDamaged(f"{pointer} names no version")
+    return version
