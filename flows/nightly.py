@@ -1,7 +1,8 @@
 """The night: some rounds of a recipe, one after the other, each from the last champion.
 
 A night that was cut short goes on where it was: the open round under the recipe it began with, then
-the rounds that the night still lacks. The log alone says what that is.
+the rounds that the night still lacks. The log alone says what that is. `night.fn` is the same night without
+Prefect.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from flows.pages.status import status, table_rows
 from flows.recipes.rooms import AnyRecipe, parse_recipe, room_of
 from flows.round.progress import reporter
 from flows.round.round import Closed, Round, hold
+from flows.steps.task import in_flow_run
 from flows.writers.engines import check_engines, closing_servers
 from schemas.errors import BadInput
 from schemas.units import check_loop
@@ -76,6 +78,7 @@ def night(
     _tag(loop, recipe)
     opening = check(recipe, loop, lake, model)
     opened = Lake.create(lake)
+    one_round = run_round if in_flow_run() else run_round.fn
     with locked(opened, loop), closing_servers():
         if opening is not None:
             open_loop(Log(opened), loop, opening)
@@ -86,7 +89,7 @@ def night(
             reporter().say(f"loop {loop}: going on with the night that was cut short at round {todo.first}")
         seal(Log(opened), loop)  # what a run that was killed, or an older Ratchet, left open
         for number in range(todo.first, todo.end):
-            closed = run_round(opened.where, loop, number, todo.begin, todo.end, recipe)
+            closed = one_round(opened.where, loop, number, todo.begin, todo.end, recipe)
             if closed.verdict == "stopped":
                 break
     return status(opened, loop)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.ids import make_id, round_of
+from schemas.ids import HEX_DIGITS, digest, make_id, round_of
 
 
 def prompt_id(round_number: int, loop: str, split: str, source: str, line: int | None, text: str) -> str:
@@ -68,9 +68,34 @@ def preference_id(
     return make_id("pref", round_number, *sorted((chosen, rejected)), principle, judge)
 
 
-def decision_id(round_number: int, loop: str, position: int, name: str, candidate: str) -> str:
-    """A decision: the filter by name and place, and the candidate."""
-    return make_id("dec", round_number, loop, position, name, candidate)
+def decision_id(
+    round_number: int, loop: str, position: int, name: str, candidate: str, chain: str | None = None
+) -> str:
+    """A decision: the chain of filters, the filter by name and place in it, and the candidate.
+
+    Lakes from before chains had names hold decisions without one.
+    """
+    return make_id("dec", round_number, loop, position, name, candidate, *([chain] if chain else []))
+
+
+def critique_id(
+    round_number: int, candidate: str, principle: str, checkpoint: str, index: int | None, seed: int | None
+) -> str:
+    """A critique: the candidate, the principle, and the critic with the index and seed of its sample."""
+    return make_id("crit", round_number, candidate, principle, checkpoint, index, seed)
+
+
+def snapshot_id(round_number: int, content_hash: str, purpose: str, phase: str) -> str:
+    """A snapshot: its content; in a phase, also phase and purpose, since two phases may freeze the same."""
+    within = digest((content_hash, purpose, phase)) if phase else content_hash
+    return f"snap-{round_number:05d}-{within[:HEX_DIGITS]}"
+
+
+def training_id(
+    round_number: int, loop: str, snapshot: str, base: str, hyperparameters: str, seed: int, objective: str
+) -> str:
+    """A training: what it reads, what it starts from, how it trains and for which objective."""
+    return make_id("train", round_number, loop, snapshot, base, hyperparameters, seed, objective)
 
 
 def example_id(candidate: str, rejected: str | None = None) -> str:
@@ -168,7 +193,10 @@ IDENTITIES: Mapping[str, Identity] = {
     "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
     "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
-    "decisions": Identity(("round", "loop", "position", "filter", "candidate_id"), decision_id),
+    "decisions": Identity(("round", "loop", "position", "filter", "candidate_id", "chain"), decision_id),
+    "critiques": Identity(
+        ("round", "candidate_id", "principle", "checkpoint_id", "sample_index", "seed"), critique_id
+    ),
     "steps": Identity(("round", "training_id", "step"), step_id),
     "checkpoints": Identity(("round", "loop", "role", "training_id", "content_hash"), _checkpoint),
     "evaluations": Identity(("round", "loop", "checkpoint_id", "suite", "metric"), evaluation_id),

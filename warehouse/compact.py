@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from schemas.columns import Table
 from schemas.errors import LogDamaged
-from schemas.tables import Table
 from warehouse.delta.datafile import DataFile, file_name, folder_of, statistics, stored_schema
 from warehouse.delta.seals import SealedFile
 from warehouse.lake import Lake, Sources, names_of

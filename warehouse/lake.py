@@ -21,8 +21,9 @@ from urllib.parse import unquote
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from schemas.columns import Table
 from schemas.errors import BadInput, LakeError, LogDamaged, SchemaMismatch
-from schemas.tables import FORMAT, TABLES, Table
+from schemas.tables import FORMAT, TABLES
 from warehouse.delta.evolve import fitted, was_widened
 from warehouse.delta.health import check_entries
 from warehouse.delta.journal import describe

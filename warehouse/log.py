@@ -18,8 +18,9 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from schemas.columns import Table
 from schemas.errors import CommitOutcomeUnknown, LakeError, LogDamaged, RoundSealed, UnitConflict
-from schemas.tables import TABLES, Table
+from schemas.tables import TABLES
 from schemas.units import Unit
 from warehouse.delta.complete import complete
 from warehouse.delta.datafile import PARTITION, DataFile, write_rows

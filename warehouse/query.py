@@ -20,8 +20,9 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from schemas.columns import Table
 from schemas.errors import LakeError, QueryError
-from schemas.tables import TABLES, Table
+from schemas.tables import TABLES
 from warehouse.lake import Lake, Sources, Where
 from warehouse.store.trouble import disk_errors
 

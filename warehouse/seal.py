@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from schemas.columns import Table
 from schemas.errors import CommitOutcomeUnknown, LogDamaged
-from schemas.tables import TABLES, Table
+from schemas.tables import TABLES
 from warehouse.artifacts import complete
 from warehouse.compact import check_live, compacted
 from warehouse.delta.datafile import DataFile

@@ -19,18 +19,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import RatchetError, SnapshotMismatch
-from schemas.identity import example_id
-from schemas.ids import HEX_DIGITS
+from schemas.errors import BadInput, RatchetError, SnapshotMismatch, UnitConflict
+from schemas.identity import example_id, snapshot_id
+from schemas.ids import HEX_DIGITS, round_of
 from schemas.units import Unit
 from warehouse.artifacts import listing
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.query import query
+from warehouse.query import query, read
 from warehouse.store.fault import reached
-from warehouse.store.trouble import disk_errors
+from warehouse.store.trouble import disk_errors, one_line
 
 ROW_GROUP = 32_768  # rows
+HASHED_IN_LISTS = (pl.String, pl.Int64, pl.Int32, pl.Float64, pl.Float32, pl.Boolean)
 SELECTIONS = Path(__file__).parent / "selections"
 
 
@@ -46,6 +47,7 @@ class Manifest:
     units: tuple[str, ...]
     selection: str
     parameters: Mapping[str, Any]
+    phase: str = ""
 
 
 def freeze(
@@ -54,7 +56,8 @@ def freeze(
     """Freeze what `selections/<purpose>.sql` selects under `parameters`; returns the snapshot's id.
 
     The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
-    columns the objective `purpose` trains on. Done once by unit; an empty selection is a RatchetError.
+    columns the objective `purpose` trains on. Done once by unit; an empty selection is a RatchetError, and so
+    is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
     """
 
     def write() -> pl.DataFrame:
@@ -63,8 +66,10 @@ def freeze(
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
+        manifest = _manifest(unit, purpose, examples, keys, sql, parameters)
+        _refuse_second(log.lake, unit, manifest.snapshot_id)
         with disk_errors(f"the snapshot of round {unit.round} of loop {unit.loop} cannot be written"):
-            manifest = _write(log.lake, unit.round, purpose, examples, keys, sql, parameters)
+            _write(log.lake, manifest, examples)
         reached("freeze: manifest written")
         return pl.DataFrame(
             {
@@ -80,34 +85,67 @@ def freeze(
             }
         )
 
-    return str(log.once(unit, "snapshots", write)["snapshot_id"][0])
+    row = log.once(unit, "snapshots", write).row(0, named=True)
+    _refuse_other(log.lake, unit, row, purpose, drawn_from, parameters)
+    return str(row["snapshot_id"])
 
 
-def read_snapshot(folder: Path, snapshot_id: str) -> pl.DataFrame:
+def read_snapshot(folder: Path, snapshot: str) -> pl.DataFrame:
     """The examples in frozen order; SnapshotMismatch where they do not hash to the id."""
+    told = read_manifest(folder)
     try:
-        found = json.loads((folder / "manifest.json").read_text("utf-8"))
         examples = pl.read_parquet(folder / "examples.parquet", glob=False)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        line = " ".join(str(error).split())
-        raise SnapshotMismatch(f"snapshot at {folder} cannot be read: {line}") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SnapshotMismatch(f"snapshot at {folder} cannot be read: {one_line(error)}") from None
     content = content_hash(examples)
-    if found.get("content_hash") != content or not snapshot_id.endswith(content[:HEX_DIGITS]):
-        raise SnapshotMismatch(f"snapshot at {folder} holds {content[:HEX_DIGITS]}, not {snapshot_id}")
+    within = str(told.get("purpose", "")), str(told.get("phase", ""))
+    own = snapshot_id(round_of(snapshot) or 0, content, *within)
+    if told.get("content_hash") != content or snapshot != own:
+        raise SnapshotMismatch(f"snapshot at {folder} holds {content[:HEX_DIGITS]}, not {snapshot}")
     return examples
 
 
 def content_hash(examples: pl.DataFrame) -> str:
-    """SHA-256 (64 hex digits) over column names, then every value with its length, row by row."""
+    """SHA-256 (64 hex digits) over column names, then every value with its length, row by row.
+
+    A list is its values, each with its length, between brackets; floats in a list are hashed as their bits.
+    BadInput for a column of another kind: what is not hashed is not frozen.
+    """
     sha = hashlib.sha256(json.dumps(examples.columns).encode())
-    cells = []
-    for name in examples.columns:
-        text = pl.col(name).cast(pl.String)
-        cells.append(pl.format("{}:{};", text.str.len_bytes(), text).fill_null("-;"))
-    for part in examples.select(pl.concat_str(cells).alias("row")).iter_slices(10_000):
-        sha.update("\n".join(part["row"]).encode())
+    cells = [_cell(name, kind) for name, kind in examples.schema.items()]
+    for part in examples.iter_slices(10_000):
+        rows = _bits(part).select(pl.concat_str(cells).alias("row"))["row"]
+        sha.update("\n".join(rows).encode())
         sha.update(b"\n")
     return sha.hexdigest()
+
+
+def _cell(name: str, kind: pl.DataType) -> pl.Expr:
+    """A column's values as texts that say where they end."""
+    text = pl.col(name)
+    if isinstance(kind, pl.List):
+        if kind.inner not in HASHED_IN_LISTS:
+            raise BadInput(f"column {name} holds {kind}: no snapshot holds lists of that")
+        one = pl.element().cast(pl.String)
+        each = text.list.eval(pl.format("{}:{};", one.str.len_bytes(), one).fill_null("-;"))
+        text = pl.format("[{}]", each.list.join(""))
+    elif kind.is_nested() or kind in (pl.Object, pl.Binary):
+        raise BadInput(f"column {name} holds {kind}: no snapshot holds that")
+    text = text.cast(pl.String)
+    return pl.format("{}:{};", text.str.len_bytes(), text).fill_null("-;")
+
+
+def _bits(part: pl.DataFrame) -> pl.DataFrame:
+    """The rows with lists of floats as lists of their bits, so that no printing of them is hashed."""
+    wide = [name for name, kind in part.schema.items() if kind in (pl.List(pl.Float64), pl.List(pl.Float32))]
+    return part.with_columns(_as_bits(part[name]) for name in wide)
+
+
+def _as_bits(column: pl.Series) -> pl.Series:
+    floats = column.cast(pl.List(pl.Float64)).to_arrow()
+    found = pl.from_arrow(floats.view(pa.large_list(pa.int64())))
+    assert isinstance(found, pl.Series)
+    return found.alias(column.name)
 
 
 def writers(examples: pl.DataFrame) -> list[dict[str, Any]]:
@@ -149,9 +187,8 @@ def _examples(selected: pl.DataFrame) -> pl.DataFrame:
     return selected.insert_column(0, ids).sort("example_id")
 
 
-def _write(
-    lake: Lake,
-    round_number: int,
+def _manifest(
+    unit: Unit,
     purpose: str,
     examples: pl.DataFrame,
     units: tuple[str, ...],
@@ -159,19 +196,55 @@ def _write(
     parameters: Mapping[str, Any],
 ) -> Manifest:
     content = content_hash(examples)
-    snapshot_id = f"snap-{round_number:05d}-{content[:HEX_DIGITS]}"
+    own = snapshot_id(unit.round, content, purpose, unit.phase)
     columns = tuple(examples.columns)
-    manifest = Manifest(
-        snapshot_id, content, purpose, examples.height, columns, units, selection, dict(parameters)
+    return Manifest(
+        own, content, purpose, examples.height, columns, units, selection, dict(parameters), unit.phase
     )
-    place = f"snapshots/{snapshot_id}"
+
+
+def _refuse_second(lake: Lake, unit: Unit, snapshot: str) -> None:
+    """UnitConflict where another unit of the round holds a snapshot of the same id: ids stand once."""
+    known = read(lake, "snapshots", {"loop": unit.loop, "round": unit.round, "snapshot_id": snapshot})
+    if not known.is_empty():
+        raise UnitConflict(f"{snapshot} was frozen by {known['unit'][0]}: {unit.key} would freeze it again")
+
+
+def _refuse_other(
+    lake: Lake,
+    unit: Unit,
+    row: Mapping[str, Any],
+    purpose: str,
+    drawn_from: Sequence[str],
+    parameters: Mapping[str, Any],
+) -> None:
+    """UnitConflict where a unit's snapshot was drawn otherwise than it is asked for now."""
+    asked = (purpose, sorted(drawn_from), dict(parameters))
+    told = read_manifest(lake.place(row["path"]))
+    if (row["purpose"], sorted(row["units"]), told.get("parameters", {})) != asked:
+        raise UnitConflict(
+            f"{unit.key} holds {row['snapshot_id']}, drawn for {row['purpose']} from other facts than are "
+            "asked for now: freeze again in another phase of the round"
+        )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a snapshot's folder as plain values; SnapshotMismatch where it cannot be read."""
+    try:
+        told = json.loads((folder / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SnapshotMismatch(f"snapshot at {folder} cannot be read: {one_line(error)}") from None
+    return told if isinstance(told, dict) else {}
+
+
+def _write(lake: Lake, manifest: Manifest, examples: pl.DataFrame) -> None:
+    place = f"snapshots/{manifest.snapshot_id}"
     if lake.store.entry(f"{place}/manifest.json") is not None:  # an earlier try got this far
-        read_snapshot(lake.place(place), snapshot_id)
+        read_snapshot(lake.place(place), manifest.snapshot_id)
         lake.store.settle([f"{place}/examples.parquet", f"{place}/manifest.json"])
-        return manifest
+        return
     sink = pa.BufferOutputStream()
     pq.write_table(examples.to_arrow(), sink, compression="zstd", row_group_size=ROW_GROUP)
     lake.store.replace(f"{place}/examples.parquet", memoryview(sink.getvalue()))
     reached("freeze: examples written")
     lake.store.replace(f"{place}/manifest.json", json.dumps(asdict(manifest), indent=1).encode())
-    return manifest

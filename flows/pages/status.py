@@ -38,7 +38,7 @@ _ACCURACY = """
     FROM accuracy WHERE $loop IS NULL OR loop = $loop"""
 
 _AUDITS = """
-    SELECT loop, round, monitor, metric, subject, value, against, baseline, verdict
+    SELECT loop, round, monitor, metric, subject, value, against, baseline, verdict, reason
     FROM audits WHERE $loop IS NULL OR loop = $loop
     ORDER BY loop, round, monitor, metric, subject, against"""
 
@@ -149,7 +149,7 @@ def _reading(audits: list[dict[str, Any]], metric: str, against: str | None = No
 
 
 def _worst(audits: list[dict[str, Any]]) -> str:
-    """What the monitors that do not pass say, worst first."""
+    """What the monitors that do not pass say, worst first; none where no reading could be made."""
     for verdict in ("stop", "warn"):
         named = [
             f"{a['metric']}{' of ' + a['subject'] if a['subject'] else ''}"
@@ -158,7 +158,10 @@ def _worst(audits: list[dict[str, Any]]) -> str:
         ]
         if named:
             return f"{verdict}: {', '.join(dict.fromkeys(named))}"
-    return "pass"
+    if any(a["verdict"] == "pass" for a in audits):
+        return "pass"
+    reasons = dict.fromkeys(a["reason"] or "nothing was read" for a in audits)
+    return f"none: {'; '.join(reasons)}"
 
 
 def _number(value: float | None, form: str) -> str:

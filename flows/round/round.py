@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -19,6 +19,7 @@ import polars as pl
 from flows.round.progress import Advance, reporter
 from schemas.errors import BadInput, TrainingFailed
 from schemas.identity import round_event_id
+from schemas.ids import digest
 from schemas.recipes.shared import Recipe
 from schemas.units import Unit
 from warehouse.lake import Lake
@@ -43,6 +44,7 @@ class Round(Generic[R]):
     base: Checkpoint
     champion: Checkpoint
     seconds: dict[str, float] = field(default_factory=dict)
+    phase: str = ""
 
     @property
     def lake(self) -> Lake:
@@ -50,14 +52,28 @@ class Round(Generic[R]):
         return self.log.lake
 
     def unit(self, step: str, shard: int = 0) -> Unit:
-        """A unit of this round's work under its recipe."""
-        return Unit(self.loop, self.number, step, shard, self.recipe.hash)
+        """A unit of this round's work under its recipe, and of the phase it is in."""
+        return Unit(self.loop, self.number, step, shard, self.recipe.hash, self.phase)
+
+    def in_phase(self, number: int, name: str) -> Round[R]:
+        """The same round in one of its phases, from 1: what is done there is done apart from other phases.
+
+        Answers are drawn by other seeds; decisions, snapshots and trainings have other ids. What is the whole
+        round's (its prompts, evaluation, audit and verdict) stays outside of phases.
+        """
+        return replace(self, phase=f"{number:02d}-{name}")
+
+    @property
+    def seed(self) -> int:
+        """The recipe's seed; in a phase, one of its own."""
+        seed: int = self.recipe.seed
+        return int(digest((seed, self.phase))[:7], 16) if self.phase else seed
 
     @contextmanager
     def step(self, name: str, total: int | None, unit: str = "rows") -> Iterator[Advance]:
         """Time a step and show how far it is."""
         start = time.monotonic()
-        label = f"round {self.number} · {name}"
+        label = " · ".join(part for part in (f"round {self.number}", self.phase, name) if part)
         count = 0
         show = reporter().begin(label, total, unit)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flows.round.round import Round
 from flows.steps.task import step_task
 from tasks.audit.answers import round_answers
-from tasks.audit.monitors import coverage, drift, judging, narrowing
+from tasks.audit.monitors.registry import MONITORS, Audited
 from tasks.audit.reading import Reading, audit_rows
 
 
@@ -27,7 +28,8 @@ def _readings(round_: Round[Any]) -> list[Reading]:
         for then in sorted({0, number - 1} - {-1, number})
     ]
     now = round_answers(round_.lake, round_.loop, number, verifier)
-    found = [r for monitor in (narrowing, drift, coverage) for r in monitor.readings(now, baselines)]
-    found += judging.readings(round_.lake, round_.loop, number)
-    round_.log.once(round_.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
+    seen = Audited(round_.lake, round_.loop, verifier, now, baselines)
+    found = [reading for monitor in MONITORS.values() for reading in monitor(seen)]
+    unit = replace(round_.unit("audit"), phase="")  # a round is audited as a whole
+    round_.log.once(unit, "audits", lambda: audit_rows(found, round_.loop, number))
     return found

@@ -24,10 +24,13 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
     return lambda frame: fits(frame, partial(example_lengths, tokenizer), limit)
 
 
-def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame) -> pl.DataFrame:
-    """A chain's decisions with the ids that the log knows them by."""
+def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame, step: str) -> pl.DataFrame:
+    """A chain's decisions with the ids that the log knows them by; the chain has the name of its step."""
+    chain = round_.unit(step).name
     ids = [
-        decision_id(round_.number, round_.loop, position, name, candidate)
+        decision_id(round_.number, round_.loop, position, name, candidate, chain)
         for position, name, candidate in decisions.select("position", "filter", "candidate_id").iter_rows()
     ]
-    return decisions.with_columns(pl.Series("decision_id", ids, dtype=pl.String))
+    return decisions.with_columns(
+        pl.Series("decision_id", ids, dtype=pl.String), pl.lit(chain).alias("chain")
+    )

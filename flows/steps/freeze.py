@@ -9,6 +9,7 @@ import polars as pl
 
 from flows.round.round import Round
 from flows.steps.task import step_task
+from tasks.filter.chain import survivors
 from warehouse.lake import Where
 from warehouse.query import read
 from warehouse.snapshot import freeze
@@ -20,11 +21,10 @@ def freeze_examples(
     """The snapshot the round trains from: what `selections/<purpose>.sql` draws, frozen by content.
 
     `units` are those of other facts that it is drawn from, such as preferences. None where the last filter
-    kept nothing and there are no such units.
+    kept nothing and there are no such units. A round that freezes for a purpose twice does so in two phases.
     """
-    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
     others = set(units)
-    if not (last["kept"].any() or others):
+    if survivors(decisions).is_empty() and not others:
         return None
     drawn = sorted({*decisions["unit"], *others})
     with round_.step("freeze", None, "examples") as advance:

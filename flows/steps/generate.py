@@ -28,7 +28,7 @@ def generate(round_: Round[Any], prompts: pl.DataFrame, writers: Sequence[Checkp
             for number, ids in enumerate(parts):
                 shard = prompts.filter(pl.col("prompt_id").is_in(ids))
                 unit = round_.unit("generate", place * len(parts) + number)
-                seed = recipe.seed + place
+                seed = round_.seed + place
                 written.append(answers(round_, shard, writer, recipe.sampling, unit, seed, advance))
     return pl.concat(written)
 

@@ -30,7 +30,7 @@ from schemas.identity import prompt_id
 from schemas.ids import digest
 from schemas.recipes.shared import Invention
 from schemas.tables import PROMPTS
-from tasks.filter.chain import run_chain
+from tasks.filter.chain import run_chain, survivors
 from tasks.filter.held_out import HeldOut, held_out
 from tasks.filter.length import fits
 from tasks.generate.candidates import candidate_rows
@@ -158,7 +158,7 @@ def invent_batch(
     asks = log.once(unit, "prompts", lambda: _asks(round_, inventor, writer, prompts, batch)).sort("line")
 
     def written() -> pl.DataFrame:
-        seeds = [first_seed("invent", round_.recipe.seed, round_.number, line) for line in asks["line"]]
+        seeds = [first_seed("invent", round_.seed, round_.number, line) for line in asks["line"]]
         with round_.model_at_work():
             guest_writes = writer.id != round_.champion.id  # its weights lie here: no server changes its own
             return candidate_rows(
@@ -167,7 +167,7 @@ def invent_batch(
                 inventor.sampling,
                 checkpoint_id=writer.id,
                 round_number=round_.number,
-                seed=round_.recipe.seed,
+                seed=round_.seed,
                 kind="instruction",
             )
 
@@ -231,15 +231,14 @@ def _decisions(
             lambda frame: novel(frame, earlier, most),
         ],
     )
-    return with_decision_ids(round_, decided)
+    return with_decision_ids(round_, decided, "invent")
 
 
 def _admitted(
     round_: Round[Any], writer: Checkpoint, texts: pl.DataFrame, decisions: pl.DataFrame
 ) -> pl.DataFrame:
     """Prompt rows of the texts that every filter kept."""
-    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last()).filter("kept")
-    kept = texts.join(last, on="candidate_id", how="semi", maintain_order="left")
+    kept = texts.join(survivors(decisions), on="candidate_id", how="semi", maintain_order="left")
     rows = [
         _row(round_, "train", f"invented:{writer.id}", line, text, parents)
         for line, text, parents in kept.select("line", "text", "parents").iter_rows()
@@ -256,7 +255,7 @@ def _row(
 
 def _lot(round_: Round[Any], what: str, *parts: int) -> int:
     """A number drawn by hash of the recipe's seed, the round and these."""
-    return int(digest((what, round_.recipe.seed, round_.number, *parts))[:10], 16)
+    return int(digest((what, round_.seed, round_.number, *parts))[:10], 16)
 
 
 def _pairs(rows: pl.DataFrame) -> list[tuple[str, str]]:

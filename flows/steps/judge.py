@@ -77,7 +77,7 @@ def judgements(
         how: dict[str, Any] = {
             "judge_checkpoint_id": judge.checkpoint.id,
             "round_number": round_.number,
-            "seed": round_.recipe.seed,
+            "seed": round_.seed,
         }
         with round_.model_at_work():
             engine = engine_of(round_, judge.checkpoint, unit, role="judge")

@@ -14,9 +14,8 @@ from flows.steps.freeze import examples_in
 from flows.steps.task import step_task
 from flows.steps.training_progress import TrainingProgress
 from flows.writers.engines import make_room
-from schemas.errors import TrainingFailed
-from schemas.identity import checkpoint_id
-from schemas.ids import make_id
+from schemas.errors import TrainingFailed, UnitConflict
+from schemas.identity import checkpoint_id, training_id
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
 from tasks.train.launch import run_job
@@ -36,29 +35,24 @@ def train(
 ) -> Checkpoint:
     """The challenger: trained on the snapshot, from the base or the champion as the recipe says.
 
-    `start` and `hyper` take the place of the recipe's. A round can train once for each objective.
+    `start` and `hyper` take the place of the recipe's. A round, or a phase of it, trains once for each
+    objective: UnitConflict where it has trained on something else.
     """
     recipe = round_.recipe
     hyper = hyper or recipe.training
     start = start or (round_.base if recipe.start_from == "base" else round_.champion)
-    training_id = make_id(
-        "train",
-        round_.number,
-        round_.loop,
-        snapshot_id,
-        start.id,
-        hyper.model_dump_json(),
-        recipe.seed,
+    own = training_id(
+        round_.number, round_.loop, snapshot_id, start.id, hyper.model_dump_json(), round_.seed, objective
     )
     job = TrainingJob(
-        training_id=training_id,
+        training_id=own,
         objective=objective,
         snapshot_id=snapshot_id,
         snapshot=str(round_.lake.place(f"snapshots/{snapshot_id}")),
         base_checkpoint=start.id,
         base=str(start.folder),
-        output=str(round_.lake.root / "trainings" / training_id),
-        seed=recipe.seed,
+        output=str(round_.lake.root / "trainings" / own),
+        seed=round_.seed,
         hyperparameters=hyper,
         accelerate_config=recipe.accelerate_config,
     )
@@ -71,7 +65,7 @@ def train(
 def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoint:
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
-    log.once(_unit(round_, job, "train-start"), "trainings", lambda: training_row(job, number, "started"))
+    job = _begun(round_, job)
     shown, artifact = 0, TrainingProgress(job.training_id)
 
     def progress(taken: StepTaken) -> None:
@@ -113,6 +107,25 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
         _record_failure(round_, job, error)
         raise
     return checkpoint(round_.lake, rows.row(0, named=True))
+
+
+def _begun(round_: Round[Any], job: TrainingJob) -> TrainingJob:
+    """The job as it began: a training on record keeps its id; UnitConflict where it is another job."""
+    unit = _unit(round_, job, "train-start")
+    row = round_.log.once(unit, "trainings", lambda: training_row(job, round_.number, "started"))
+    told = row.row(0, named=True)
+    asked = (job.objective, job.snapshot_id, job.base_checkpoint, job.seed, job.hyperparameters)
+    began = (
+        *(told[name] for name in ("objective", "snapshot_id", "base_checkpoint_id", "seed")),
+        Hyperparameters.model_validate_json(told["hyperparameters"]),
+    )
+    if began != asked:
+        raise UnitConflict(
+            f"{unit.key} holds {told['training_id']}, {told['objective']} on {told['snapshot_id']}, which is "
+            "not the training asked for now: train again in another phase of the round"
+        )
+    folder = round_.lake.root / "trainings" / told["training_id"]
+    return job.model_copy(update={"training_id": told["training_id"], "output": str(folder)})
 
 
 def _unit(round_: Round[Any], job: TrainingJob, step: str, shard: int = 0) -> Unit:

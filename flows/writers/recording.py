@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -158,7 +159,7 @@ class Journal:
             )
 
     def _part(self, number: int) -> Unit:
-        return Unit(self._unit.loop, self._unit.round, self._step, number, self._unit.recipe)
+        return replace(self._unit, step=self._step, shard=number)
 
     def _has(self, reply: Reply) -> bool:
         prompt, seed = hash_of(reply.ask.prompt), reply.ask.seed

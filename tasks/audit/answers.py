@@ -11,8 +11,8 @@ from warehouse.query import query, read
 
 _ANSWERS = """
     WITH decided AS (
-        SELECT candidate_id, arg_max(kept, position) AS accepted
-        FROM decisions WHERE loop = $loop AND round = $round GROUP BY candidate_id
+        SELECT candidate_id, bool_or(kept) AS accepted
+        FROM last_decisions WHERE loop = $loop AND round = $round GROUP BY candidate_id
     )
     SELECT c.candidate_id, c.prompt_id, c.sample_index, c.text, c.token_count,
            s.outcome, s.answer, s.path,

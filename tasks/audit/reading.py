@@ -11,12 +11,15 @@ import polars as pl
 from schemas.identity import audit_id
 from schemas.tables import AUDITS
 
-Verdict = Literal["pass", "warn", "stop"]
+Verdict = Literal["pass", "warn", "stop", "none"]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One number of one monitor. `subject` is the part it was read on; None is the whole round."""
+    """One number of one monitor. `subject` is the part it was read on; None is the whole round.
+
+    A reading that could not be made has the verdict none, and says why: it is no pass.
+    """
 
     monitor: str
     metric: str
@@ -26,6 +29,7 @@ class Reading:
     against: str | None = None
     threshold: float | None = None
     verdict: Verdict = "pass"
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def audit_rows(readings: Sequence[Reading], loop: str, round_number: int) -> pl.
             "against": r.against,
             "threshold": r.threshold,
             "verdict": r.verdict,
+            "reason": r.reason,
         }
         for r in readings
     ]

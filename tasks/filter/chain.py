@@ -25,3 +25,12 @@ def run_chain(frame: pl.DataFrame, filters: Sequence[Filter]) -> tuple[pl.DataFr
         decisions.append(decided.with_columns(position=pl.lit(position, pl.Int64)))
         frame = frame.join(decided.filter("kept"), on="candidate_id", how="semi", maintain_order="left")
     return pl.concat(decisions), frame
+
+
+def survivors(decisions: pl.DataFrame) -> pl.DataFrame:
+    """The candidates that the last filter of their chain kept: candidate_id, in order of id.
+
+    `decisions` are rows of table `decisions` of one chain. In SQL the same rule is view `last_decisions`.
+    """
+    last = decisions.group_by("candidate_id").agg(pl.col("kept").sort_by("position").last())
+    return last.filter("kept").select("candidate_id").sort("candidate_id")

@@ -15,15 +15,15 @@ COLUMNS = ("candidate_id", "prompt_id", "prompt", "text", "outcome", "steps", "p
 
 _KEPT_BEFORE = """
     WITH kept AS (
-        SELECT loop, round, candidate_id, arg_max(kept, position) AS kept
-        FROM decisions WHERE loop = $loop AND round IN (SELECT unnest($rounds)) GROUP BY ALL
+        SELECT DISTINCT loop, round, candidate_id FROM last_decisions
+        WHERE loop = $loop AND round IN (SELECT unnest($rounds)) AND kept
     )
     SELECT c.candidate_id, c.prompt_id, p.text AS prompt, c.text, s.outcome, s.steps, s.path
     FROM kept AS k
     JOIN candidates AS c USING (loop, round, candidate_id)
     JOIN scores AS s USING (loop, round, candidate_id)
     JOIN prompts AS p ON p.loop = $loop AND p.prompt_id = c.prompt_id
-    WHERE k.kept AND c.kind = 'answer' AND s.verifier = $verifier
+    WHERE c.kind = 'answer' AND s.verifier = $verifier
       AND coalesce(s.role, 'filter') = 'filter'
     ORDER BY c.candidate_id"""
 
@@ -38,7 +38,7 @@ _REFERENCES = """
 
 
 def kept_before(lake: Lake, loop: str, rounds: Sequence[int], verifier: str) -> pl.DataFrame:
-    """Answers born in these rounds that their own round's last filter kept: columns as `COLUMNS`."""
+    """Answers born in these rounds that a chain of their own round kept: columns as `COLUMNS`."""
     values = {"loop": loop, "rounds": list(rounds), "verifier": verifier}
     return query(lake, _KEPT_BEFORE, values, scope={"loop": loop, "round": [0, *rounds]})
 

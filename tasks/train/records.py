@@ -51,10 +51,15 @@ def training_row(
 
 
 def ledger_rows(job: TrainingJob, result: TrainingResult, round_number: int) -> pl.DataFrame:
-    """Rows of table `steps`: which examples were in which optimizer step."""
+    """Rows of table `steps`: the examples of each optimizer step, and all that the objective measured.
+
+    A measure that has no column of its own stands in `metrics`, under its name.
+    """
     ledger = pl.read_parquet(result.ledger, glob=False)
     ids = [step_id(round_number, job.training_id, step) for step in ledger["step"]]
     told = [column for column in STEPS.own_polars if column in ledger.columns]
-    return ledger.select(told).with_columns(
+    others = [column for column in ledger.columns if column not in told]
+    metrics = pl.struct(others).struct.json_encode() if others else pl.lit(None, pl.String)
+    return ledger.select(*told, metrics=metrics).with_columns(
         pl.Series("step_id", ids, dtype=pl.String), pl.lit(job.training_id).alias("training_id")
     )

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from flows.recipes.rooms import parse_recipe
 from schemas import errors
+from schemas.columns import SHARED, Table
 from schemas.errors import BadInput, RecipeError
 from schemas.ids import digest, kind_of, make_id, round_of
 from schemas.recipes.parsing import with_value
 from schemas.recipes.rft import Rft
-from schemas.tables import SHARED, TABLES, Table
+from schemas.tables import TABLES
 from schemas.units import Unit
 
 PARTS = st.lists(st.one_of(st.text(), st.integers(), st.booleans(), st.none()), max_size=4)

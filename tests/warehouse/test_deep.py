@@ -55,7 +55,7 @@ def test_a_candidate_without_its_prompt(full: Lake) -> None:
         ("scores", "candidate_id", "candidates"),
         ("scores", "prompt_id", "prompts"),
         ("decisions", "candidate_id", "candidates"),
-        ("decisions", "duplicate_of", "candidates"),
+        ("decisions", "duplicate_of", "candidates or prompts"),
         ("trainings", "snapshot_id", "snapshots"),
         ("trainings", "base_checkpoint_id", "checkpoints"),
         ("steps", "training_id", "trainings"),

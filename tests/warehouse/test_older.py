@@ -17,8 +17,9 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
+from schemas.columns import Column, Table
 from schemas.errors import SchemaMismatch
-from schemas.tables import TABLES, Column, Table
+from schemas.tables import TABLES
 from schemas.units import Unit
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed, damaged, flipped

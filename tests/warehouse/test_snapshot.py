@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from schemas.errors import RatchetError, SnapshotMismatch
+from schemas.errors import BadInput, RatchetError, SnapshotMismatch, UnitConflict
 from schemas.ids import make_id
 from schemas.units import Unit
 from tests.warehouse.conftest import prompts
@@ -49,11 +50,83 @@ def frozen(log: Log, shard: int = 0) -> str:
 
 def test_freezing_twice_gives_one_snapshot(log: Log) -> None:
     examples(log)
-    first, again, elsewhere = frozen(log), frozen(log), frozen(log, shard=1)
-    assert first == again == elsewhere
+    first, again = frozen(log), frozen(log)
+    assert first == again
     assert read_snapshot(log.lake.root / "snapshots" / first, first).height == 5
-    assert read(log.lake, "snapshots")["rows"].to_list() == [5, 5]
+    assert read(log.lake, "snapshots")["rows"].to_list() == [5]
     assert len(list((log.lake.root / "snapshots").iterdir())) == 1
+
+
+def test_a_unit_freezes_one_thing_and_refuses_another(log: Log) -> None:
+    examples(log)
+    first = frozen(log)
+    other = Unit("loop", 0, "filter", 1)
+    parameters = {"loop": "loop", "round": 0, "units": [other.key]}
+    with pytest.raises(UnitConflict, match=f"holds {first}, drawn for sft from other facts"):
+        freeze(log, Unit("loop", 0, "freeze"), "sft", [other.key], parameters)
+    with pytest.raises(UnitConflict, match="drawn for sft"):
+        freeze(log, Unit("loop", 0, "freeze"), "dpo", [FILTER.key], parameters)
+
+
+def test_an_id_that_would_stand_twice_is_refused_before_it_is_written(log: Log) -> None:
+    examples(log)
+    first = frozen(log)
+    with pytest.raises(UnitConflict, match=f"{first} was frozen by loop/00000/freeze/00000"):
+        frozen(log, shard=1)
+    assert read(log.lake, "snapshots").height == 1
+
+
+def test_two_phases_freeze_the_same_content_under_ids_of_their_own(log: Log) -> None:
+    examples(log)
+    parameters = {"loop": "loop", "round": 0, "units": [FILTER.key]}
+    ids = {
+        freeze(log, Unit("loop", 0, "freeze", phase=phase), "sft", [FILTER.key], parameters)
+        for phase in ("", "01-first", "02-second")
+    }
+    assert len(ids) == 3
+    known = read(log.lake, "snapshots")
+    assert known["content_hash"].n_unique() == 1
+    for one in ids:
+        assert read_snapshot(log.lake.root / "snapshots" / one, one).height == 5
+
+
+LISTS = pl.DataFrame(
+    {
+        "example_id": ["a", "b", "c"],
+        "tokens": [[1, 2], [], None],
+        "logprobs": [[-0.5, None], [0.1 + 0.2], [float("-inf")]],
+        "labels": [["yes", ""], [None], ["no;1:x;"]],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tokens", [[1], [2], None]),
+        ("tokens", [[1, 2], None, []]),
+        ("tokens", [[12], [], None]),
+        ("logprobs", [[-0.5, None], [0.3], [float("-inf")]]),
+        ("logprobs", [[-0.5, None], [0.1 + 0.2], [float("inf")]]),
+        ("labels", [["yes"], [""], ["no;1:x;"]]),
+        ("labels", [["yes", ""], [None], ["no", "x"]]),
+    ],
+)
+def test_lists_are_frozen_value_by_value(column: str, value: list[list[object] | None]) -> None:
+    changed = LISTS.with_columns(pl.Series(column, value, LISTS.schema[column], strict=False))
+    assert content_hash(changed) != content_hash(LISTS)
+    assert content_hash(LISTS) == content_hash(LISTS.clone().rechunk())
+
+
+def test_a_list_comes_back_from_the_disk_as_it_was_hashed(tmp_path: Path) -> None:
+    LISTS.write_parquet(tmp_path / "lists.parquet")
+    assert content_hash(pl.read_parquet(tmp_path / "lists.parquet")) == content_hash(LISTS)
+
+
+def test_what_is_not_hashed_is_not_frozen() -> None:
+    nested = pl.DataFrame({"example_id": ["a"], "deep": [[[1]]]})
+    with pytest.raises(BadInput, match="column deep holds"):
+        content_hash(nested)
 
 
 def test_a_snapshot_says_what_it_was_drawn_from(log: Log) -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from schemas.columns import Table
 from schemas.errors import UnitConflict
-from schemas.tables import Table
 from schemas.units import Unit
 
 

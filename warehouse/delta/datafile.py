@@ -17,7 +17,7 @@ from uuid import uuid4
 import polars as pl
 import pyarrow as pa
 
-from schemas.tables import Table
+from schemas.columns import Table
 from warehouse.store.face import Store
 
 PARTITION = ["loop", "round"]

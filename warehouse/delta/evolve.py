@@ -10,8 +10,8 @@ from contextlib import suppress
 from deltalake import CommitProperties, DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from schemas.columns import Table
 from schemas.errors import LakeError, SchemaMismatch
-from schemas.tables import Table
 from warehouse.delta.journal import describe
 from warehouse.store.trouble import one_line
 

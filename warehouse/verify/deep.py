@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from schemas.columns import TEXTS, Column, Table
 from schemas.errors import RatchetError
 from schemas.identity import IDENTITIES
-from schemas.tables import TABLES, TEXTS
+from schemas.tables import TABLES
 from warehouse.lake import Lake
 from warehouse.query import query, read, stream
 from warehouse.snapshot import example_ids, read_snapshot
@@ -21,60 +22,26 @@ Begin = Callable[[str], Callable[[int], None]]
 
 @dataclass(frozen=True)
 class Reference:
-    """A column whose values, or lists of values, are ids of another table (or of one of two) where there
-    are any.
-    """
+    """A column whose values, or lists of values, are ids in one of the columns that it points to."""
 
-    table: str
-    column: str
-    parent: str
-    parent_column: str
-    other: str | None = None
+    table: Table
+    column: Column
 
     @property
     def sql(self) -> str:
         """Rows that name a parent the lake does not hold: how many, and one of them."""
-        table, one = TABLES[self.table], self.column
-        listed = any(column.name == one and column.type == TEXTS for column in table.columns)
-        values = f"unnest({one})" if listed else one
-        known = f"SELECT loop, {self.parent_column} AS id FROM {self.parent}"
-        if self.other is not None:
-            known += f" UNION ALL SELECT loop, {TABLES[self.other].id} FROM {self.other}"
+        name = self.column.name
+        values = f"unnest({name})" if self.column.type == TEXTS else name
+        targets = (one.split(".") for one in self.column.to)
+        known = " UNION ALL ".join(f"SELECT loop, {key} AS id FROM {table}" for table, key in targets)
         return f"""
             SELECT count(*) AS n, min(child.id) AS example, min(child.named) AS missing
-            FROM (SELECT loop, {table.id} AS id, {values} AS named FROM {self.table}) AS child
+            FROM (SELECT loop, {self.table.id} AS id, {values} AS named FROM {self.table.name}) AS child
             WHERE child.named IS NOT NULL AND NOT EXISTS (
                 SELECT 1 FROM ({known}) AS p WHERE p.loop = child.loop AND p.id = child.named)"""
 
 
-REFERENCES = (
-    Reference("prompts", "parents", "prompts", "prompt_id"),
-    Reference("candidates", "prompt_id", "prompts", "prompt_id"),
-    Reference("candidates", "checkpoint_id", "checkpoints", "checkpoint_id"),
-    Reference("requests", "prompt_id", "prompts", "prompt_id"),
-    Reference("requests", "checkpoint_id", "checkpoints", "checkpoint_id"),
-    Reference("tokens", "candidate_id", "candidates", "candidate_id"),
-    Reference("scores", "candidate_id", "candidates", "candidate_id"),
-    Reference("scores", "prompt_id", "prompts", "prompt_id"),
-    Reference("scores", "judge_checkpoint_id", "checkpoints", "checkpoint_id"),
-    Reference("critiques", "candidate_id", "candidates", "candidate_id"),
-    Reference("preferences", "prompt_id", "prompts", "prompt_id"),
-    Reference("preferences", "chosen_id", "candidates", "candidate_id"),
-    Reference("preferences", "rejected_id", "candidates", "candidate_id"),
-    Reference("preferences", "judge_checkpoint_id", "checkpoints", "checkpoint_id"),
-    Reference("decisions", "candidate_id", "candidates", "candidate_id"),
-    Reference("decisions", "prompt_id", "prompts", "prompt_id"),
-    Reference("decisions", "duplicate_of", "candidates", "candidate_id", other="prompts"),
-    Reference("trainings", "snapshot_id", "snapshots", "snapshot_id"),
-    Reference("trainings", "base_checkpoint_id", "checkpoints", "checkpoint_id"),
-    Reference("steps", "training_id", "trainings", "training_id"),
-    Reference("checkpoints", "training_id", "trainings", "training_id"),
-    Reference("checkpoints", "parent_id", "checkpoints", "checkpoint_id"),
-    Reference("evaluations", "checkpoint_id", "checkpoints", "checkpoint_id"),
-    Reference("rounds", "champion_in", "checkpoints", "checkpoint_id"),
-    Reference("rounds", "challenger", "checkpoints", "checkpoint_id"),
-    Reference("rounds", "champion_out", "checkpoints", "checkpoint_id"),
-)
+REFERENCES = tuple(Reference(table, column) for table in TABLES.values() for column in table.own if column.to)
 
 PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preference_id": "preferences"}
 """What an example of a snapshot is drawn from: column to table."""
@@ -115,10 +82,11 @@ def _check_ids(lake: Lake, table: str, findings: Findings, advance: Callable[[in
 def _check_reference(lake: Lake, reference: Reference, findings: Findings) -> None:
     row = query(lake, reference.sql).row(0, named=True)
     if row["n"]:
+        holders = " or ".join(one.split(".")[0] for one in reference.column.to)
         findings.damage(
-            f"tables/{reference.table}",
-            f"{row['n']} rows, {row['example']} among them, name a {reference.column} "
-            f"that {reference.parent} does not hold: {row['missing']}",
+            f"tables/{reference.table.name}",
+            f"{row['n']} rows, {row['example']} among them, name a {reference.column.name} "
+            f"that {holders} does not hold: {row['missing']}",
         )
 
 

@@ -8,11 +8,6 @@ WITH written AS (
     JOIN prompts AS p ON p.loop = c.loop AND p.round = c.round AND p.prompt_id = c.prompt_id
     WHERE c.kind = 'instruction'
 ),
-last AS (
-    SELECT loop, round, candidate_id, filter, kept, reason, value
-    FROM decisions
-    QUALIFY position = max(position) OVER (PARTITION BY loop, round, candidate_id)
-),
 counted AS (
     SELECT w.loop, w.round, w.inventor, w.checkpoint_id AS written_by,
            coalesce(last.kept, false) AS kept,
@@ -21,7 +16,7 @@ counted AS (
            count(*) AS texts,
            avg(last.value) FILTER (last.filter = 'novel') AS mean_f
     FROM written AS w
-    LEFT JOIN last USING (loop, round, candidate_id)
+    LEFT JOIN last_decisions AS last USING (loop, round, candidate_id)
     GROUP BY ALL
 )
 SELECT loop, round, inventor, written_by, kept, filter, reason, texts,

@@ -77,7 +77,7 @@ def _decisions(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
 
 def _decided(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
     decisions, _ = run_chain(pool, chain(round_))
-    return with_decision_ids(round_, decisions)
+    return with_decision_ids(round_, decisions, "filter")
 
 
 @step_task
@@ -88,6 +88,6 @@ def _reference_decisions(round_: Round[Rft]) -> pl.DataFrame:
         found = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
         share, seed = round_.recipe.reference_share, round_.recipe.seed
         filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
-        return with_decision_ids(round_, run_chain(found, filters)[0])
+        return with_decision_ids(round_, run_chain(found, filters)[0], "filter-references")
 
     return round_.log.once(round_.unit("filter-references"), "decisions", made)

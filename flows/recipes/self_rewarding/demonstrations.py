@@ -46,7 +46,7 @@ def _decided(
     round_: Round[SelfRewarding], found: pl.DataFrame, filters: Sequence[Filter], step: str
 ) -> pl.DataFrame:
     def made() -> pl.DataFrame:
-        return with_decision_ids(round_, run_chain(found, filters)[0])
+        return with_decision_ids(round_, run_chain(found, filters)[0], step)
 
     return round_.log.once(round_.unit(step), "decisions", made)
 

@@ -77,7 +77,7 @@ def _decisions(
 
     def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         asked = [frame.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
-        return [with_decision_ids(round_, run_chain(rows, filters)[0]) for rows in asked]
+        return [with_decision_ids(round_, run_chain(rows, filters)[0], "filter") for rows in asked]
 
     return round_.log.once_each(list(group), "decisions", made)
 
