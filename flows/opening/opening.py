@@ -22,7 +22,7 @@ from schemas.recipes.shared import Recipe
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.models.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
-from tasks.train.objectives.responses import end_of_turn
+from tasks.models.turns import end_of_turn
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
 from warehouse.lake import Lake

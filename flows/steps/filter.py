@@ -12,7 +12,8 @@ from schemas.identity import decision_id
 from schemas.job import Hyperparameters
 from tasks.filter.decision import Filter
 from tasks.filter.length import fits
-from tasks.models.checkpoint import context_length, example_lengths, load_tokenizer
+from tasks.models.checkpoint import context_length, load_tokenizer
+from tasks.models.turns import example_lengths
 
 
 def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> Filter:

@@ -22,9 +22,9 @@ class Sample:
 
     `token_ids` and `token_logprobs` have `token_count` entries each, as plain tuples (immutable, ready for an
     Arrow list column). They include the end token where it was sampled (`finish_reason` "stop"); `text`
-    leaves it and every other special token out. Log-probabilities (nats) are the model's own, at temperature
-    1 and before any top-p cut; `logprob_sum` is their sum. A server may keep some of this to itself: then the
-    tuple is empty, and the count or the sum is None.
+    leaves that one out and keeps every other special token. Log-probabilities (nats) are the model's own, at
+    temperature 1 and before any top-p cut; `logprob_sum` is their sum. A server may keep some of this to
+    itself: then the tuple is empty, and the count or the sum is None.
     """
 
     index: int

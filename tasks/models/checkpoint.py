@@ -33,6 +33,8 @@ from tasks.models.remote_code import (
     code_hash,
     may_run,
 )
+from tasks.models.tokens import append_nothing
+from tasks.models.whole import check_filled, check_whole
 
 # What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -47,6 +49,7 @@ def check_folder(folder: Path) -> list[Path]:
     """The safetensors files of a model folder that is safe to load; a ModelError says what is wrong."""
     if not folder.is_dir():
         raise ModelError(f"no model folder at {folder}")
+    check_whole(folder)
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(f"{folder} has no config.json: it is not a Hugging Face model folder")
@@ -92,21 +95,25 @@ def weights_hash(folder: Path) -> str:
 
 
 def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """A causal language model from a local folder, in evaluation mode, on the CPU."""
+    """A causal language model from a local folder, in evaluation mode, on the CPU; every tensor is filled."""
     check_folder(folder)
+    load: Any = AutoModelForCausalLM.from_pretrained
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        model, info = load(
             folder,
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=may_run(folder),
+            ignore_mismatched_sizes=True,  # told apart below, and named
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, *CODE_ERRORS) as error:
         raise ModelError(f"{folder} cannot be loaded: {_first_line(error)}") from None
     check_loaded(model, folder)
+    check_filled(folder, info)
     model.train(False)
-    return model
+    return model  # type: ignore[no-any-return]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -124,6 +131,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     try:
+        append_nothing(tokenizer)
         asked = prompt_text(tokenizer, _PROBE)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
@@ -184,16 +192,6 @@ def prompt_lengths(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -
     special = getattr(tokenizer, "chat_template", None) is None
     texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
     return [len(ids) for ids in tokenizer(texts, add_special_tokens=special)["input_ids"]]
-
-
-def example_lengths(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], responses: Sequence[str]
-) -> list[int]:
-    """Tokens of each prompt with its response and the token that ends it, as a training sees them."""
-    if not prompts:
-        return []
-    written = tokenizer(list(responses), add_special_tokens=False)["input_ids"]
-    return [a + len(b) + 1 for a, b in zip(prompt_lengths(tokenizer, prompts), written, strict=True)]
 
 
 def _first_line(error: BaseException) -> str:

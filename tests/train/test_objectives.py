@@ -13,10 +13,10 @@ import torch
 from schemas.errors import BadInput
 from schemas.job import Hyperparameters
 from tasks.models.checkpoint import load_model, load_tokenizer, prompt_ids
+from tasks.models.turns import end_of_turn
 from tasks.train.batches import collate
 from tasks.train.objectives.objective import IGNORED
 from tasks.train.objectives.registry import get_objective
-from tasks.train.objectives.responses import end_of_turn
 from tasks.train.objectives.sft import SFT
 from tests.train.gradients import assert_same, gradients
 

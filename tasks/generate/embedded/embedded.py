@@ -22,6 +22,7 @@ from tasks.generate.embedded.decoding import Decoded, Forward, decode
 from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.models.checkpoint import load_model, load_tokenizer, prompt_text, written
+from tasks.models.turns import end_of_turn, texts_of
 
 CPU_MEMORY = 2 * 2**30
 SMALL_MODEL = 64 * 2**20
@@ -154,9 +155,7 @@ class EmbeddedEngine:
         if not all(map(math.isfinite, sums)):
             raise ModelError(f"{self.folder} gives logits that are not finite: its weights are broken")
         bare = [row[:-1] if end else row for row, end in zip(tokens, stopped, strict=True)]
-        texts = self.tokenizer.batch_decode(
-            bare, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        texts = texts_of(self.tokenizer, bare)
         indices = list(batch.indices) * len(batch.prompts)
         columns = zip(indices, batch.seeds, texts, stopped, lengths, sums, tokens, logprobs, strict=True)
         return [
@@ -192,11 +191,14 @@ def _free_memory(device: torch.device) -> int:
 
 
 def _end_table(model: Any, tokenizer: Any) -> torch.Tensor:
-    """Booleans, shape (vocabulary,): the end tokens of the generation settings and of the tokenizer."""
+    """Booleans, shape (vocabulary,): the end tokens of the generation settings and of the tokenizer, and the
+    one that a training teaches.
+    """
     configured = getattr(model.generation_config, "eos_token_id", None)
-    ends = configured if isinstance(configured, list) else [configured]
+    told = configured if isinstance(configured, list) else [configured]
+    ends = {tokenizer.eos_token_id, end_of_turn(tokenizer), *told}
     table = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool)
-    table[[end for end in {tokenizer.eos_token_id, *ends} if end is not None and end < len(table)]] = True
+    table[[end for end in ends if end is not None and end < len(table)]] = True
     return table
 
 

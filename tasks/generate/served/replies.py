@@ -29,7 +29,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 
-Decode = Callable[[list[int]], str]
+Decode = Callable[[list[int], bool], str]
+"""Turns token ids into the text; the flag says that the answer ended by itself, perhaps with an end token."""
 
 
 class Unusable(Exception):
@@ -161,7 +162,7 @@ def _sample(
     return Sample(
         ask.first + index,
         ask.seed + index,
-        _text(choice, ids, decode),
+        _text(choice, ids, reason, decode),
         reason,
         count,
         math.fsum(logprobs) if logprobs else None,
@@ -170,13 +171,13 @@ def _sample(
     )
 
 
-def _text(choice: dict[str, Any], ids: tuple[int, ...], decode: Decode | None) -> str:
+def _text(choice: dict[str, Any], ids: tuple[int, ...], reason: FinishReason, decode: Decode | None) -> str:
     """The text: of its tokens where they are known and can be decoded here, else as the server wrote it."""
     text = choice["text"] if "text" in choice else _mapping(choice.get("message")).get("content")
     if not isinstance(text, str):
         raise Unusable("it has no text")
     if decode is not None and ids:
-        return decode(list(ids))
+        return decode(list(ids), reason == "stop")
     return _SURROGATE.sub("\ufffd", text)
 
 

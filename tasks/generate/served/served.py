@@ -28,6 +28,7 @@ from tasks.generate.served.requests import Ask, Reply
 from tasks.generate.served.spending import Spending
 from tasks.generate.served.traffic import Traffic
 from tasks.models.checkpoint import load_tokenizer, prompt_ids
+from tasks.models.turns import texts_of
 
 MOST_FAILURES = 8
 """Requests that may fail one after the other, beside those in flight, before the endpoint is held to be out
@@ -186,10 +187,10 @@ class ServedEngine:
         context = self.context
         return context is not None and ask.ids is not None and len(ask.ids) + sampling.max_tokens > context
 
-    def _decoded(self, ids: list[int]) -> str:
-        """A text as the embedded engine decodes it."""
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+    def _decoded(self, ids: list[int], stopped: bool) -> str:
+        """A text as the embedded engine decodes it: without the end token of an answer that has one."""
+        special = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()}
+        return texts_of(self.tokenizer, [ids[:-1] if stopped and ids[-1] in special else ids])[0]
 
 
 def _others(ask: Ask, reply: Reply) -> list[Ask]:

@@ -22,6 +22,7 @@ from schemas.engine import Vllm
 from schemas.errors import BadInput
 from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.remote_code import may_run
+from tasks.models.turns import end_of_turn
 
 HOUSE = Path(__file__).resolve().parents[2]
 OWN_PYTHON = Path(".venv-vllm", "bin", "python")
@@ -82,8 +83,8 @@ def environment(key: str, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def end_ids(folder: Path) -> list[int]:
-    """The tokens that end an answer: those of the generation settings and the tokenizer's, as embedded.py has
-    them.
+    """The tokens that end an answer: those of the generation settings, the tokenizer's and the one that a
+    training teaches, as embedded.py has them.
     """
     config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=may_run(folder))
     if (folder / "generation_config.json").is_file():
@@ -91,9 +92,10 @@ def end_ids(folder: Path) -> list[int]:
     else:
         configured = config.get_text_config().eos_token_id
     ends = configured if isinstance(configured, list) else [configured]
-    own = load_tokenizer(folder).eos_token_id
+    tokenizer = load_tokenizer(folder)
+    ends = [tokenizer.eos_token_id, end_of_turn(tokenizer), *ends]
     most = config.get_text_config().vocab_size
-    return sorted(end for end in {own, *ends} if end is not None and end < most)
+    return sorted({end for end in ends if end is not None and end < most})
 
 
 @lru_cache(maxsize=1)

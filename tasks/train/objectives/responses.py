@@ -9,27 +9,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 
-from schemas.errors import ModelError
-from tasks.models.checkpoint import prompt_text, templated
+from tasks.models.checkpoint import prompt_text
+from tasks.models.turns import answer_tokens
 from tasks.train.objectives.objective import IGNORED
-
-
-def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an answer: what the chat template puts right after one, else end-of-sequence.
-
-    ModelError where the template has no room for an answer.
-    """
-    end: Any = tokenizer.eos_token_id
-    if getattr(tokenizer, "chat_template", None) is None:
-        return int(end)
-    answer = "ANSWER"
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
-    text = templated(tokenizer, turns)
-    if answer not in text:
-        raise ModelError("the chat template leaves out what a message by assistant says")
-    after = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
-    ends = {int(end), *tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    return next((token for token in after if token in ends), int(end))
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[list[int]]:
@@ -40,9 +22,8 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> lis
 
 
 def response_tokens(tokenizer: PreTrainedTokenizerBase, responses: list[str]) -> list[list[int]]:
-    """Responses encoded apart from their prompts, as generation wrote them, closed by `end_of_turn`."""
-    end = end_of_turn(tokenizer)
-    return [[*ids, end] for ids in tokenizer(responses, add_special_tokens=False)["input_ids"]]
+    """Responses as the chat template writes them behind their prompts (`turns.answer_tokens`)."""
+    return answer_tokens(tokenizer, responses)
 
 
 def labelled(prompt: list[int], response: list[int]) -> tuple[Tensor, Tensor]:
