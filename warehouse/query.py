@@ -1,7 +1,6 @@
 """Reading the lake with DuckDB: pruned file lists of a table's version, never a glob.
 
-`read` serves the program. `Session` serves people: one locked connection over the tables and views
-that a query names, in which only SELECT runs and nothing outside those files can be read or written.
+`read` serves the program. `Session` serves people: a locked connection over what a query names, SELECT only.
 """
 
 from __future__ import annotations
