@@ -9,7 +9,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from schemas.identity import reference_id, training_event_id
+from schemas.identity import critique_id, reference_id, training_event_id
 from schemas.ids import make_id
 from schemas.tables import TABLES
 from schemas.units import Unit
@@ -71,6 +71,58 @@ def test_a_fact_that_rests_on_one_the_lake_does_not_hold(
     changes = {column: pl.lit(NOBODY), key: pl.lit(make_id("new", 2, table))}
     append(full, table, rows_of(full, table).with_columns(**changes))
     assert f"name a {column} that {parent} does not hold: {NOBODY}" in found(full)
+
+
+def critique(lake: Lake, **changes: str) -> pl.DataFrame:
+    """A critique of the open round's first answer, with some columns as a faulty step would write them."""
+    candidate = rows_of(lake, "candidates")
+    told = {
+        "candidate_id": candidate["candidate_id"][0],
+        "principle": "kindness",
+        "text": "it is curt",
+        "checkpoint_id": read(lake, "checkpoints", {"loop": "ada"})["checkpoint_id"][0],
+        "sample_index": 0,
+        "seed": 7,
+    } | changes
+    names = ("candidate_id", "principle", "checkpoint_id", "sample_index", "seed")
+    own = changes.get("critique_id", critique_id(2, *(told[name] for name in names)))  # type: ignore[arg-type]
+    return TABLES["critiques"].frame([told | {"critique_id": own}])
+
+
+def test_a_critique_that_adds_up_is_no_finding(full: Lake) -> None:
+    append(full, "critiques", critique(full))
+    assert found(full) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"critique_id": make_id("crit", 2, "another")}, "does not follow from its row"),
+        ({"checkpoint_id": NOBODY}, f"name a checkpoint_id that checkpoints does not hold: {NOBODY}"),
+        ({"candidate_id": NOBODY}, f"name a candidate_id that candidates does not hold: {NOBODY}"),
+    ],
+)
+def test_a_critique_that_does_not_add_up_is_found(full: Lake, change: dict[str, str], words: str) -> None:
+    append(full, "critiques", critique(full, **change))
+    assert words in found(full)
+
+
+def test_every_column_that_names_a_row_says_of_which_table() -> None:
+    """What ends in _id or holds parents points somewhere, but for a table's own id and those of jobs."""
+    for table in TABLES.values():
+        for column in table.own:
+            named = column.name.endswith("_id") or column.name == "parents"
+            if named and column.name != table.id and (table.name, column.name) not in UNCHECKED:
+                assert column.to, f"{table.name}.{column.name} points to no table"
+            for one in column.to:
+                parent, name = one.split(".")
+                assert name in TABLES[parent].arrow.names
+
+
+UNCHECKED = {
+    ("trainings", "training_id"),  # the training itself, which has a row a state
+    ("trainings", "checkpoint_id"),  # on record before the checkpoint is
+}
 
 
 def test_a_prompt_invented_from_one_the_lake_does_not_hold(full: Lake) -> None:
