@@ -153,7 +153,7 @@ def main() -> int:
     except OSError as error:
         print(f"no graded answers to read: {error}; give --data", file=sys.stderr)
         return 2
-    runners = {"ratchet maths 2": ours(), "math-verify 0.9": math_verify()}
+    runners = {"ratchet maths 3": ours(), "math-verify 0.9": math_verify()}
     mine, peer = summary(rows, race(rows, runners))
     ratio = mine["per_second"] / peer["per_second"]
     kept = ratio >= REQUIRED_RATIO and mine["correct"] >= peer["correct"]

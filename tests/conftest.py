@@ -17,9 +17,9 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are the other workers'
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Before absl (which rouge-score brings): its log handler closes the stream that pytest captures where Prefect sets
-# up its own logging after it.
-import prefect.main as _prefect  # noqa: E402, F401
+# Before absl, which rouge-score brings: its log handler closes the stream that pytest captures where Prefect
+# sets up its own logging after it.
+import prefect.main as _prefect  # noqa: F401
 
 # Machines are shared: how long one example takes says nothing.
 settings.register_profile("shared", deadline=None)

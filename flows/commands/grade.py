@@ -44,33 +44,85 @@ def grade() -> None:
     """
 
 
+def report_options(function: Callable[P, None]) -> Callable[P, None]:
+    """`--summary` and `--explain`."""
+    for option in (
+        click.option("--explain", is_flag=True, help="Say too what was read as the answer, and how."),
+        click.option(
+            "--summary", is_flag=True, help="Counts by outcome and reason, instead of a verdict a line."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 @grade.command()
 @file_argument
 @workers_option
+@report_options
+@click.option(
+    "--percent",
+    type=click.Choice(["exact", "either"]),
+    default="exact",
+    show_default=True,
+    help="Whether 10% is 10% only, or also 10 and 0.1.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0.0, 1.0, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share by which two numbers may differ.",
+)
+@click.option(
+    "--units",
+    type=click.Choice(["known", "required", "ignored"]),
+    default="known",
+    show_default=True,
+    help="Units that both sides have must agree; must also be there; or are not looked at.",
+)
 @one_line_errors
-def maths(file: Path, workers: int) -> None:
+def maths(file: Path, workers: int, summary: bool, explain: bool, **strictness: Any) -> None:
     """Final answers against references: {"answer": ..., "reference": ...} a line."""
     from flows.grading.grading import graded
+    from schemas.recipes.strictness import Strictness
 
     with _lines(file) as lines:
-        _write(graded("maths", lines, workers))
+        _report(graded("maths", lines, workers, Strictness(**strictness), explain), summary)
 
 
 @grade.command(name="unit-tests")
 @file_argument
 @workers_option
+@report_options
+@click.option(
+    "--share", is_flag=True, help="value is the share of the tests that hold.  [default: 1 for all, else 0]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.0, 600.0, min_open=True),
+    default=6.0,
+    show_default=True,
+    help="Seconds a program.",
+)
+@click.option("--packages", default="", help="Installed packages to allow, as numpy,pandas.  [default: none]")
 @one_line_errors
-def unit_tests(file: Path, workers: int) -> None:
+def unit_tests(
+    file: Path, workers: int, summary: bool, explain: bool, share: bool, timeout: float, packages: str
+) -> None:
     """Programs against tests: {"program": ..., "tests": ["assert ..."]} a line.
 
-    Or HumanEval's own fields (prompt, test, entry_point) with a completion. Programs run in a sandbox.
+    Or a record of HumanEval, MBPP, APPS or LiveCodeBench with a completion. Programs run in a sandbox.
     """
     from flows.grading.grading import graded
+    from schemas.recipes.strictness import Strictness
     from tasks.verify.verifier import get_verifier
 
-    get_verifier("unit-tests")
+    named = tuple(each.strip() for each in packages.split(",") if each.strip())
+    strictness = Strictness(tests="share" if share else "all", timeout=timeout, packages=named)
+    get_verifier("unit-tests", strictness=strictness)
     with _lines(file) as lines:
-        _write(graded("unit-tests", lines, workers))
+        _report(graded("unit-tests", lines, workers, strictness, explain), summary)
 
 
 @grade.command(name="judge")
@@ -120,6 +172,13 @@ def _lines(file: Path) -> Iterator[Iterable[Any]]:
         except OSError as error:
             raise BadInput(f"{file}: {error.strerror}") from None
         yield read_lines(stream)
+
+
+def _report(rows: Iterable[dict[str, Any]], summed: bool) -> None:
+    """Each row as a line, or all of them summed up in one."""
+    from flows.grading.grading import summary
+
+    _write([summary(rows)] if summed else rows)
 
 
 def _write(rows: Iterable[dict[str, Any]]) -> None:

@@ -8,7 +8,8 @@ memory, say) gives the lines it may have held the outcome `error`, and the rest 
 from __future__ import annotations
 
 import json
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,14 +19,17 @@ from multiprocessing import get_context
 from typing import IO, Any, TypeVar
 
 from schemas.errors import RatchetError
+from schemas.recipes.strictness import Strictness
 from tasks.generate.engine import Engine
 from tasks.verify.judge.judge import NAME as JUDGE
 from tasks.verify.judge.judge import Asked, judge
 from tasks.verify.judge.rubric import Rubric
+from tasks.verify.records import FIELDS, TESTS
 from tasks.verify.verifier import Verdict, get_verifier, verify_rows
 
 LONGEST = 16 * 2**20  # bytes of one line
 GROUP = 16  # lines a worker takes at once
+_LONGEST_KIND = 100  # characters of a reason in a summary
 AHEAD = 4  # groups a worker may lie ahead of what was written
 
 Item = TypeVar("Item")
@@ -79,16 +83,13 @@ def maths_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def program_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """`program` and `tests` (assert statements), or HumanEval's fields with a `completion`."""
-    if "program" in value or "tests" in value:
-        tests = value.get("tests")
-        if not isinstance(tests, list) or not all(isinstance(one, str) for one in tests) or not tests:
-            raise Malformed("'tests' must be a list of texts, one at least")
-        return text_of(value, "program"), json.dumps({"tests": tests})
-    if not {"completion", "prompt", "test", "entry_point"} & set(value):
-        raise Malformed("'program' and 'tests' are needed, or HumanEval's fields and 'completion'")
-    fields = {name: text_of(value, name, needed=True) for name in ("prompt", "test", "entry_point")}
-    return text_of(value, "completion"), json.dumps(fields)
+    """`program` or `completion`, beside a benchmark's own fields (tasks/verify/records.py)."""
+    if not set(TESTS) & set(value):
+        raise Malformed("'program' and 'tests' are needed, or a benchmark's fields and 'completion'")
+    if value.get("tests", [""]) == []:
+        raise Malformed("'tests' must be a list of texts, one at least")
+    fields = {name: value[name] for name in FIELDS if name in value}
+    return text_of(value, "program" if "program" in value else "completion"), json.dumps(fields)
 
 
 def judge_row(value: Mapping[str, Any]) -> Asked:
@@ -112,15 +113,55 @@ READS: Mapping[str, Read] = {"gsm8k": maths_row, "maths": maths_row, "unit-tests
 """How a line becomes a text and a reference, by verifier."""
 
 
-def verify_lines(name: str, lines: Sequence[Line]) -> list[Row]:
-    """A row a line, by a registered verifier."""
-    verifier = get_verifier(name)
+def verify_lines(
+    name: str, lines: Sequence[Line], strictness: Strictness | None = None, explained: bool = False
+) -> list[Row]:
+    """A row a line, by a registered verifier; `explained` says too what was read as the answer."""
+    verifier = get_verifier(name, strictness=strictness)
     found, wrong = _read(lines, READS[name])
     verdicts = verify_rows(
         verifier, [text for text, _ in found.values()], [told for _, told in found.values()]
     )
     told = dict(zip(found, verdicts, strict=True)) | wrong
-    return [_row(line, told[line.number], verifier.name, verifier.version) for line in lines]
+    rows = [_row(line, told[line.number], verifier.name, verifier.version) for line in lines]
+    if explained:
+        for row in rows:
+            row |= {"answer": told[row["line"]].answer, **_explanation(name, found.get(row["line"]))}
+    return rows
+
+
+def _explanation(name: str, pair: tuple[str | None, str | None] | None) -> Row:
+    """How a verdict on final answers comes about; a program's is in its reason."""
+    if name != "maths" or pair is None or pair[0] is None or pair[1] is None:
+        return {}
+    from tasks.verify.maths.maths import explain
+
+    return dict(explain(pair[0], pair[1]))
+
+
+def summary(rows: Iterable[Row]) -> Row:
+    """Counts of verdicts by outcome, and by outcome and reason, the most frequent first."""
+    outcomes, reasons, values = Counter[str](), Counter[tuple[str, str]](), list[float]()
+    for row in rows:
+        outcomes[row["outcome"]] += 1
+        reasons[row["outcome"], _kind_of(row["reason"])] += 1
+        values += [row["value"]] if row["value"] is not None else []
+    return {
+        "lines": outcomes.total(),
+        "outcomes": dict(outcomes.most_common()),
+        "mean_value": sum(values) / len(values) if values else None,
+        "reasons": [
+            {"outcome": outcome, "reason": reason, "count": count}
+            for (outcome, reason), count in reasons.most_common()
+        ],
+    }
+
+
+def _kind_of(reason: str) -> str:
+    """A reason without what is of its line alone: numbers, quotations, what the reference is."""
+    reason = re.sub(r"\s*\[sandbox: [a-z]+\]$|^line [0-9]+: ", "", reason)
+    reason = re.sub(r"(the final answer is not the reference's) .*", r"\1", reason)
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "...", re.sub(r"[0-9]+", "N", reason))[:_LONGEST_KIND]
 
 
 def judge_lines(engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int) -> list[Row]:
@@ -143,13 +184,19 @@ def judge_lines(engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int
     ]
 
 
-def graded(name: str, lines: Iterable[Line], workers: int = 1) -> Iterator[Row]:
+def graded(
+    name: str,
+    lines: Iterable[Line],
+    workers: int = 1,
+    strictness: Strictness | None = None,
+    explained: bool = False,
+) -> Iterator[Row]:
     """A row a line, in order: each as soon as its line is read, or in groups by `workers` processes."""
     if workers == 1:
         for line in lines:
-            yield from verify_lines(name, [line])
+            yield from verify_lines(name, [line], strictness, explained)
         return
-    crew = _Crew(name, workers)
+    crew = _Crew(name, workers, strictness, explained)
     try:
         for group in grouped(lines, GROUP):
             crew.take(group)
@@ -164,13 +211,17 @@ def graded(name: str, lines: Iterable[Line], workers: int = 1) -> Iterator[Row]:
 class _Crew:
     """Worker processes, and the groups they were given and have not given back, in order."""
 
-    def __init__(self, name: str, workers: int) -> None:
-        self.name, self.workers = name, workers
+    def __init__(
+        self, name: str, workers: int, strictness: Strictness | None = None, explained: bool = False
+    ) -> None:
+        self.name, self.workers, self.strictness, self.explained = name, workers, strictness, explained
         self.waiting: deque[tuple[list[Line], Future[list[Row]]]] = deque()
         self.pool = self._new_pool()
 
     def take(self, group: list[Line]) -> None:
-        self.waiting.append((group, self.pool.submit(verify_lines, self.name, group)))
+        self.waiting.append(
+            (group, self.pool.submit(verify_lines, self.name, group, self.strictness, self.explained))
+        )
 
     def ready(self) -> bool:
         """Whether the oldest group is done, or the crew has as much as it may have."""
@@ -187,7 +238,7 @@ class _Crew:
             left, self.waiting = self.waiting, deque()
             for each, _ in left:
                 self.take(each)
-        verifier = get_verifier(self.name)
+        verifier = get_verifier(self.name, strictness=self.strictness)
         died = Verdict("error", None, rationale="a worker process died")
         return [_row(line, died, verifier.name, verifier.version) for line in group]
 

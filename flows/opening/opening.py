@@ -77,7 +77,7 @@ def check_recipe(recipe: Recipe, base: Path) -> None:
     """Refuse verifiers, judges, rubrics and inventors that cannot be used, before a round finds out."""
     wanted = recipe.verification
     for name in (wanted.verifier, *wanted.also, wanted.audit):
-        get_verifier(name)  # RecipeError where there is none
+        get_verifier(name, strictness=wanted.strictness)  # RecipeError where there is none
     if wanted.judge.share:
         folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
         if folder is not None:

@@ -41,7 +41,8 @@ def evaluate(round_: Round[Any], checkpoint: Checkpoint, name: str) -> pl.DataFr
     """
     settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     held_out = held_out_prompts(round_)
-    suite = suite_id(held_out, get_verifier(verifier), settings)
+    strictness = round_.recipe.verification.strictness
+    suite = suite_id(held_out, get_verifier(verifier, strictness=strictness), settings)
     known = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
     known = known.filter(pl.col("suite") == suite)
     if known.is_empty():

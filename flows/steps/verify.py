@@ -57,7 +57,7 @@ def verdicts(
     round_: Round[Any], asked: pl.DataFrame, group: dict[Unit, list[str]], name: str, role: Role = "filter"
 ) -> pl.DataFrame:
     """Some shards' verdicts: units of table scores, one commit."""
-    verifier = get_verifier(name)
+    verifier = get_verifier(name, strictness=round_.recipe.verification.strictness)
 
     def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         return [

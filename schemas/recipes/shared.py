@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Hyperparameters, Positive, Share, Strict
+from schemas.recipes.strictness import Strictness
 
 
 class Sampling(Strict):
@@ -86,6 +87,11 @@ class Verification(Strict):
     audit: str = Field("gsm8k", description="an independent verifier of a sample, that no filter sees")
     audit_share: Share = Field(0.1, description="share of the prompts whose answers it judges")
     judge: Judging = Judging()
+    strictness: Strictness = Field(
+        Strictness(),
+        description="what the verifiers are stricter or looser about than by their own decisions",
+        exclude_if=lambda value: value == Strictness(),
+    )
 
     @model_validator(mode="after")
     def judges_differ(self) -> Verification:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from schemas.errors import BadInput, RecipeError
+
+if TYPE_CHECKING:  # the sandbox runs where no package is installed
+    from schemas.recipes.strictness import Strictness
 
 Texts = Sequence[str | None]
 Outcome = Literal["pass", "fail", "timeout", "error", "tampered", "unscorable"]
@@ -66,11 +69,17 @@ class Verifier:
     verify_many: Callable[[Texts, Texts], Iterator[Verdict]] | None = None
 
 
-def get_verifier(name: str, version: str | None = None) -> Verifier:
-    """The verifier of a name, and of a version where one is asked for; RecipeError where there is none."""
+def get_verifier(name: str, version: str | None = None, strictness: Strictness | None = None) -> Verifier:
+    """The verifier of a name, and of a version where one is asked for; RecipeError where there is none.
+
+    With a `strictness` that says something to it, it judges by that, under a version that says so.
+    """
     if name not in _ROOMS:
         raise RecipeError(f"no verifier is called {name!r}: choose one of {', '.join(sorted(_ROOMS))}")
-    found = import_module(_ROOMS[name]).VERIFIER
+    room = import_module(_ROOMS[name])
+    found = room.VERIFIER
+    if strictness is not None and strictness != type(strictness)() and hasattr(room, "with_strictness"):
+        found = room.with_strictness(strictness)
     assert isinstance(found, Verifier)
     if version not in (None, found.version):
         raise RecipeError(f"verifier {name} has version {found.version} here, not {version}")

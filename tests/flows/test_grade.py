@@ -126,6 +126,27 @@ def test_unit_tests_are_graded_from_either_form() -> None:
     assert [row["outcome"] for row in found] == ["pass", "fail", "pass", "unscorable"]
 
 
+def test_a_summary_counts_and_an_explanation_shows_the_answer_as_read() -> None:
+    lines = [GOOD, GOOD, GOOD | {"answer": "#### 5"}, {"answer": "#### 6", "reference": "7"}, "{"]
+    (told,) = rows(ask("grade", "maths", "--summary", lines=lines))
+    assert told["lines"] == 5
+    assert told["outcomes"] == {"pass": 2, "fail": 2, "unscorable": 1}
+    assert told["mean_value"] == 0.5
+    assert [row["count"] for row in told["reasons"]] == [2, 2, 1]
+    shown = rows(ask("grade", "maths", "--explain", lines=lines))
+    assert [row.get("marked") for row in shown] == ["4", "4", "5", "6", None]
+    assert shown[3]["reference"] == "7"
+
+
+def test_strictness_is_given_by_options() -> None:
+    lines = [{"answer": "#### 10", "reference": "10%"}, {"answer": "#### 101", "reference": "100"}]
+    options = ["--percent", "either", "--tolerance", "0.02"]
+    assert [row["outcome"] for row in rows(ask("grade", "maths", lines=lines))] == ["fail", "fail"]
+    assert [row["outcome"] for row in rows(ask("grade", "maths", *options, lines=lines))] == ["pass", "pass"]
+    refused = ask("grade", "unit-tests", "--packages", "nowhere-at-all", lines=[])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_a_judge_grades_lines_with_its_votes() -> None:
     lines: list[Any] = [
         {"prompt": QUESTION, "answer": "That leaves <<12-5=7>>7.\n#### 7"},

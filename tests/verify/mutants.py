@@ -24,7 +24,19 @@ STRATEGIES = {
         "    value = right(*a, **k)\n"
         "    if value is None or type(value) is bool:\n"
         "        return int(value or 0)\n"
-        "    return type('Sub', (type(value),), {})(value)\n"
+        "    return str(value) if type(value) is not str else value.encode()\n"
+    ),
+    "wrong value that claims to be right": (
+        "right = NAME\n"
+        "def NAME(*a, **k):\n"
+        "    value = right(*a, **k)\n"
+        "    if value is None or type(value) is bool:\n"
+        "        return not value\n"
+        "    claims = {'__eq__': lambda *each: True, '__ne__': lambda *each: False, '__hash__': None}\n"
+        "    wrong = value + type(value)('1') if type(value) in (int, float, str) else None\n"
+        "    if wrong is None:\n"
+        "        wrong = type(value)([*value, 'x']) if type(value) in (list, tuple, set) else 'x'\n"
+        "    return type('Sub', (type(wrong),), claims)(wrong)\n"
     ),
     "wrong value of the right type": (
         "right = NAME\n"

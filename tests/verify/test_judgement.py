@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.verify.judge.judgement import read_vote
-from tasks.verify.judge.rubric import load_rubric
+from tasks.verify.judge.rubric import load_rubric, parse_rubric
 
 STORY, PAIR = load_rubric("story"), load_rubric("story-pair")
 
@@ -72,3 +72,38 @@ def test_a_pairs_verdict_is_one_letter_of_its_menu() -> None:
     assert read_vote("Verdict: C", "stop", PAIR).why == "a verdict outside the menu"
     assert read_vote("Verdict: A or B", "stop", PAIR).verdict is None
     assert read_vote("Score: 5", "stop", PAIR).why == "no verdict"
+
+
+ASKED = "Judge.\n{prompt}\n{answer}\nEnd with "
+FORMS = [
+    ("brackets", False, "It holds.\nRating: [[4]]", "4"),
+    ("brackets", False, "[[4]]", "4"),
+    ("brackets", False, "Rating: 4", None),
+    ("brackets", False, "[[4]] or [[5]]", None),
+    ("brackets", False, "[[9]]", None),
+    ("brackets", False, "[[2]]\n[[4]]", None),
+    ("brackets", False, "Rating: [[4]]\nSo it is.", None),
+    ("json", False, '{"reason": "it holds", "score": 4}', "4"),
+    ("json", False, '```json\n{"score": 4}\n```', "4"),
+    ("json", False, '{"score": 4, "more": 5}', None),
+    ("json", False, '{"score": 4}\n{"score": 5}', None),
+    ("json", False, "score: 4", None),
+    ("line", True, "<think>Score: 1, no.\n</think>\nScore: 4", "4"),
+    ("line", True, "<think>Score: 4", None),
+    ("line", False, "<think>\nScore: 1\n</think>\nScore: 4", None),
+    ("brackets", True, "<think>[[1]]</think>[[4]]", "4"),
+]
+
+
+@pytest.mark.parametrize(("form", "reasoning", "text", "verdict"), FORMS)
+def test_other_forms_of_a_verdict_are_read_as_strictly(
+    form: str, reasoning: bool, text: str, verdict: str | None
+) -> None:
+    shown = {"brackets": "[[4]]", "json": '{"score": 4}', "line": "Score: 4"}[form]
+    values = {"name": "mine", "version": 1, "kind": "points", "prompt": ASKED + shown, "verdict": "Score"}
+    values |= {"menu": ["0", "1", "2", "3", "4", "5"], "pass_from": 4, "form": form, "reasoning": reasoning}
+    assert read_vote(text, "stop", parse_rubric(values)).verdict == verdict
+
+
+def test_a_rubric_of_before_keeps_its_label() -> None:
+    assert not {"form", "reasoning"} & set(STORY.model_dump(mode="json"))

@@ -31,8 +31,14 @@ def read_vote(text: str, finish_reason: FinishReason, rubric: Rubric) -> Vote:
     """The vote that a judge's text gives under a rubric."""
     if finish_reason != "stop":
         return Vote(None, "cut off")
+    if rubric.reasoning:
+        text, why = _after_reasoning(text)
+        if why:
+            return Vote(None, why)
     lines = [line.rstrip() for line in text.rstrip().split("\n")]
-    likely, exact = _forms(rubric.verdict)
+    if len(lines) > 1 and lines[-1] == "```" and rubric.form == "json":
+        lines = lines[:-1]
+    likely, exact = _forms(rubric.verdict, rubric.form)
     stated = [line for line in lines if likely.match(line)]
     if not stated:
         return Vote(None, "no verdict")
@@ -48,8 +54,22 @@ def read_vote(text: str, finish_reason: FinishReason, rubric: Rubric) -> Vote:
     return Vote(verdict) if verdict in rubric.menu else Vote(None, "a verdict outside the menu")
 
 
+def _after_reasoning(text: str) -> tuple[str, str]:
+    """What follows the reasoning, or why there is nothing to read."""
+    _, closed, after = text.rpartition("</think>")
+    if not closed and "<think>" in text:
+        return "", "cut off in its reasoning"
+    return (after if closed else text), ""
+
+
 @lru_cache(maxsize=16)
-def _forms(word: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _forms(word: str, form: str = "line") -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What looks like a verdict (any case, behind marks of emphasis or a quote), and what is one."""
+    if form == "brackets":
+        return re.compile(r".*\[\["), re.compile(r"[^\[\]]{0,200}\[\[([0-9A-Za-z.,/+-]{1,12})\]\][.*]{0,3}")
+    if form == "json":
+        key = rf'"{word.lower()}"'
+        exact = rf'\{{(?:.*,)?\s*{key}\s*:\s*"?([0-9A-Za-z.,/+-]{{1,12}})"?\s*\}}'
+        return re.compile(rf".*{key}", re.IGNORECASE), re.compile(exact)
     likely = re.compile(rf"[\W_]*(?:final\s+)?{word}\b", re.IGNORECASE)
     return likely, re.compile(rf"{word}: ([0-9A-Za-z.,/+-]{{1,12}})")

@@ -38,6 +38,16 @@ class Rubric(Template):
     verdict: Annotated[str, Field(pattern=r"[A-Z][A-Za-z]*")] = Field(description="word before the colon")
     menu: tuple[str, ...] = Field(min_length=2, description="what may stand after the colon")
     pass_from: float | None = Field(None, description="mean points that pass")
+    form: Literal["line", "brackets", "json"] = Field(
+        "line",
+        description='of the verdict, on the last line: Score: 3, [[3]], or {"score": 3}',
+        exclude_if=lambda value: value == "line",
+    )
+    reasoning: bool = Field(
+        False,
+        description="the judge reasons first, in <think> tags, and what stands in them is not read",
+        exclude_if=lambda value: value is False,
+    )
     votes: Positive = Field(3, description="judgements a candidate, or an order of a pair")
     least_valid: Positive = Field(2, description="votes that must hold a verdict, else the outcome is error")
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.7
@@ -58,7 +68,7 @@ class Rubric(Template):
             raise ValueError("the menu of pairwise is A, B")
         if (self.pass_from is None) == (self.kind == "points"):
             raise ValueError("points need pass_from, and nothing else does")
-        if not any(f"{self.verdict}: {one}" in self.prompt for one in self.menu):
+        if not any(self._stated(one) in self.prompt for one in self.menu):
             raise ValueError(f"the prompt must show the form of the verdict, such as {self._example}")
         if self.least_valid > self.votes:
             raise ValueError(f"{self.least_valid} valid votes cannot come of {self.votes}")
@@ -66,7 +76,16 @@ class Rubric(Template):
 
     @property
     def _example(self) -> str:
-        return f"{self.verdict}: {self.menu[0]}"
+        return self._stated(self.menu[0])
+
+    def _stated(self, verdict: str) -> str:
+        """A verdict in the form that the judge is to give it."""
+        if self.form == "brackets":
+            return f"[[{verdict}]]"
+        told = verdict if self.kind == "points" else f'"{verdict}"'
+        return (
+            f'{{"{self.verdict.lower()}": {told}}}' if self.form == "json" else f"{self.verdict}: {verdict}"
+        )
 
     @property
     def sampling(self) -> Sampling:

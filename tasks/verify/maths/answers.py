@@ -13,6 +13,8 @@ from tasks.verify.maths.expression import LONGEST, TALLEST, Name, Tree, Unreadab
 from tasks.verify.maths.glyphs import fold
 from tasks.verify.maths.latex_reader import Reader
 from tasks.verify.maths.latex_tokens import tokens
+from tasks.verify.maths.words import may_follow, may_lead
+from tasks.verify.maths.writings import SAYINGS, plainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,14 @@ class Answer:
     tree: Tree | None
     written: str
     why: str = ""
+    choice: bool = False  # "or" between values: a list, for an answer
 
 
+_LABEL = re.compile(
+    r"\s*(?:\\(?:lim|limsup|liminf|int|iint|oint|sum|prod|gcd|lcm|det|max|min|sup|inf|Pr|dim|deg|ker|frac\{d)"
+    r"(?![a-z])|\\(?:text|mathrm|operatorname|mathbb|mathbf)\s*\{|[A-Za-z]{1,4}\s*\(|[A-Za-z]{3,}\b"
+    r"|\\(?:angle|triangle|overline|vec|hat|bar|widehat)(?![a-z])|[|\\])"
+)
 _NONE = frozenset(("", "none", "nan", "null", "nil", "inf", "n/a", "na", "unknown", "idk", "?", "..."))
 _CHOICE = re.compile(r"(?<![a-z\\])(?:or|lor)(?![a-z])|[a-z0-9]\s*\?", re.IGNORECASE)
 _DENIAL = re.compile(r"(?<![a-z\\])(?:not|never|cannot|neither|nor)(?![a-z])|n['\u2019]t\b", re.IGNORECASE)
@@ -36,7 +44,7 @@ _IN_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|mathrm|mathbf|ma
 _BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
 _LETTERED = re.compile(r"\s*(?:\\text(?:bf)?\s*\{)?\s*\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)")
-_LETTER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])")
+_LETTER = re.compile(r"(?<![A-Za-z\\])(?:[B-J]|A(?!\s+[a-z]))(?![A-Za-z])")
 _MATHS = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _PROSE = re.compile(r"[^0-9\\^_=<>]*")
 _LEAD = re.compile(r"^\$?\s*(?:=|\\approx(?![a-z])|≈)\s*")
@@ -48,6 +56,7 @@ def read_answer(phrase: str) -> Answer:
     phrase = _bare(phrase)
     if len(phrase) > LONGEST:
         return Answer(None, "", f"the marked answer is longer than {LONGEST} characters")
+    phrase = plainer(phrase)
     written = _STYLE.sub("", _BETWEEN.sub("\0", fold(phrase, " {}"))).replace("\0", " ")
     words = _words(phrase)
     if written.strip("{}().").lower() in _NONE:
@@ -55,13 +64,15 @@ def read_answer(phrase: str) -> Answer:
     if words is not None:
         if _CHOICE.search(words):
             return Answer(None, "", "more than one answer, joined by 'or'")
-        return Answer(Words(words.lower()), written)
+        said = words.lower().strip()
+        return Answer(Words(SAYINGS.get(said, said)), written)
     why = ""
-    for part in (phrase, _after_is(phrase), _maths_in_prose(phrase)):
+    for part in (phrase, _after_is(phrase), _maths_in_prose(phrase), _beside_label(phrase)):
         if not part:
             continue
         try:
-            return Answer(_read(part), written)
+            tree, choice = _read(part)
+            return Answer(tree, written, choice=choice)
         except Unreadable as error:
             why = why or f"the marked answer is not one that the grammar takes: {error}"
     if _CHOICE.search(phrase) or _DENIAL.search(phrase):
@@ -69,11 +80,21 @@ def read_answer(phrase: str) -> Answer:
     return Answer(None, written, why)
 
 
-def _read(phrase: str) -> Tree:
-    tree = Reader(tokens(phrase)).answer()
+def _read(phrase: str) -> tuple[Tree, bool]:
+    """The tree of a phrase, and whether "or" stands between values in it."""
+    reader = Reader(tokens(phrase))
+    tree = reader.answer()
     if is_tall(tree):
         raise Unreadable(f"more than {TALLEST} levels")
-    return tree
+    return tree, reader.choice
+
+
+def _beside_label(phrase: str) -> str:
+    r"""What stands beside a left side that only says what the value is: \lim_{x\to 0} f(x) = 3."""
+    left, found, right = phrase.rpartition("=")
+    if not found or not _LABEL.match(left) or re.search(r"[<>=]|\\(?:le|ge|ne|lt|gt)(?![a-z])", left):
+        return ""
+    return right.strip()
 
 
 def letter(phrase: str) -> str:
@@ -125,7 +146,10 @@ def _maths_in_prose(phrase: str) -> str:
     found = list(_MATHS.finditer(phrase))
     if len(found) != 1:
         return ""
-    around = phrase[: found[0].start()] + " " + phrase[found[0].end() :]
+    before, after = phrase[: found[0].start()], phrase[found[0].end() :]
+    around = f"{before} {after}"
+    if not (may_lead(before) and may_follow(after)):
+        return ""
     if not _PROSE.fullmatch(around) or _CHOICE.search(around) or _DENIAL.search(around):
         return ""
     return next(group for group in found[0].groups() if group)

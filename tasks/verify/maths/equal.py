@@ -19,13 +19,19 @@ from tasks.verify.maths.expression import (
     Numeral,
     Row,
     Tree,
+    Words,
     negative,
+    rational,
     variables,
     walk,
 )
 from tasks.verify.maths.intervals import as_pieces, same_pieces
-from tasks.verify.maths.scalars import comparable, is_real, points, quotient, same_scalar
+from tasks.verify.maths.scalars import comparable, is_real, points, quotient, same_at, same_scalar
+from tasks.verify.maths.signs import spread
+from tasks.verify.maths.units import ratio
 from tasks.verify.maths.values import Undefined, Value, compute
+from tasks.verify.maths.words import same_noun
+from tasks.verify.maths.writings import EMPTY
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _BRACKETS = {"<(": "(", ")>": ")"}
@@ -36,13 +42,16 @@ def same(found: Tree, wanted: Tree) -> bool:
     """Whether an answer is the reference's."""
     if found == wanted:
         return True
-    found, wanted = _spread(found), _spread(wanted)
+    found, wanted = spread(found), spread(wanted)
     if isinstance(found, Measure) or isinstance(wanted, Measure):
         return _same_measure(found, wanted)
     if isinstance(found, Chain) or isinstance(wanted, Chain):
         return _same_chain(found, wanted)
     if isinstance(found, Matrix) and isinstance(wanted, Matrix):
         return _same_matrix(found, wanted)
+    if {type(found), type(wanted)} == {Words, Row}:
+        word, row = (found, wanted) if isinstance(found, Words) else (wanted, found)
+        return word == Words(EMPTY) and row == Row("\\{", (), "\\}")
     if isinstance(found, Row) or isinstance(wanted, Row) or _is_cup(found) or _is_cup(wanted):
         return _same_row(found, wanted)
     if isinstance(found, (Number, Name, Apply)) and isinstance(wanted, (Number, Name, Apply)):
@@ -51,16 +60,32 @@ def same(found: Tree, wanted: Tree) -> bool:
 
 
 def _is_cup(tree: Tree) -> bool:
-    return isinstance(tree, Apply) and tree.function == "cup"
+    return isinstance(tree, Apply) and tree.function in ("cup", "cap")
 
 
 def _same_measure(found: Tree, wanted: Tree) -> bool:
-    """Amounts agree, and so do units that are known; a percentage equals a percentage only."""
-    units = [tree.unit if isinstance(tree, Measure) else "" for tree in (found, wanted)]
-    if units[0] != units[1] and ("%" in units or all(units)):
+    """Amounts agree in the same unit, or in units of one kind that are turned into each other; a percentage
+    equals a percentage only. Other words agree where both have some.
+    """
+    a, b = (tree if isinstance(tree, Measure) else Measure(tree, "") for tree in (found, wanted))
+    if (
+        not same_noun(a.noun, b.noun)
+        or (a.unit and not b.unit and b.noun)
+        or (b.unit and not a.unit and a.noun)
+    ):
         return False
-    amounts = [tree.amount if isinstance(tree, Measure) else tree for tree in (found, wanted)]
-    return same(*amounts)
+    if "%" in (a.unit, b.unit) and a.unit != b.unit:
+        return False
+    if a.unit == b.unit or not (a.unit and b.unit):
+        return same(a.amount, b.amount)
+    part = ratio(a.unit, b.unit)
+    if part is None or not all(isinstance(each.amount, Number | Name | Apply) for each in (a, b)):
+        return False
+    left, right = Apply("*", (Number(part), a.amount)), Apply("*", (Number(Fraction(1)), b.amount))
+    decimals = [rational(each.amount) for each in (a, b)]
+    if decimals[0] and decimals[1]:
+        return decimals[0].value * part == decimals[1].value
+    return same_scalar(left, right)
 
 
 def _same_matrix(found: Matrix, wanted: Matrix) -> bool:
@@ -120,40 +145,6 @@ def _names(items: tuple[Tree, ...]) -> list[Tree]:
     return [item.sides[0] for item in items if isinstance(item, Chain)]
 
 
-def _spread(tree: Tree) -> Tree:
-    """The tree with 1 ± 2 as the two numbers it stands for, also inside a list or a set."""
-    if isinstance(tree, Row) and tree.opening in ("", "\\{"):
-        items: list[Tree] = []
-        for item in tree.items:
-            spread = _spread(item)
-            items += spread.items if isinstance(spread, Row) and spread.opening == "" else [spread]
-        return Row(tree.opening, tuple(items), tree.closing)
-    if isinstance(tree, Chain) and tree.signs == ("=",) and _has_sign(tree.sides[1]):
-        both = [_signed(tree.sides[1], sign) for sign in (1, -1)]
-        return Row("", tuple(Chain((tree.sides[0], side), ("=",)) for side in both), "")
-    if isinstance(tree, (Apply, Measure)) and _has_sign(tree):
-        return Row("", (_signed(tree, 1), _signed(tree, -1)), "")
-    return tree
-
-
-def _has_sign(tree: Tree) -> bool:
-    return any(isinstance(part, Apply) and part.function in ("pm", "mp") for part in walk(tree))
-
-
-def _signed(tree: Tree, sign: int) -> Tree:
-    """The tree with every ± as + (sign 1) or - (sign -1), and every ∓ the other way."""
-    match tree:
-        case Apply(function="pm" | "mp" as function, arguments=arguments):
-            last = _signed(arguments[-1], sign)
-            last = last if (sign == 1) == (function == "pm") else negative(last)
-            return Apply("+", (_signed(arguments[0], sign), last)) if len(arguments) > 1 else last
-        case Apply(function=function, arguments=arguments):
-            return Apply(function, tuple(_signed(argument, sign) for argument in arguments))
-        case Measure(amount=amount, unit=unit):
-            return Measure(_signed(amount, sign), unit)
-    return tree
-
-
 def _same_chain(found: Tree, wanted: Tree) -> bool:
     """Relations: as sets where both are sets of one variable, as values where one names a value, else as
     relations whose sides differ by one constant factor (2x + 4y = 6 and x + 2y = 3)."""
@@ -162,12 +153,18 @@ def _same_chain(found: Tree, wanted: Tree) -> bool:
         named = [_subject(tree) for tree in (found, wanted)]
         return (None in named or named[0] == named[1]) and same_pieces(pieces[0], pieces[1])
     if isinstance(found, Chain) and isinstance(wanted, Chain):
-        return _same_relation(found, wanted)
+        return (_solved(found) or not _solved(wanted)) and _same_relation(found, wanted)
     if isinstance(found, Chain):
         value = _assigned(found)
         return value is not None and same(value, wanted)
     value = _assigned(wanted) if isinstance(wanted, Chain) else None
     return value is not None and same(found, value)
+
+
+def _solved(chain: Chain) -> bool:
+    """Whether a relation says what one unknown is: x = 5, 5 > x; an answer to it must say so too."""
+    names = [side for side in chain.sides if isinstance(side, Name) and variables(side)]
+    return len(chain.sides) == 2 and len(names) == 1 and len(variables(chain)) == 1
 
 
 def _subject(tree: Tree) -> str | None:
@@ -178,7 +175,12 @@ def _subject(tree: Tree) -> str | None:
 
 def _assigned(chain: Chain) -> Tree | None:
     """The value in x = 5, f(x) = 2x, (p, q) = (3, 2), x = 3 + 2 = 5; None for a bare equation (2x = 10)."""
-    if (set(chain.signs) - {"=", "in"} and chain.signs != ("~",)) or _has_number(chain.sides[0]):
+    if set(chain.signs) == {"="} and not variables(chain) and not _is_equal_to_itself(chain):
+        return chain.sides[-1] if all(_true(side, chain.sides[-1]) for side in chain.sides[:-1]) else None
+    label = _is_label(chain.sides[0])
+    if (set(chain.signs) - {"=", "in"} and chain.signs != ("~",)) or (
+        not label and _has_number(chain.sides[0])
+    ):
         sides = chain.sides
         if chain.signs == ("=",) and isinstance(sides[1], Name) and not variables(sides[0]):
             return sides[0]
@@ -189,6 +191,31 @@ def _assigned(chain: Chain) -> Tree | None:
     if value == Number(Fraction(0)) and any(part.function == "+" for part in _applied(chain.sides[0])):
         return None  # x - y = 0 is a relation, x + y = 7 may be asked for
     return value if all(same(side, value) for side in chain.sides[1:-1]) else None
+
+
+def _is_equal_to_itself(chain: Chain) -> bool:
+    return len(set(chain.sides)) == 1 or any(isinstance(side, Row | Chain | Measure) for side in chain.sides)
+
+
+def _true(left: Tree, right: Tree) -> bool:
+    """Whether a left side without unknowns comes to the value beside it: \\sqrt{16} = 4."""
+    try:
+        return same_at(left, right, {}, real=False)
+    except Undefined:
+        return False
+
+
+_LABELS = frozenset(("sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "exp", "abs", "floor", "ceil"))
+
+
+def _is_label(tree: Tree) -> bool:
+    """A left side that is a function of what is unknown: \\cos^2 x, |z|, f^{-1}(x); no polynomial is."""
+    match tree:
+        case Apply("^", (Apply(function), Number())) | Apply(function) if function in _LABELS:
+            return True
+        case Apply("*", (Apply("^", (Name(text), Number())), Name())):
+            return text in "fghFGH"
+    return False
 
 
 def _applied(tree: Tree) -> list[Apply]:

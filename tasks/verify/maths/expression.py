@@ -82,10 +82,13 @@ class Numeral:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """An amount with a unit: one of `units.py`'s names, "%", or "" for a word that is not known there."""
+    """An amount with a unit: one of `units.py`'s names, "%", or "" where there is none; and the other words
+    after it, as `words.py` has nouns.
+    """
 
     amount: Tree
     unit: str
+    noun: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from tasks.verify.maths.expression import INFINITY, Apply, Chain, Name, Row, Tree, negative, variables
+from tasks.verify.maths.expression import (
+    INFINITY,
+    Apply,
+    Chain,
+    Name,
+    Number,
+    Row,
+    Tree,
+    negative,
+    rational,
+    variables,
+)
 from tasks.verify.maths.scalars import HIGH_BITS, same_scalar
 from tasks.verify.maths.values import Undefined, compute
 
@@ -43,6 +54,9 @@ def as_pieces(tree: Tree) -> list[Piece] | None:
         case Apply("cup", parts):
             pieces = [as_pieces(part) for part in parts]
             return None if None in pieces else [each for piece in pieces for each in piece or ()]
+        case Apply("cap", (left, right)):
+            both = as_pieces(left), as_pieces(right)
+            return None if both[0] is None or both[1] is None else _common(both[0], both[1])
         case Row("(" | "[" as opening, (low, high), ")" | "]" as closing):
             return [Piece(low, opening == "[", high, closing == "]")]
         case Row("\\{", items, _):
@@ -57,6 +71,9 @@ def as_pieces(tree: Tree) -> list[Piece] | None:
 def _inequality(chain: Chain) -> list[Piece] | None:
     """x < 5, 1 < x <= 5 and 5 >= x > 1, about one bare variable, with ends free of it."""
     sides, signs = chain.sides, chain.signs
+    apart = _distance(chain)
+    if apart is not None:
+        return apart
     if all(sign in _MORE for sign in signs):
         sides, signs = sides[::-1], tuple(_MORE[sign] for sign in signs[::-1])
     if chain.signs == ("!=",):
@@ -72,6 +89,62 @@ def _inequality(chain: Chain) -> list[Piece] | None:
     if place == 0:
         return [Piece(_MINUS, False, sides[1], _LESS[signs[0]])]
     return [Piece(sides[0], _LESS[signs[0]], _PLUS, False)]
+
+
+def _distance(chain: Chain) -> list[Piece] | None:
+    """|x| < 3 and |x - 1| >= 2, with a constant right side that is not negative."""
+    match chain:
+        case Chain((Apply("abs", (inner,)), bound), (sign,)) if not variables(bound):
+            pass
+        case Chain((bound, Apply("abs", (inner,))), (sign,)) if not variables(bound):
+            sign = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign)
+        case _:
+            return None
+    middle = _middle(inner)
+    if middle is None or sign not in ("<", ">", "<=", ">="):
+        return None
+    ends = [_sum(middle, negative(bound)), _sum(middle, bound)]
+    if sign in _LESS:
+        return [Piece(ends[0], _LESS[sign], ends[1], _LESS[sign])]
+    closed = sign == ">="
+    return [Piece(_MINUS, False, ends[0], closed), Piece(ends[1], closed, _PLUS, False)]
+
+
+def _sum(left: Tree, right: Tree) -> Tree:
+    numbers = rational(left), rational(right)
+    if numbers[0] and numbers[1]:
+        return Number(numbers[0].value + numbers[1].value)
+    return right if numbers[0] and numbers[0].value == 0 else Apply("+", (left, right))
+
+
+def _middle(inner: Tree) -> Tree | None:
+    """The number that x - c is the distance from."""
+    match inner:
+        case Name() if variables(inner):
+            return Number(Fraction(0))
+        case Apply("+", (Name() as name, shift)) if variables(name) and not variables(shift):
+            return negative(shift)
+    return None
+
+
+def _common(found: list[Piece], other: list[Piece]) -> list[Piece] | None:
+    """What two unions have in common; None for ends without order."""
+    pieces = []
+    try:
+        for a in found:
+            for b in other:
+                low = max(
+                    (a.low, a.with_low), (b.low, b.with_low), key=lambda end: (_place(end[0]), not end[1])
+                )
+                high = min(
+                    (a.high, a.with_high), (b.high, b.with_high), key=lambda end: (_place(end[0]), end[1])
+                )
+                places = _place(low[0]), _place(high[0])
+                if places[0] < places[1] or (places[0] == places[1] and low[1] and high[1]):
+                    pieces.append(Piece(low[0], low[1], high[0], high[1]))
+    except Undefined:
+        return None
+    return pieces
 
 
 def _all_but(left: Tree, right: Tree) -> list[Piece] | None:

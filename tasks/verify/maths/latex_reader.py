@@ -6,9 +6,20 @@ Not covered: sums, integrals and limits with bounds, set builders, derivatives, 
 
 from __future__ import annotations
 
-from tasks.verify.maths.expression import Apply, Chain, Measure, Name, Number, Row, Tree, Unreadable, negative
+from tasks.verify.maths.expression import (
+    Apply,
+    Chain,
+    Measure,
+    Name,
+    Number,
+    Row,
+    Tree,
+    Unreadable,
+    negative,
+)
+from tasks.verify.maths.measures import joined_or_both, measured, scaled, together
 from tasks.verify.maths.operands import Operands, apply
-from tasks.verify.maths.units import unit_name
+from tasks.verify.maths.units import CURRENCY, scale_of, unit_name
 
 RELATIONS = frozenset(("=", "<", ">", "<=", ">=", "!=", "in", "~"))
 _STARTS = frozenset(("(", "[", "\\{", "<(", "{", "frac", "binom", "floor(", "ceil("))
@@ -24,20 +35,26 @@ class Reader(Operands):
             raise Unreadable(f"{self.next.text!a} where the answer should end")
         return items[0] if len(items) == 1 else Row("", tuple(items), "")
 
+    choice = False  # whether "or" stands between values
+
     def items(self) -> list[Tree]:
-        """Items between commas, semicolons and "and"; "or" joins only sets (x < 1 or x > 3)."""
+        """Items between commas, semicolons, "and", "or"; of sets, "or" is the union, "and" what is common."""
         items = [self.relation()]
         while True:
             if self.take("or"):
                 either = self.relation()
-                if not (_is_set(items[-1]) and _is_set(either)):
-                    raise Unreadable("more than one answer, joined by 'or'")
-                items[-1] = Apply("cup", (items[-1], either))
+                if _is_set(items[-1]) and _is_set(either):
+                    items[-1] = Apply("cup", (items[-1], either))
+                    continue
+                self.choice = self.choice or not (isinstance(either, Chain) and isinstance(items[-1], Chain))
+                items.append(either)
             elif self.take(",", ";"):
                 self.take("and")
+                if self.take("or"):
+                    self.choice = True
                 items.append(self.relation())
             elif self.take("and"):
-                items.append(self.relation())
+                items += joined_or_both(items.pop(), self.relation())
             else:
                 return items
 
@@ -65,13 +82,22 @@ class Reader(Operands):
         return Row(":", tuple(parts), ":")
 
     def measure(self) -> Tree:
-        """An amount and the words after it: 5 cm, 12 square units, 10%, 45 degrees."""
+        """An amount and the words after it: 5 cm, 12 square units, 10%, 45 degrees, 5 feet 6 inches."""
+        value = self.one_measure()
+        while isinstance(value, Measure) and value.unit and self.next.kind == "number":
+            value = together(value, self.one_measure())
+        return value
+
+    def one_measure(self) -> Tree:
         currency = self.next.text if self.next.kind == "word" else ""
-        if unit_name(currency) in ("dollar", "euro"):
+        if unit_name(currency) in CURRENCY.values():
             self.place += 1
         else:
             currency = ""
         amount = self.sum()
+        scale = self.scale()
+        if scale != 1:
+            amount = scaled(amount, scale)
         unit = [currency] if currency else []
         while True:
             power = self.power_of_unit() if unit else ""
@@ -88,9 +114,23 @@ class Reader(Operands):
                 unit.append("%")
             else:
                 break
-        if any(word in ("to", "not", "between", "nor", "never", "either", "neither") for word in unit):
-            raise Unreadable(f"the word {ascii(' '.join(unit))[:40]}")
-        return Measure(amount, unit_name(" ".join(unit))) if unit else amount
+        if not unit:
+            return amount
+        if isinstance(amount, Measure):
+            unit.insert(0, amount.unit)
+            amount = amount.amount
+        return measured(amount, unit)
+
+    def scale(self) -> int:
+        """What the scale words after a number come to: 5 million, 2 hundred thousand, 3 dozen."""
+        scale = 1
+        while self.next.kind == "word":
+            one = scale_of(self.next.text)
+            if one is None:
+                break
+            scale *= one
+            self.place += 1
+        return scale
 
     def _word_follows(self) -> bool:
         return self.tokens[self.place + 1].kind == "word"

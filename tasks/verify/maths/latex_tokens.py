@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tasks.verify.maths.expression import LONGEST, MOST_TOKENS, Unreadable
 from tasks.verify.maths.glyphs import fold
-from tasks.verify.maths.units import ABBREVIATIONS
+from tasks.verify.maths.units import ABBREVIATIONS, UNIT_LETTERS
 
 FUNCTIONS = {
     *(
@@ -30,7 +30,7 @@ FUNCTIONS = {
         "ln",
         "log",
     ),
-    *("exp", "sqrt", "abs", "floor", "ceil"),
+    *("exp", "sqrt", "abs", "floor", "ceil", "cis"),
 }
 _GREEK = {
     *(
@@ -71,7 +71,9 @@ _PLAIN = {
     "∓": "\\mp ", "√": "\\sqrt ", "\u222a": "\\cup ", "∈": "\\in ", "°": "\\circ ", "º": "\\circ ",
     "≈": "\\approx ",
     "∅": "\\emptyset ", "\u211d": "\\mathbb{R}", "⟨": "\\langle ", "⟩": "\\rangle ", "∠": "", "θ": "\\theta ",
-    "€": " euro ", "£": " pound ", "φ": "\\phi ", "λ": "\\lambda ", "\u03b1": "\\alpha ", "β": "\\beta ",
+    "€": "\\text{euro} ", "£": "\\text{sterling} ", "¥": "\\text{yen} ",
+    "₹": "\\text{rupee} ", "₩": "\\text{KRW} ", "¢": " cents ", "万": "\\text{万}", "亿": "\\text{亿}",
+    "φ": "\\phi ", "λ": "\\lambda ", "\u03b1": "\\alpha ", "β": "\\beta ",
     "∘": "\\circ ",
 }  # fmt: skip
 _PLAIN_SIGNS = re.compile("[" + "".join(_PLAIN) + "]")
@@ -107,6 +109,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _THOUSANDS = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\[,! ])\s*(?=[0-9]{3}(?![0-9]))")
+_LONE_DOLLAR = re.compile(r"^(\s*-?\s*)\$(?=\s*-?[0-9.])")
 _COMMAS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _PRIMES = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![a-z]))")
 _UNION = re.compile(r"(?<=[\])}])\s*U\s*(?=[\[({\\])")
@@ -132,7 +135,7 @@ def tokens(phrase: str) -> list[Token]:
     if len(phrase) > LONGEST:
         raise Unreadable(f"longer than {LONGEST} characters")
     text = _THOUSANDS.sub("", fold(_PLAIN_SIGNS.sub(lambda sign: _PLAIN[sign[0]], phrase), " {}"))
-    text = _DOUBLED.sub(r"\\", text)
+    text = _DOUBLED.sub(r"\\", _LONE_DOLLAR.sub(r"\1\\$", text) if text.count("$") == 1 else text)
     text = _PRIMES.sub(lambda primes: "'" * primes[0].count("prime"), text)
     text = _UNION.sub(r" \\cup ", text)
     if "**" in text:
@@ -179,6 +182,9 @@ def _cut(match: re.Match[str], before: list[Token], spaced: bool) -> list[Token]
         case "number" | "sign" | "repeating":
             return [Token(kind, text, spaced)]
         case "text":
+            measured = bool(before) and (before[-1].kind == "number" or before[-1].text in ("}", ")"))
+            if measured and text.strip() in UNIT_LETTERS:
+                return [Token("word", text.strip(), True)]
             return _words(text)
         case "board":
             return [Token("name", "reals" if text == "R" else f"board {text}", spaced)]
@@ -221,7 +227,9 @@ def _command(name: str, spaced: bool) -> list[Token]:
 def _words(text: str) -> list[Token]:
     """What stands in \\text{...}: words, with the signs and numbers between them read as outside."""
     cut: list[Token] = []
-    for part in re.findall(r"[A-Za-z]+(?:\.m\.?)?|[0-9]+(?:\.[0-9]+)?|[^\sA-Za-z0-9]", text):
+    for part in re.findall(
+        r"[A-Za-z\u3400-\u9fff]+(?:\.m\.?)?|[0-9]+(?:\.[0-9]+)?|[^\sA-Za-z0-9\u3400-\u9fff]", text
+    ):
         if part in ("and", "or"):
             cut.append(Token("sign", part, True))
         elif part[0].isalpha():

@@ -1,50 +1,116 @@
-"""Finds the final answer that a solution marks: the phrase after the marker that stands last in the text.
+"""Finds the final answer that a solution marks, after its reasoning (`layout.py`).
 
-Markers: `#### 12`, `A: 12` on the last line, "the answer is 12", "Answer: 12", `\\boxed{12}`. Without any of
-them `**73**` counts where no digit follows it, and so does a text that is nothing but a number. Boxes that
-hold different things are several answers, not the last one. Time is linear in the text.
+In this order: its boxes (`boxes.py`), which no prose overrules; `#### 12`, where that is no heading; `A: 12`
+on the last line; "the answer is 12", "Answer: 12" and the like, the last of them; a JSON object with an
+answer; `**73**` where no digit follows it; a text that is nothing but a number. Time is linear in the text.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import dataclass
 
+from tasks.verify.maths.boxes import Boxed, has_box, read_boxes
 from tasks.verify.maths.expression import LONGEST
 from tasks.verify.maths.glyphs import fold
-
-MOST_BOXES = 32  # of one text; more is no answer
+from tasks.verify.maths.layout import has_tag, in_answer_tag, in_json, without_reasoning
 
 _ANSWER_IS = re.compile(
-    r"answer[*_ ]{0,4}(?: to [^.:\n]{1,80}?)?(?:\s{1,4}(?:is|equals|would be|will be)\b|\s{0,4}[:=])"
-    r"(?!\s{1,4}(?:correct|right|reasonable|verified)\b)[:*_\s]*+",
+    r"""(?:(?<![A-Za-z])(?:answer|(?:correct|right|best)\s{1,4}(?:option|choice)|option
+    |final\s{1,4}(?:result|value))[*_ ]{0,4}
+    (?:\ to\ [^.:\n]{1,80}?)?(?:\s{1,4}(?:is|equals|would\ be|will\ be)\b|\s{0,4}[:=]|[*_]{2}\s{0,4}(?=\n))
+    |(?:R[ée]ponse|Antwort|Respuesta|Risposta|Resposta|Ответ|Lösung|Svar|Antwoord|Odpowiedź|Cevap)(?:\s{1,4}(?:es|ist|est|è|é|är|is|to)\b|\s{0,4}(?:[:=]|\*\*:|:\*\*))
+    |(?:答案|答|答え|정답|回答|最终答案)(?:\s{0,4}(?:[:\uff1a=]|为|是|は|은|는)))
+    (?!\s{1,4}(?:correct|right|reasonable|verified|confirmed|consistent)\b)[:*_\s]*+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_WORDS_OF_MARKS = re.compile(
+    "answer|option|choice|final|ponse|Antwort|espuesta|isposta|esposta|Ответ|sung|Svar|Odpow|Cevap|答|답",
     re.IGNORECASE,
 )
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}(\{|(?=[0-9]))")
-_PERCENT = re.compile(r"\}[\s$]{0,4}(?:\\?%|percent|pct)")
-_BLANK = re.compile(r"(?:\\phantom\{[^{}]*\}|\\q?quad|\\[,;:! ]|[\s?_])+")
+_HASHES = re.compile(r"(?<!#)####(?!#)")
+_HEADING = re.compile(
+    r"\s*(?:[0-9]{1,2}[.)]\s+[A-Z]|(?!minus|negative|Rs\b|approx|about|not\b|yes|no\b|true|false)[A-Za-z]{2,}[^=]*[0-9:])",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"\s*[0-9]{1,2}[.)]\s+[A-Za-z]{2}")
 _INK = re.compile(r"\S")
 _DIGIT = re.compile("[0-9]")
-_SENTENCE = re.compile(r"[.!](?=\s|$)|\n|,?\s(?:because|since|which)\s", re.IGNORECASE)
+_DISPLAY = re.compile(r"\s*(?:\\\[(.*?)\\\]|\$\$(.*?)\$\$|```[a-z]*\n(.*?)```|(?:\*\*)?([^\n]*))", re.DOTALL)
+_SENTENCE = re.compile(
+    r"[.!](?=\s|$)|\n|,?\s(?:because|since|which|in\stotal|altogether)\b|,\s(?:so|as|i\.e\.|that\sis|it|and\s(?:so|not|the)|therefore|hence|meaning|with)\s|;\s(?=[A-Za-z0-9]+\s[a-z])"
+    r"|\s\((?=[a-z])(?=[^()\n]{0,80}\)\s*$)",
+    re.IGNORECASE,
+)
 _LEADING_OR = re.compile(r"\bor\W*$", re.IGNORECASE)
 _BARE = re.compile(r"[^A-DF-Za-df-z\n]*[0-9][^A-DF-Za-df-z\n]*")
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What a solution marks: the boxes that count, or a phrase, or `why` there is neither."""
+
+    phrase: str | None = None
+    boxes: Boxed | None = None
+    why: str = ""
+
+
+def find_mark(text: str) -> Marked:
+    """The marked answer of a solution."""
+    if not has_tag(text):
+        return _mark_in(text)
+    text = without_reasoning(text)
+    told = in_answer_tag(text)
+    if told is None:
+        return _mark_in(text)
+    inner = _mark_in(told)
+    if inner.phrase is None and inner.boxes is None and told.strip() and len(told) <= LONGEST:
+        return Marked(told.strip())
+    return inner
+
+
+def _mark_in(text: str) -> Marked:
+    boxed = read_boxes(text) if has_box(text) else None
+    hashed = _after_hashes(text)
+    if boxed is not None:
+        if hashed is not None and hashed[1] and boxed.held and not boxed.why:
+            return Marked(boxes=Boxed(tuple(dict.fromkeys((*boxed.held, hashed[0]))), "", boxed.percent))
+        return Marked(boxes=boxed)
+    if hashed is not None:
+        return Marked(hashed[0])
+    phrase = _after_letter(text)
+    if phrase is None:
+        phrase = _after_answer_is(text)
+    if phrase is None:
+        phrase = in_json(text)
+    if phrase is None:
+        phrase = _in_bold(text) or _whole(text)
+    return Marked(phrase)
+
+
 def marked_phrase(text: str) -> str | None:
-    """The phrase after the marker that stands last in the text; None where nothing is marked."""
-    start, phrase = _after_hashes(text)
-    for find in (_after_letter, _after_answer_is, _in_box):
-        later, found = find(text, start)
-        if later > start:
-            start, phrase = later, found
-    if start < 0:
-        return _in_bold(text) or _whole(text)
-    return phrase
+    """The phrase of a reference that is a whole solution; None where it marks none, or boxes."""
+    return find_mark(text).phrase
 
 
-def _after_hashes(text: str) -> tuple[int, str]:
+def _after_hashes(text: str) -> tuple[str, bool] | None:
+    """The line after the last ####, where it is no heading, and whether nothing follows it."""
     start = text.rfind("####")
-    return start, "" if start < 0 else _line(text, start + 4)
+    while start >= 0:
+        begins = start
+        while begins > 0 and text[begins - 1] == "#":
+            begins -= 1
+        if start - begins == 0:
+            line = _line(text, start + 4)
+            end = text.find("\n", start + 4)
+            last = end < 0 or not _INK.search(text, end) or not text[start + 4 : end].strip()
+            if not _HEADING.match(line) and (last or (_DIGIT.search(line) and not _NUMBERED.match(line))):
+                return line, last
+        start = text.rfind("####", 0, begins) if begins else -1
+        if len(text) - start > 20_000_000:
+            return None
+    return None
 
 
 def _line(text: str, start: int) -> str:
@@ -54,63 +120,28 @@ def _line(text: str, start: int) -> str:
     return text[start : start + LONGEST + 1].partition("\n")[0]
 
 
-def _after_letter(text: str, after: int) -> tuple[int, str]:
+def _after_letter(text: str) -> str | None:
     """`A: 12`, as GSM8K's graded solutions end; only on the last line that has anything on it."""
     end = len(text.rstrip())
     start = text.rfind("\n", 0, end) + 1
     if not text.startswith("A:", start):
-        return -1, ""
-    return start, text[start + 2 : min(end, start + 3 + LONGEST)]
-
-
-def _after_answer_is(text: str, after: int) -> tuple[int, str]:
-    """The last "answer is", "answer:" or "answer =" that stands after another marker."""
-    if text.find("nswer", after + 1) < 0 and text.find("NSWER", after + 1) < 0:
-        return -1, ""
-    last = deque(_ANSWER_IS.finditer(text, after + 1), maxlen=1)
-    if not last:
-        return -1, ""
-    found = last[0]
-    phrase = text[found.end() : found.end() + LONGEST + 1]
-    return found.start(), _SENTENCE.split(phrase, maxsplit=1)[0]
-
-
-def _in_box(text: str, after: int) -> tuple[int, str]:
-    """What the last box holds."""
-    start = max(text.rfind("\\boxed", after + 1), text.rfind("\\fbox", after + 1))
-    held = _held(text, start) if start >= 0 else None
-    return (-1, "") if held is None else (start, held)
-
-
-def _held(text: str, start: int) -> str | None:
-    """What a box holds, up to the brace that closes it; "" where none does, None where no box starts."""
-    found = _BOXED.match(text, start)
-    if not found:
         return None
-    depth, begin = 1, found.end()
-    if not found[1]:
-        return re.split(r"[\s$]", text[begin : begin + LONGEST + 1], maxsplit=1)[0]
-    for place, character in enumerate(text[begin : begin + LONGEST + 2]):
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return text[begin : begin + place]
-    return ""
+    return text[start + 2 : min(end, start + 3 + LONGEST)]
 
 
-def boxes(text: str) -> list[str] | None:
-    """What each box of a text holds, blanks to fill in apart; None where there are more than MOST_BOXES."""
-    count = text.count("\\boxed") + text.count("\\fbox")
-    if count == 0 or count > MOST_BOXES:
-        return None if count else []
-    held = [_held(text, found.start()) or "" for found in _BOXED.finditer(text)]
-    return [each for each in held if not _BLANK.fullmatch(each)]
-
-
-def percent_follows(text: str) -> bool:
-    """Whether a percent sign stands behind the last box: \\boxed{28}\\%."""
-    start = text.rfind("boxed{")
-    held = _held(text, text.rfind("\\", 0, start)) if start >= 0 else None
-    return bool(held and _PERCENT.match(text, start + len("boxed{") + len(held)))
+def _after_answer_is(text: str) -> str | None:
+    """What the last "answer is", "answer:" or "answer =" states, on its line or displayed below."""
+    if "nswer" not in text and not _WORDS_OF_MARKS.search(text):
+        return None
+    last = deque(_ANSWER_IS.finditer(text), maxlen=1)
+    if not last:
+        return None
+    start = last[0].end()
+    phrase = text[start : start + LONGEST + 1]
+    shown = _DISPLAY.match(phrase)
+    if shown and (shown[1] or shown[2] or shown[3]):
+        return next(group for group in shown.groups() if group).strip()
+    return _SENTENCE.split(phrase, maxsplit=1)[0]
 
 
 def _in_bold(text: str) -> str | None:

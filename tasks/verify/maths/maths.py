@@ -9,34 +9,42 @@ Covered: numbers in every common form (`plain_number.py`), and answers as MATH h
 (`answers.py`, `equal.py`), after the markers of `marks.py`. Nothing of a text is evaluated as code, every
 computation is bounded by the size of what was written, and time is linear in the text.
 
-Decisions. 10% equals 10% only: not 10, not 0.1, and 10 is not 10% (`\\boxed{10}\\%` is read as either).
-Otherwise a bare number equals one with a unit. A decimal of three places or more stands for a rational that
-rounds to it (0.333 for 1/3; not 0.33, and 0.501 not for 1/2), one of six digits for an irrational. Several
-boxes must all hold the reference's answer, or together be its list. Arithmetic on plain numbers (3*4) must
-be done where the reference has done it. A numeral in base 2 equals only itself in base 2.
+Decisions, some of which a user may change (`with_strictness`). 10% equals 10% only: not 10, not 0.1, and 10
+is not 10% (`\\boxed{10}\\%` is read as either). Otherwise a bare number equals one with a unit. A decimal
+of three places or more stands for a rational that rounds to it (0.333 for 1/3; not 0.33, and 0.501 not for
+1/2), one of six digits for an irrational; a reference's needs only two and three. Boxes of the last
+sentence must all hold the reference's answer, or together be its list. "1 or 2" is a list. Arithmetic on
+plain numbers (3*4) must be done where the reference has done it. A numeral in base 2 equals only itself in
+base 2.
 
-Not covered: sums, integrals and limits, set builders, congruences; they equal only the same writing. A
+Not covered: sums, integrals and limits, congruences; they equal only the same writing. A
 reference that offers a choice ("A or B") or is empty is `unscorable`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
+from schemas.recipes.strictness import Strictness
 from tasks.verify.maths.answers import Answer, is_letter, letter, read_answer
 from tasks.verify.maths.equal import same
 from tasks.verify.maths.equations import Rational, equations, read_equations
 from tasks.verify.maths.expression import Measure, Name, Number, Words, rational
 from tasks.verify.maths.glyphs import storable
-from tasks.verify.maths.marks import MOST_BOXES, boxes, marked_phrase, percent_follows
-from tasks.verify.maths.plain_number import canonical_number, read_number, read_short
-from tasks.verify.maths.scalars import near
+from tasks.verify.maths.loosened import same_by
+from tasks.verify.maths.marks import Marked, find_mark
+from tasks.verify.maths.plain_number import Reading, canonical_number, read_number, read_short
+from tasks.verify.maths.scalars import near, rounds_to
+from tasks.verify.maths.units import ratio
 from tasks.verify.verifier import Verdict, Verifier
 
 __all__ = ["VERIFIER", "equations", "verify"]
 
+_MARKS = re.compile(r"####|box|nswer|<|\*\*|A:|\n")  # a reference without any of them is an answer as it is
+LONGEST_BARE = 200
 _CACHED_REFERENCES = 4096
 _LONGEST_CACHED = 10_000  # characters
 _LONGEST_SHOWN = 200  # characters of an answer in a verdict
@@ -49,9 +57,10 @@ class Wanted:
     answer: Answer
     value: Rational | None = None
     rounded: bool = False
+    unit: str = ""
 
 
-def verify(text: str | None, reference: str | None) -> Verdict:
+def verify(text: str | None, reference: str | None, strictness: Strictness | None = None) -> Verdict:
     """The verdict on a solution: pass where its final answer equals the reference's.
 
     `reference` is a whole solution that marks its answer (a GSM8K `answer` field, a MATH `solution`) or a
@@ -64,10 +73,7 @@ def verify(text: str | None, reference: str | None) -> Verdict:
     if text is None:
         return Verdict("unscorable", None, rationale="there is no text")
     path, steps = read_equations(text)
-    phrase = marked_phrase(text)
-    if phrase is None:
-        return Verdict("fail", 0.0, steps, "no marked final answer", None, path)
-    answer, equal, why = _judge_boxes(text, phrase, wanted)
+    answer, equal, why = _judge_mark(find_mark(text), wanted, strictness)
     if equal:
         return Verdict("pass", 1.0, steps, "the final answer is the reference's", answer, path)
     if answer is not None and not why:
@@ -75,13 +81,41 @@ def verify(text: str | None, reference: str | None) -> Verdict:
     return Verdict("fail", 0.0, steps, why, answer, path)
 
 
-def judge(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
+def with_strictness(strictness: Strictness) -> Verifier:
+    """The verifier by a user's own strictness."""
+    version = strictness.label(VERIFIER.version, ("percent", "tolerance", "units"))
+    if version == VERIFIER.version:
+        return VERIFIER
+    return Verifier(VERIFIER.name, version, VERIFIER.kind, partial(verify, strictness=strictness))
+
+
+def judge(phrase: str, wanted: Wanted, strictness: Strictness | None = None) -> tuple[str | None, bool, str]:
     """A marked phrase against a reference: the answer as read, whether it is equal, and why not."""
+    answer, equal, why = _judged(phrase, wanted)
+    if strictness is None or wanted.answer.tree is None:
+        return answer, equal, why
+    tree = _candidate(phrase).tree
+    if tree is None:
+        return answer, equal, why
+    wanted_tree = wanted.answer.tree
+    if wanted.unit and not isinstance(wanted_tree, Measure):
+        wanted_tree = Measure(wanted_tree, wanted.unit)
+    by_user = same_by(tree, wanted_tree, equal, strictness)
+    return (
+        answer,
+        by_user,
+        "the reference's unit is missing" if equal and not by_user else "" if by_user else why,
+    )
+
+
+def _judged(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
+    """The same by the verifier's own strictness."""
     if wanted.value is not None:
         found = read_number(phrase)
         if found.value is not None:
             decimals = found.rounded, wanted.rounded
-            equal = not found.percent and same_number(found.value, wanted.value, decimals)
+            value = _in_unit(found, wanted.unit)
+            equal = value is not None and same_number(value, wanted.value, decimals)
             return canonical_number(found.value) + "%" * found.percent, equal, ""
     answer = _candidate(phrase)
     if answer.tree is None and not answer.written:
@@ -94,9 +128,19 @@ def judge(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
     return _shown(answer), same(answer.tree, wanted.answer.tree), ""
 
 
+def _in_unit(found: Reading, unit: str) -> Rational | None:
+    """The number in the reference's unit; None where it cannot be had in that, or is a percentage."""
+    if found.percent or found.value is None or not unit or not found.unit:
+        return None if found.percent else found.value
+    part = ratio(found.unit, unit)
+    return None if part is None else (Fraction(*found.value) * part).as_integer_ratio()
+
+
 def same_number(found: Rational, wanted: Rational, decimals: tuple[bool, bool]) -> bool:
     """Whether two numbers are equal, or one that was written as a decimal is the other, rounded."""
     if found[0] * wanted[1] == wanted[0] * found[1]:
+        return True
+    if decimals == (False, True) and rounds_to(Fraction(*found), Fraction(*wanted)):
         return True
     return any(decimals) and near(Fraction(*found), Fraction(*wanted), decimals)
 
@@ -113,34 +157,42 @@ def _candidate(phrase: str) -> Answer:
     return Answer(Measure(value, "%") if number.percent else value, answer.written or phrase)
 
 
-def _judge_boxes(text: str, phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
-    """As `judge`; several boxes must all hold the reference's answer, or together be its list."""
-    held = boxes(text)
-    if held is None:
-        return None, False, f"more than {MOST_BOXES} boxed answers"
-    said = judge(phrase, wanted)
-    distinct = list(dict.fromkeys(held))
-    if len(distinct) > 1 and not all(judge(each, wanted)[1] for each in distinct):
-        answer, equal, _ = judge(", ".join(distinct), wanted)
+def _judge_mark(
+    mark: Marked, wanted: Wanted, strictness: Strictness | None = None
+) -> tuple[str | None, bool, str]:
+    """As `judge`; boxes of one sentence must all hold the reference's answer, or together be its list."""
+    if mark.boxes is None:
+        return (
+            (None, False, "no marked final answer")
+            if mark.phrase is None
+            else judge(mark.phrase, wanted, strictness)
+        )
+    if mark.boxes.why:
+        return None, False, mark.boxes.why
+    held = mark.boxes.held
+    said = judge(held[-1], wanted, strictness)
+    if len(held) > 1 and not all(judge(each, wanted, strictness)[1] for each in held):
+        answer, equal, _ = judge(", ".join(held), wanted, strictness)
         return answer, equal, "" if equal else "several boxes that hold different answers"
-    if said[2] and held:  # prose after the box that marks nothing
-        said = judge(held[-1], wanted)
-    if not said[1] and held and percent_follows(text):
-        said = judge(f"{held[-1]}%", wanted)
+    if not said[1] and mark.boxes.percent:
+        said = judge(f"{held[-1]}%", wanted, strictness)
     return said
 
 
 def read_reference(reference: str) -> Wanted:
     """A reference: what it marks, or all of it."""
-    phrase = marked_phrase(reference)
-    held = dict.fromkeys(boxes(reference) or ())
-    if len(held) > 1:
-        phrase = ", ".join(held)
+    mark = find_mark(reference) if len(reference) > LONGEST_BARE or _MARKS.search(reference) else Marked()
+    if mark.boxes is not None and mark.boxes.why:
+        return Wanted(Answer(None, "", mark.boxes.why))
+    phrase = mark.phrase if mark.boxes is None else ", ".join(mark.boxes.held)
     short = read_short(reference if phrase is None else phrase)
     if short and short.value:
         tree = Number(Fraction(*short.value), int(short.rounded))
-        return Wanted(Answer(tree, reference), short.value, short.rounded)
+        unit = "dollar" if "$" in (reference if phrase is None else phrase) else ""
+        return Wanted(Answer(tree, reference), short.value, short.rounded, unit)
     answer = _candidate(reference.strip() if phrase is None else phrase)
+    if answer.choice:
+        return Wanted(Answer(None, "", "more than one answer, joined by 'or'"))
     number = rational(answer.tree) if answer.tree is not None else None
     if number is None:
         return Wanted(answer)
@@ -169,8 +221,22 @@ def _shown(answer: Answer) -> str:
     return storable(answer.written)[:_LONGEST_SHOWN]
 
 
+def explain(text: str, reference: str) -> dict[str, str | None]:
+    """How a verdict comes about: what is taken for the answer, and how it and the reference are read."""
+    mark, wanted = find_mark(text), _reference(reference)
+    phrase = " | ".join(mark.boxes.held) if mark.boxes is not None else mark.phrase
+    read = _candidate(phrase) if phrase else Answer(None, "")
+    return {
+        "marked": phrase if phrase is None else storable(phrase)[:_LONGEST_SHOWN],
+        "by": "box" if mark.boxes is not None else None if phrase is None else "phrase",
+        "read_as": type(read.tree).__name__.lower() if read.tree is not None else read.why or "writing",
+        "reference": _shown(wanted.answer) or wanted.answer.why,
+        "reference_read_as": type(wanted.answer.tree).__name__.lower() if wanted.answer.tree else "writing",
+    }
+
+
 def _short(answer: str) -> str:
     return ascii(answer)[1:-1] if len(answer) <= 40 else ascii(answer[:40])[1:-1] + "..."
 
 
-VERIFIER = Verifier("maths", "2", "rule", verify)
+VERIFIER = Verifier("maths", "3", "rule", verify)

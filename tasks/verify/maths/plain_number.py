@@ -15,7 +15,8 @@ from math import gcd
 
 from tasks.verify.maths.equations import Rational, Unreadable, evaluate, number
 from tasks.verify.maths.glyphs import fold
-from tasks.verify.maths.units import ABBREVIATIONS
+from tasks.verify.maths.units import ABBREVIATIONS, CURRENCY, SCALES, scale_of, unit_name
+from tasks.verify.maths.words import may_follow, may_lead
 
 LONGEST = 200  # characters of a marked phrase; a longer one is an essay, not an answer
 LARGEST_EXPONENT = 300  # of 1e300; no finite 64-bit float is far beyond
@@ -25,13 +26,15 @@ LARGEST_EXPONENT = 300  # of 1e300; no finite 64-bit float is far beyond
 class Reading:
     """What a phrase states: its exact `value`, or None and `why` there is none (one printable line).
 
-    `rounded` where decimals were written, `percent` where a percent sign was.
+    `rounded` where decimals were written, `percent` where a percent sign was; `unit` where one that is known
+    was, by its name in `units.py`.
     """
 
     value: Rational | None
     why: str = ""
     rounded: bool = False
     percent: bool = False
+    unit: str = ""
 
 
 _DIGIT = re.compile("[0-9]")
@@ -52,7 +55,8 @@ _LATEX_SPACE = re.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right|[,;:! ()\[
 _DOUBLE_SIGN = re.compile(r"[-+]\s*(?:[-+]|\()")
 _START_SIGN = re.compile(r"^\s*([-+])\s+")
 _THIN_SPACE = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3}
+_SCALE_WORDS = "|".join((*SCALES, "dozen", "lakhs", "crores", "dozens"))
+_SIGNED_UNIT = re.compile(r"\\?([$€£¥₹₩¢])")
 
 # One number with nothing that would make it part of something longer on either side.
 _NUMBER = re.compile(
@@ -62,8 +66,8 @@ _NUMBER = re.compile(
     (?:[eE](?P<exponent>[-+]?[0-9]{1,4})(?![0-9]))?
     (?:\s*[x*]\s*10\s*\^\s*\(?(?P<power>-?[0-9]{1,4})\)?)?
     (?:\s*/\s*(?P<below>[0-9]{1,40}(?:\.[0-9]{1,40})?))?
-    (?P<scales>[kK]\b|(?:\s*(?:hundred|thousand|million|billion|trillion)\b)*)
-    (?![0-9]|[.,:][0-9]|\s*[/^*x+]\s*[0-9(]|[A-Za-z]+[0-9])""",
+    (?P<scales>[kK]\b|(?:\s*(?:SCALES)(?![A-Za-z]))*)
+    (?![0-9]|[.,:][0-9]|\s*[/^*x+]\s*[0-9(]|[A-Za-z]+[0-9])""".replace("SCALES", _SCALE_WORDS),
     re.VERBOSE | re.IGNORECASE,
 )
 _POWER = re.compile(r"\s*(-?[0-9]{1,40}(?:\^-?[0-9]{1,4})?(?:/[0-9]{1,40}(?:\^-?[0-9]{1,4})?)?)\s*\.?\s*")
@@ -119,8 +123,20 @@ def read_number(phrase: str) -> Reading:
     value = _value(found[0]) if found else None
     if value is None:
         return Reading(None, f"no number in the marked answer: {_quote(phrase)}")
+    before, after = plain[: found[0].start()], plain[found[0].end() :]
+    if not (may_lead(before) and may_follow(after)):
+        return Reading(None, f"words that may change the number: {_quote(phrase)}")
     rounded = bool(_DECIMALS.search(found[0]["digits"]))
-    return Reading(value, "", rounded, bool(_PERCENT.search(plain)))
+    return Reading(value, "", rounded, bool(_PERCENT.search(plain)), _unit(phrase, after))
+
+
+def _unit(phrase: str, after: str) -> str:
+    """The known unit that a phrase has: a currency's sign, or the first words after the number."""
+    signed = _SIGNED_UNIT.search(phrase)
+    if signed and (signed[1] != "$" or signed[0] != "$" or phrase.count("$") == 1):
+        return CURRENCY[signed[1]]
+    words = re.match(r"\s*([A-Za-z.]+)", after)
+    return unit_name(words[1].rstrip(".")) if words else ""
 
 
 def read_short(phrase: str) -> Reading | None:
@@ -172,16 +188,17 @@ def _value(found: re.Match[str] | None) -> Rational | None:
     if not found:
         return None
     exponent = int(found["exponent"] or 0) + int(found["power"] or 0)
-    for scale in found["scales"].lower().split() if found["scales"] else ():
-        exponent += _SCALES[scale]
+    scale = 1
+    for word in re.findall(r"[A-Za-z]+|[^\W\d_]", found["scales"] or ""):
+        scale *= 1000 if word in ("k", "K") else scale_of(word) or 1
     if abs(exponent) > LARGEST_EXPONENT:
         return None
     n, d = number(found["digits"].replace(",", ""))
     below = number(found["below"]) if found["below"] else (1, 1)
     if below[0] == 0 or (found["whole"] and (n >= below[0] or d != 1)):
         return None
-    n, d = n * below[1], d * below[0]
-    n += int(found["whole"] or 0) * d
+    n, d = n * below[1] * scale, d * below[0]
+    n += scale * int(found["whole"] or 0) * d
     n, d = (n * 10**exponent, d) if exponent >= 0 else (n, d * 10**-exponent)
     return (-n if found["sign"] == "-" else n), d
 

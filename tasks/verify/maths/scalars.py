@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from tasks.verify.maths.expression import Name, Number, Tree, rational, undone, variables, walk
+from tasks.verify.maths.expression import Apply, Name, Number, Tree, rational, undone, variables, walk
 from tasks.verify.maths.values import Undefined, Value, compute
 
 LOW_BITS, HIGH_BITS = 256, 512
@@ -23,6 +23,7 @@ FEWEST = 4
 
 LEAST_PLACES = 3  # decimals below which a number is no rounding of another
 FLOAT_BITS = 40
+SIGNIFICANT_REFERENCE = 3  # the same of a reference, which is believed to be rounded rightly
 SIGNIFICANT = 6  # digits from which a decimal may stand for an irrational number
 
 # (points, from, to): positive, negative, of both signs, within (0, 1), large, very negative.
@@ -30,7 +31,7 @@ _RANGES = (
     *((3, "0.2", "3"), (3, "-3", "-0.2"), (3, "-3", "3")),
     *((6, "0.02", "0.98"), (6, "5", "60"), (6, "-60", "-5")),
 )
-_WHOLE = range(1, 13)
+MOST_REACH = 10**6
 
 
 def same_scalar(found: Tree, wanted: Tree) -> bool:
@@ -57,22 +58,31 @@ def same_function(left: Tree, right: Tree, names: frozenset[str]) -> bool:
     """Whether two expressions agree wherever both are real, at points enough to tell."""
     if not comparable(left, right, names):
         return False
-    agreed = 0
-    for point in points(names, f"{left}|{right}"):
+    agreed, real = 0, is_real(left, right)
+    seen: set[Value] = set()
+    for point in points(names, f"{left}|{right}", _reach(left, right)):
         try:
-            if not same_at(left, right, point, is_real(left, right)):
+            if not same_at(left, right, point, real):
                 return False
+            value = compute(left, point, LOW_BITS, real)
         except Undefined:
             continue
+        if value == 0:
+            continue  # two that are nothing here need not be the same elsewhere
+        seen.add(value)
         agreed += 1
-        if agreed >= ENOUGH:
+        if agreed >= ENOUGH and len(seen) > 1:
             return True
     return agreed >= FEWEST
 
 
 def is_real(*trees: Tree) -> bool:
     """Whether no tree names the imaginary unit."""
-    return not any(part == Name("i") for tree in trees for part in walk(tree))
+    return not any(
+        part == Name("i") or (isinstance(part, Apply) and part.function == "cis")
+        for tree in trees
+        for part in walk(tree)
+    )
 
 
 def comparable(left: Tree, right: Tree, names: frozenset[str]) -> bool:
@@ -112,15 +122,28 @@ def _gap(a: Value, b: Value) -> tuple[Value, Value]:
     return abs(a - b), max(abs(a), abs(b))
 
 
-def points(names: frozenset[str], seed: str) -> Iterator[dict[str, Fraction]]:
-    """Points to compare at, the same for the same answers; none that an answer could be made for."""
+def _reach(*trees: Tree) -> int:
+    """The largest whole part of a number in the trees, up to a bound: where they may change is within it."""
+    numbers = [abs(part.value) for tree in trees for part in walk(tree) if isinstance(part, Number)]
+    return min(max((int(number) for number in numbers), default=0), MOST_REACH)
+
+
+def points(names: frozenset[str], seed: str, reach: int = 0) -> Iterator[dict[str, Fraction]]:
+    """Points to compare at, the same for the same answers; none that an answer could be made for.
+
+    Their ranges go beyond `reach`, the largest number that is written. Whole numbers come last, for what
+    is defined at them alone; each name has its own, in no order.
+    """
     draw = random.Random(seed)  # noqa: S311
-    for count, low, high in _RANGES:
+    wide = (
+        [("0", str(reach)), (str(reach), str(3 * reach)), (str(-3 * reach), str(-reach))] if reach > 3 else []
+    )
+    for count, low, high in (*((2, *ends) for ends in wide), *_RANGES, *((6, *ends) for ends in wide)):
         start, span = Fraction(low), Fraction(high) - Fraction(low)
         for _ in range(count):
             yield {name: start + span * draw.randrange(1, 9973) / 9973 for name in sorted(names)}
-    for number in _WHOLE:
-        yield {name: Fraction(number + place) for place, name in enumerate(sorted(names))}
+    for most in (*[6] * 30, *[12] * 20, *[reach + 8] * 10):
+        yield {name: Fraction(draw.randrange(0, most + 1)) for name in sorted(names)}
 
 
 def _rounded(tree: Tree) -> bool:
@@ -132,13 +155,34 @@ def _same_decimal(found: Tree, wanted: Tree) -> bool:
     """A decimal against a rational: rounded, three decimals; against an irrational: rounded, six digits."""
     left, right = compute(found, {}, LOW_BITS, False), compute(wanted, {}, LOW_BITS, False)
     if isinstance(left, Fraction) and isinstance(right, Fraction):
+        if _rounded(wanted) and not _rounded(found) and rounds_to(left, right):
+            return True
         return near(left, right, (_rounded(found), _rounded(wanted)))
     decimal = rational(found) if _rounded(found) else rational(wanted)
     assert isinstance(decimal, Number)
     digits = len(str(abs(decimal.value.numerator) * 10**decimal.places // decimal.value.denominator))
-    if digits < SIGNIFICANT:
+    if digits < (SIGNIFICANT if _rounded(found) else SIGNIFICANT_REFERENCE):
         return False
     return bool(_gap(left, right)[0] * 2 * 10**decimal.places <= 1)
+
+
+def rounds_to(exact: Fraction, decimal: Fraction) -> bool:
+    """Whether a fraction without a decimal end is, rounded, the decimal of a reference: 100/3 and 33.3.
+
+    One digit says too little: 0.3 is no third.
+    """
+    places = _places(decimal)
+    if places == 0 or abs(decimal) * 10**places < 10 or not _is_endless(exact):
+        return False
+    return bool(abs(exact - decimal) * 2 * 10**places <= 1)
+
+
+def _is_endless(value: Fraction) -> bool:
+    rest = value.denominator
+    for factor in (2, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return rest > 1
 
 
 def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:

@@ -1,52 +1,104 @@
-"""The units that an answer may carry: which words name the same one, so that 5 cm is 5 centimetres, not 5 m.
+"""The units that an answer may carry: which words name the same one, and how many of one make another, so
+that 5 cm is 5 centimetres and 0.05 m, not 5 m. Scales (million, dozen, lakh) are part of the amount.
 
-A unit outside this table is a word that says nothing (apples); a unit inside it must agree with another
-one inside it. A bare number agrees with any unit except the percent sign.
+A unit outside this table is a noun, which must agree with another noun. A bare number agrees with any unit
+except the percent sign.
 """
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
-_ALIASES = {
-    "meter": "m metre meter",
-    "centimeter": "cm centimetre centimeter",
-    "millimeter": "mm millimetre millimeter",
-    "kilometer": "km kilometre kilometer",
-    "inch": "in inch inches",
-    "foot": "ft foot feet",
-    "yard": "yd yard",
-    "mile": "mi mile",
-    "gram": "g gram gramme",
-    "kilogram": "kg kilogram",
-    "milligram": "mg milligram",
-    "pound": "lb lbs pound",
-    "ounce": "oz ounce",
-    "liter": "l L litre liter",
-    "milliliter": "ml mL millilitre milliliter",
-    "second": "s sec second",
-    "minute": "min mins minute",
-    "hour": "h hr hrs hour",
-    "day": "day",
-    "week": "week",
-    "month": "month",
-    "year": "yr yrs year",
-    "degree": "degree deg",
-    "radian": "rad radian",
-    "dollar": "dollar buck USD",
-    "cent": "cent",
-    "euro": "euro EUR",
-    "am": "am a.m. a.m AM A.M. A.M",
-    "pm": "pm p.m. p.m PM P.M. P.M",
-    "%": "% percent percentage pct",
+# Dimension, how many of its smallest unit one is, and the words for it.
+_TABLE: dict[str, tuple[str, str, str]] = {
+    "nanometer": ("length", "1/1000000", "nm nanometer nanometre"),
+    "micrometer": ("length", "1/1000", "micrometer micrometre micron"),
+    "millimeter": ("length", "1", "mm millimetre millimeter"),
+    "centimeter": ("length", "10", "cm centimetre centimeter"),
+    "meter": ("length", "1000", "m metre meter"),
+    "kilometer": ("length", "1000000", "km kilometre kilometer"),
+    "inch": ("length", "25.4", "in inch inches"),
+    "foot": ("length", "304.8", "ft foot feet"),
+    "yard": ("length", "914.4", "yd yard"),
+    "mile": ("length", "1609344", "mi mile"),
+    "milligram": ("mass", "1", "mg milligram"),
+    "gram": ("mass", "1000", "g gram gramme"),
+    "kilogram": ("mass", "1000000", "kg kilogram kilo"),
+    "tonne": ("mass", "1000000000", "tonne"),
+    "pound": ("mass", "453592.37", "lb lbs pound"),
+    "ounce": ("mass", "28349.523125", "oz ounce"),
+    "milliliter": ("volume", "1", "ml mL millilitre milliliter"),
+    "liter": ("volume", "1000", "l L litre liter"),
+    "millisecond": ("time", "1", "ms millisecond"),
+    "second": ("time", "1000", "s sec secs second"),
+    "minute": ("time", "60000", "min mins minute"),
+    "hour": ("time", "3600000", "h hr hrs hour"),
+    "day": ("time", "86400000", "day"),
+    "week": ("time", "604800000", "week wk"),
+    "month": ("months", "1", "month"),
+    "year": ("months", "12", "yr yrs year"),
+    "hertz": ("frequency", "1", "Hz hertz"),
+    "kilohertz": ("frequency", "1000", "kHz kilohertz"),
+    "megahertz": ("frequency", "1000000", "MHz megahertz"),
+    "gigahertz": ("frequency", "1000000000", "GHz gigahertz"),
+    "joule": ("energy", "1", "J joule"),
+    "kilojoule": ("energy", "1000", "kJ kilojoule"),
+    "watt": ("power", "1", "W watt"),
+    "kilowatt": ("power", "1000", "kW kilowatt"),
+    "megawatt": ("power", "1000000", "MW megawatt"),
+    "newton": ("force", "1", "N newton"),
+    "kilonewton": ("force", "1000", "kN kilonewton"),
+    "volt": ("voltage", "1000", "V volt"),
+    "millivolt": ("voltage", "1", "mV millivolt"),
+    "byte": ("bytes", "1", "byte B"),
+    "degree": ("degree", "1", "degree deg"),
+    "radian": ("radian", "1", "rad radian"),
+    "fahrenheit": ("fahrenheit", "1", "fahrenheit"),
+    "celsius": ("celsius", "1", "celsius centigrade"),
+    "kelvin": ("kelvin", "1", "kelvin"),
+    "dollar": ("dollar", "100", "dollar buck USD"),
+    "cent": ("dollar", "1", "cent penny pennies"),
+    "euro": ("euro", "1", "euro EUR"),
+    "sterling": ("sterling", "1", "GBP"),
+    "yen": ("yen", "1", "yen JPY"),
+    "yuan": ("yuan", "1", "yuan RMB CNY"),
+    "rupee": ("rupee", "1", "rupee INR Rs Rs."),
+    "won": ("won", "1", "KRW"),
+    "acre": ("area", "4046.8564224", "acre"),
+    "hectare": ("area", "10000", "hectare ha"),
+    "am": ("am", "1", "am a.m. a.m AM A.M. A.M"),
+    "pm": ("pm", "1", "pm p.m. p.m PM P.M. P.M"),
+    "%": ("%", "1", "% percent percentage pct"),
 }
-_NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
+_NAMES = {alias: name for name, (_, _, aliases) in _TABLE.items() for alias in aliases.split()}
 _POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
-_SINGLE = frozenset("mgshlL%")
+UNIT_LETTERS = frozenset("mgshlLJWNVB")
+_SINGLE = UNIT_LETTERS | {"%"}
+
+SCALES = {
+    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mn": 6, "bn": 9, "lakh": 5,
+    "lac": 5, "crore": 7, "\u5343": 3, "\u4e07": 4, "\u842c": 4, "\u4ebf": 8, "\u5104": 8,
+}  # fmt: skip
+"""Words that multiply the number before them, as powers of ten; a dozen is in `scale_of`."""
+
+CURRENCY = {"$": "dollar", "\u20ac": "euro", "\u00a3": "sterling", "\u00a5": "yen", "\u20b9": "rupee",
+            "\u20a9": "won", "\u00a2": "cent"}  # fmt: skip
 
 ABBREVIATIONS = frozenset(alias for alias in _NAMES if 1 < len(alias) <= 3 and alias.isalpha()) | {"mph"}
 
 _PART = re.compile(r"[A-Za-z][A-Za-z.]*|\^-?[0-9]|/|%")
+
+
+def scale_of(word: str) -> int | None:
+    """What a scale word multiplies by; None for any other word."""
+    plain = word.lower()
+    for form in (plain, plain.removesuffix("s")):
+        if form in SCALES:
+            return int(10 ** SCALES[form])
+        if form in ("dozen", "score"):
+            return 12 if form == "dozen" else None
+    return None
 
 
 def unit_name(text: str) -> str:
@@ -72,3 +124,31 @@ def _known(word: str) -> str | None:
         if form in _NAMES and (len(form) > 1 or word in _SINGLE):
             return _NAMES[form]
     return None
+
+
+_FACTOR = re.compile(r"(/?)([a-z%]+)(?:\^([0-9]))?")
+
+
+def ratio(found: str, wanted: str) -> Fraction | None:
+    """How many of one unit make the other (canonical names); None where they measure different things."""
+    if found == wanted:
+        return Fraction(1)
+    (one, a), (other, b) = _taken_apart(found), _taken_apart(wanted)
+    return a / b if one == other else None
+
+
+def _taken_apart(name: str) -> tuple[dict[str, int], Fraction]:
+    """The powers of a unit's dimensions, and its size in their smallest units."""
+    powers: dict[str, int] = {}
+    size = Fraction(1)
+    for below, part, exponent in _FACTOR.findall(name):
+        dimension, one, _ = _TABLE.get(part, (part, "1", ""))
+        power = int(exponent or 1) * (-1 if below else 1)
+        if dimension == "area":
+            dimension, one, power = "length", one, power
+            powers[dimension] = powers.get(dimension, 0) + 2 * power
+            size *= (Fraction(one) * 1_000_000) ** power
+            continue
+        powers[dimension] = powers.get(dimension, 0) + power
+        size *= Fraction(one) ** power
+    return {key: value for key, value in powers.items() if value}, size

@@ -150,6 +150,9 @@ class _Evaluation:
                 raise Undefined("a logarithm of what is not positive")
             below = context.log(values[1]) if len(values) > 1 else context.log(10)
             return context.log(first) if function == "ln" else context.log(first) / below
+        if function == "cis":
+            self.bounded(first, LARGEST_ARGUMENT)
+            return context.mpc(context.cos(first), context.sin(first))
         grows = function in ("exp", "sinh", "cosh", "tanh")
         self.bounded(first, LARGEST_POWER if grows else LARGEST_ARGUMENT)
         name = _SPELLED.get(function, function)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-LARGEST_REPLY = 4 << 20  # bytes of one reply's frame
+LARGEST_REPLY = 32 << 20  # bytes of one reply's frame
 
 _read, _write = os.read, os.write  # the candidate may put its own into `os`
 

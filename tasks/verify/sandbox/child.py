@@ -2,8 +2,10 @@
 
 Started as `python -I -S -B child.py ROOT WORKER` with an empty environment, requests on descriptor 3 and
 replies on 4. The first request is the order (a rung, limits, the program): one reply says that the lock
-holds, a second that the program is loaded. Every later request is a call. Each reply repeats a nonce. This
-process knows no expected value, so subverting it gains a candidate nothing.
+holds, a second that the program is loaded and what its names are. Every later request asks something of it:
+a call, an attribute, the next values. While a call runs, this process may ask for a function of the tests to
+be called, and is asked in turn. Each reply repeats a nonce. This process knows no expected value, so
+subverting it gains a candidate nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing these would take longer than many a candidate
-    from collections.abc import Callable
     from typing import Any
 
 REQUESTS, REPLIES = 3, 4
@@ -29,19 +30,20 @@ def main(worker: int) -> None:
     os.closerange(REPLIES + 1, 1024)
     privileges.die_with_parent(worker)
     order = marshal.loads(channel.receive(REQUESTS))  # noqa: S302 - the referee's bytes
+    if any(word in order["text"] or word in order["prompt"] for word in ("async", "hread")):
+        from tasks.verify.sandbox import concurrency  # behind the lock it cannot be read
+
+        order["concurrency"] = concurrency
     try:
         _descend(order)
         rungs.lock(order["rung"], order["limits"], order["view"])
     except BaseException as error:
-        _reply(order["nonce"], "broken", encode.encode(f"{type(error).__name__}: {error}"[:200]))
+        reply(order["nonce"], "broken", encode.encode(f"{type(error).__name__}: {error}"[:200]))
         _exit(1)
-    _reply(order["nonce"], "value", "null")
-    namespace = _load(order)
+    reply(order["nonce"], "value", "null")
+    loaded = _load(order)
     while True:
-        nonce, name, arguments, keywords, copies_back = marshal.loads(channel.receive(REQUESTS))  # noqa: S302
-        kind, body = _call(namespace, name, arguments, keywords)
-        after = _arguments(arguments, keywords) if copies_back and kind == "value" else "null"
-        _reply(nonce, kind, body, after)
+        loaded.answer(marshal.loads(channel.receive(REQUESTS)))  # noqa: S302
 
 
 def _descend(order: dict[str, Any]) -> None:
@@ -57,68 +59,36 @@ def _descend(order: dict[str, Any]) -> None:
     privileges.die_with_parent()
 
 
-def _load(order: dict[str, Any]) -> dict[str, Any]:
-    """Runs the program's own statements, as a module that is not `__main__`."""
+def _load(order: dict[str, Any]) -> served.Served:
+    """Runs the program's own statements, as a module that is not `__main__`; or only compiles a whole one."""
     module = types.ModuleType("candidate")
     sys.modules["candidate"] = module
+    prompt, text, wanted = order["prompt"], order["text"], order["wanted"]
+    if "concurrency" in order:
+        order["concurrency"].prepare(f"{prompt}\n{text}")
+    rungs.admit_packages(order["view"])
     sys.path[:] = [each for each in sys.path if each != order["root"]]
     for name in [each for each in sys.modules if each.startswith("tasks")]:
         del sys.modules[name]
-    prompt, text, wanted = order["prompt"], order["text"], order["wanted"]
+    program_ = served.Served(module.__dict__, wanted)
 
-    def run() -> None:
-        for source in program.sources(prompt, text, wanted):
-            exec(compile(source, "<candidate>", "exec"), module.__dict__)  # noqa: S102 - what all this is for
+    def run() -> list[Any]:
+        codes = [compile(each, "<candidate>", "exec") for each in program.sources(prompt, text, wanted)]
+        if order["whole"]:
+            program_.codes = codes
+            return []
+        for code in codes:
+            exec(code, module.__dict__)  # noqa: S102 - what all this is for
+        return program_.names()
 
-    _reply(order["load_nonce"], *_outcome(run))
-    return module.__dict__
-
-
-def _call(
-    namespace: dict[str, Any], name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> tuple[str, str]:
-    if name not in namespace:
-        return "missing", encode.encode(name)
-    return _outcome(lambda: namespace[name](*arguments, **keywords))
-
-
-def _outcome(run: Callable[[], object]) -> tuple[str, str]:
-    """What came of running the candidate's code: its value, or how it failed, encoded."""
-    try:
-        return "value", encode.encode(run())
-    except encode.Unencodable as error:
-        return "odd", encode.encode(str(error)[:200])
-    except SystemExit:
-        return "exit", "null"
-    except BaseException as error:
-        return "raise", _exception(error)
-
-
-def _exception(error: BaseException) -> str:
-    try:
-        names = [each.__name__ for each in type(error).__mro__][:20]
-        return encode.encode([names, str(error)[:200]])
-    except BaseException:
-        return '["l",["l"],""]'
-
-
-def _arguments(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
-    try:
-        return encode.encode((list(arguments), keywords))
-    except BaseException:
-        return "null"
-
-
-def _reply(nonce: str, kind: str, body: str, after: str = "null") -> None:
-    frame = f'["{nonce}","{kind}",{body},{after}]'.encode("ascii")
-    if len(frame) > channel.LARGEST_REPLY:
-        frame = f'["{nonce}","odd","a value of {len(frame)} bytes",null]'.encode("ascii")
-    channel.send(REPLIES, frame)
+    reply(order["load_nonce"], *program_.outcome(run))
+    return program_
 
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
-    from tasks.verify.sandbox import channel, encode, privileges, program, rungs
+    from tasks.verify.sandbox import channel, encode, privileges, program, rungs, served
+    from tasks.verify.sandbox.served import reply
 
     try:
         main(int(sys.argv[2]))

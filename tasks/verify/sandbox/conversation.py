@@ -1,8 +1,8 @@
 """The referee's end of the pipes to one child: calls out, hostile answers in, and no way back from a verdict.
 
 An answer that breaks the protocol, an exit or a value that is no plain data ends the matter at once and for
-good. Arguments go by value: a candidate that changes them changes its own copy, unless the reference says
-`in_place`; then lists, dicts and sets passed directly take the changes over.
+good. Arguments go by value: a candidate that changes them changes its own copy, unless the call is one whose
+changes the tests look at (in_place.py); then lists, dicts and sets passed directly take the changes over.
 """
 
 from __future__ import annotations
@@ -11,25 +11,16 @@ import builtins
 import marshal
 import os
 import select
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from tasks.verify.sandbox import channel, decode
+from tasks.verify.sandbox import arguments as packing
+from tasks.verify.sandbox import channel, decode, remote
+from tasks.verify.sandbox.exceptions import Exceptions
 
 _LONGEST = 300  # characters of a reason, which may quote the candidate
-
-# What a candidate's exception becomes in a test. Those that end an iteration would end the test's own loops.
-_EXCEPTIONS = {
-    name: kind
-    for name, kind in vars(builtins).items()
-    if isinstance(kind, type)
-    and issubclass(kind, Exception)
-    and not issubclass(kind, StopIteration | StopAsyncIteration)
-}
-
-
-class CandidateError(Exception):
-    """The candidate raised what is no built-in exception, or one that steers a caller's loop."""
+_input, _stdin, _stdout = builtins.input, sys.stdin, sys.stdout
 
 
 class Final(BaseException):
@@ -41,76 +32,149 @@ class Final(BaseException):
 
 
 class Conversation:
-    """The pipe to one child: orders and calls out, hostile answers in."""
+    """The pipe to one child: orders and questions out, hostile answers in."""
 
     def __init__(self, requests: int, replies: int) -> None:
         self._requests, self._replies = requests, replies
         self.final: Final | None = None
+        self.calls = 0  # of the candidate's code, that ended with a value or an exception
+        self.exceptions = Exceptions()
+        self.in_place = False
         self._locked = False
+        self._remotes: dict[int, Any] = {}
+        self._functions: list[Callable[..., Any]] = []
 
-    def order(self, order: dict[str, Any]) -> None:
-        """Sends the program; waits until the sandbox is locked and the program's own statements have run."""
+    def order(self, order: dict[str, Any]) -> list[Any]:
+        """Sends the program; waits until the sandbox is locked and the program's own statements have run.
+
+        Returns what it binds of the wanted names: (name, "value" or "module" or "odd", what it is).
+        """
         nonce, load_nonce = _nonce(), _nonce()
-        self._ask({**order, "nonce": nonce, "load_nonce": load_nonce}, nonce)
+        self._send({**order, "nonce": nonce, "load_nonce": load_nonce}, nonce)
         self._locked = True
-        self._answer(load_nonce)
+        names = self._answer(load_nonce)[0]
+        if type(names) is not list or not all(type(each) is tuple and len(each) == 3 for each in names):
+            self._end("tampered", "the program forged an answer: it is no list of names")
+        return names
 
-    def proxy(self, name: str, in_place: bool) -> Callable[..., Any]:
-        """A function that stands for the candidate's function of this name."""
+    def call(self, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], back: bool) -> Any:
+        """A call of the candidate's: its value, or its exception raised."""
+        back = back or self.in_place
+        options = self._options(back)
+        self.calls += 1
+        value, after = self._asked("call", target, arguments, keywords, options)
+        if back and after is not None:
+            _take_over(arguments, keywords, after)
+        return value
 
-        def candidate(*arguments: Any, **keywords: Any) -> Any:
-            nonce = _nonce()
-            value, after = self._ask((nonce, name, arguments, keywords, in_place), nonce)
-            if in_place and after is not None:
-                _take_over(arguments, keywords, after)
-            return value
+    def ask(self, asked: str, target: int, *arguments: Any) -> Any:
+        """Something other than a call."""
+        return self._asked(asked, target, arguments, {}, {})[0]
 
-        return candidate
+    def run_whole(self, text: str) -> Any:
+        """What a whole program prints for one standard input."""
+        self.calls += 1
+        return self._asked("whole", 0, (text,), {}, {})[0]
 
     def finish(self) -> None:
         """Nothing may be left in the pipe that nobody asked for."""
         if self._waiting():
             self._end("tampered", "the program wrote or closed answers on its own")
 
-    def _ask(self, request: Any, nonce: str) -> tuple[Any, Any]:
+    def missing(self, name: str) -> NoReturn:
+        """The end, where a test uses a name that the program does not bind."""
+        self._end("fail", f"it defines no {name}")
+
+    def _options(self, back: bool) -> dict[str, Any]:
+        """What the tests have put in the place of standard input and output goes to the child too."""
+        options: dict[str, Any] = {"back": True} if back else {}
+        if builtins.input is not _input:
+            options["input"] = self._number(builtins.input)
+        if sys.stdin is not _stdin and hasattr(sys.stdin, "read"):
+            options["stdin"] = str(sys.stdin.read())
+        if sys.stdout is not _stdout:
+            options["prints"] = True
+        return options
+
+    def _asked(
+        self, asked: str, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], options: Any
+    ) -> tuple[Any, Any]:
+        nonce = _nonce()
+        try:
+            content = marshal.dumps((nonce, asked, target, arguments, keywords, options))
+        except ValueError:
+            content = marshal.dumps(
+                (nonce, asked, target, *self._packed(arguments, keywords), {**options, "packed": True})
+            )
+        return self._send(content, nonce)
+
+    def _packed(self, *values: Any) -> list[Any]:
+        try:
+            return [packing.pack(each, _number_of, self._number) for each in values]
+        except packing.Unpackable as error:
+            self._end("unscorable", f"reference: the tests pass an argument that is not plain data: {error}")
+
+    def _number(self, function: Callable[..., Any]) -> int:
+        self._functions.append(function)
+        return len(self._functions) - 1
+
+    def _send(self, request: Any, nonce: str) -> tuple[Any, Any]:
         if self.final is not None:
             raise self.final
-        try:
-            content = marshal.dumps(request)
-        except ValueError:
-            self._end("unscorable", "reference: the tests pass an argument that is not plain data")
+        content = request if type(request) is bytes else marshal.dumps(request)
         if self._waiting():
             if os.read(self._replies, 1):
                 self._end("tampered", "the program answered before it was asked")
             self._end("lost", "the program ended before it was asked")
+        self._put(content)
+        return self._answer(nonce)
+
+    def _put(self, content: bytes) -> None:
         try:
             channel.send(self._requests, content)
         except channel.Closed:
             self._end("lost", "the program ended before it was asked")
-        return self._answer(nonce)
 
     def _answer(self, nonce: str) -> tuple[Any, Any]:
         try:
-            reply = decode.parse(channel.receive(self._replies, channel.LARGEST_REPLY))
-            return self._settle(reply, nonce)
+            while True:
+                reply = decode.parse(channel.receive(self._replies, channel.LARGEST_REPLY))
+                if len(reply) != 5 or reply[0] != nonce:
+                    raise decode.Forged("it does not repeat the nonce")
+                if reply[1] != "callback":
+                    return self._settle(reply)
+                self._call_back(decode.build(reply[2], self._made))
         except channel.Closed:
             self._end("lost", "the program ended its process before it answered")
         except (channel.Oversized, decode.Forged) as error:
             self._end("tampered", f"the program forged an answer: {error}")
 
+    def _call_back(self, body: Any) -> None:
+        """Runs a function of the tests for the candidate, which gets its value or its exception."""
+        if type(body) is not list or len(body) != 3 or type(body[1]) is not list or type(body[2]) is not dict:
+            raise decode.Forged("it is a malformed call")
+        if type(body[0]) is not int or not 0 <= body[0] < len(self._functions):
+            raise decode.Forged("it calls a function that it was not given")
+        try:
+            kind, value = "value", self._functions[body[0]](*body[1], **body[2])
+        except Exception as error:
+            kind, value = "raise", [type(error).__name__, str(error)[:_LONGEST]]
+        self._put(marshal.dumps(("", "answer", kind, *self._packed(value))))
+
     def _waiting(self) -> bool:
         """Whether there is something to read, or the end."""
         return bool(select.select([self._replies], [], [], 0)[0])
 
-    def _settle(self, reply: list[Any], nonce: str) -> tuple[Any, Any]:
+    def _settle(self, reply: list[Any]) -> tuple[Any, Any]:
         """The value of a well-formed reply, or the exception that stands for it."""
-        if len(reply) != 4 or reply[0] != nonce:
-            raise decode.Forged("it does not repeat the nonce")
-        kind, body = reply[1], decode.build(reply[2])
+        kind, body = reply[1], decode.build(reply[2], self._made)
+        said = reply[4]
+        if type(said) is str and sys.stdout is not _stdout:
+            sys.stdout.write(said)
         if kind == "value":
-            return body, decode.build(reply[3])
+            return body, decode.build(reply[3], self._made)
         if kind == "raise":
-            raise _raised(body)
+            raise self._raised(body)
         if type(body) is str and kind in ("odd", "missing"):
             self._end("fail", f"it defines no {body}" if kind == "missing" else f"it gives {body}")
         if type(body) is str and kind == "broken" and not self._locked:
@@ -119,25 +183,38 @@ class Conversation:
             self._end("fail", "the program exits instead of returning")
         raise decode.Forged("it is of no known kind")
 
+    def _raised(self, body: Any) -> Exception:
+        if type(body) is not list or len(body) != 4 or type(body[0]) is not list or type(body[1]) is not str:
+            raise decode.Forged("it is a malformed exception")
+        error = self.exceptions.instance(body)
+        error.__dict__["_ratchet"] = True  # the candidate's, not the tests' own
+        return error
+
+    def _made(self, parts: list[Any]) -> Any:
+        """What stands for a handle: always the same for the same number."""
+        number, kind, named, names = parts
+        if number not in self._remotes:
+            if kind == "exception":
+                made: Any = self.exceptions.kind(names)
+            elif kind == "iterator":
+                made = remote.drawn(self, number)
+            elif kind == "coroutine":
+                made = remote.awaited(self, number)
+            elif kind in ("object", "class", "function"):
+                made = remote.Remote((self, number, kind, named == "named", tuple(names)))
+            else:
+                raise decode.Forged("it is a handle of no known kind")
+            self._remotes[number] = made
+        return self._remotes[number]
+
     def _end(self, outcome: str, why: str) -> NoReturn:
         self.final = Final(outcome, why)
         raise self.final
 
 
-def _raised(body: object) -> Exception:
-    """The exception that stands for one of the candidate's."""
-    if type(body) is not list or len(body) != 2 or type(body[0]) is not list or type(body[1]) is not str:
-        raise decode.Forged("it is a malformed exception")
-    names, message = body
-    if "StopIteration" in names or "StopAsyncIteration" in names or "Exception" not in names:
-        return CandidateError(f"{names[0] if names else 'exception'}: {message}")
-    kind = next(
-        (_EXCEPTIONS[name] for name in names if type(name) is str and name in _EXCEPTIONS), CandidateError
-    )
-    try:
-        return kind(message)
-    except TypeError:  # UnicodeDecodeError and the like take more than a message
-        return CandidateError(f"{names[0]}: {message}")
+def _number_of(value: Any) -> int | None:
+    """The handle of what the candidate gave, to be given back."""
+    return value._ratchet[1] if isinstance(value, remote.Remote) else None
 
 
 def _take_over(arguments: tuple[Any, ...], keywords: dict[str, Any], after: object) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SCRATCH = "/scratch"
 
 _NEW = 0x10000000 | 0x40000000 | 0x08000000 | 0x04000000 | 0x20000000 | 0x00020000
-_READ_ONLY, _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
+_NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 _DETACH = 2
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _ATTR_READ_ONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
@@ -32,11 +32,13 @@ class _Attributes(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "user_namespace"))
 
 
-def enter(readable: Sequence[str], hidden: Sequence[str], scratch_bytes: int) -> None:
+def enter(
+    readable: Sequence[str], hidden: Sequence[str], scratch_bytes: int, packages: Sequence[str] = ()
+) -> None:
     """Moves this process into namespaces of its own, and its later children into a PID namespace.
 
-    It then stands in the scratch folder and sees the readable paths, the hidden folders among them empty.
-    The process must have one thread. OSError where refused.
+    It then stands in the scratch folder and sees the readable paths, the hidden folders among them empty but
+    for the packages. The process must have one thread. OSError where refused.
     """
     user, group = os.geteuid(), os.getegid()
     checked(libc.unshare(_NEW), "unshare")
@@ -48,7 +50,11 @@ def enter(readable: Sequence[str], hidden: Sequence[str], scratch_bytes: int) ->
     for path in _outermost(readable):
         _bind(path)
     for path in filter(os.path.isdir, (_BUILT_AT + path for path in hidden)):
-        _mount("hidden", path, "tmpfs", _NOSUID | _NODEV | _NOEXEC | _READ_ONLY, "size=4k")
+        _mount("hidden", path, "tmpfs", _NOSUID | _NODEV, "size=4k")
+    for path in packages:
+        _bind(path)
+    for path in filter(os.path.isdir, (_BUILT_AT + path for path in hidden)):
+        _make_read_only(path, 0)
     os.mkdir(_BUILT_AT + SCRATCH, 0o700)
     options = f"size={scratch_bytes},nr_inodes={_MOST_FILES},mode=700"
     _mount("scratch", _BUILT_AT + SCRATCH, "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)

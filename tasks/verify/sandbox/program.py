@@ -1,59 +1,155 @@
-"""Finds the program in a model's text: a completion of its prompt or a whole one, bare or fenced.
+"""Finds the program in a model's text: a completion of its prompt or a whole one, bare, fenced, or in prose.
 
-Runs in the child, under its limits: compiling is where a hostile text starts.
+Reasoning before the answer is left out, then the text counts if it is a program; else the last of its fenced
+blocks that is one, with what it needs of the blocks before it; else the lines of prose that are code. Runs
+in the child, under its limits: compiling is where a hostile text starts.
 """
 
 from __future__ import annotations
 
 _ONLY_AST = 0x400
 _MOST_FENCES = 16
+_MOST_TRIES = 16
 _FILE = "<candidate>"
+_THOUGHT = ("think", "thinking", "thought", "reasoning", "reflection", "scratchpad")
+_ANSWERS = ("answer", "solution", "code", "output")
+_CODE = ("def ", "class ", "import ", "from ", "@", "async def ")
 
 
 def sources(prompt: str, text: str, wanted: tuple[str, ...]) -> list[str]:
     """The sources to run in turn in one module.
 
-    A text, or a fenced block of it, that compiles alone and defines a wanted name is a whole program; the
-    prompt runs before it, if it compiles, for its imports and helpers. Otherwise the first piece that
-    compiles as the prompt's continuation counts, and at last the plain text does.
+    A text, or a piece of it, that compiles alone and defines a wanted name is a whole program; the prompt
+    runs before it, if it compiles, for its imports and helpers. Otherwise the first piece that compiles as
+    the prompt's continuation counts, and at last the plain text does. Without a wanted name, whatever
+    compiles is the program.
     """
-    pieces = [text, *_blocks(text)]
+    text = text.removeprefix("\ufeff")
+    told = _answer(text)
+    pieces = [*dict.fromkeys((text, told, *_blocks(told)))]
     for piece in pieces:
         if _defines(piece, wanted):
-            return [prompt, piece] if prompt and _names(prompt) is not None else [piece]
+            return _after(prompt, [*_needed(piece, pieces), piece])
     for piece in pieces if prompt else ():
         if piece.strip() and _names(prompt + piece) is not None:
             return [prompt + piece]
-    return [prompt + text]
+    for piece in _in_prose(told):
+        if _defines(piece, wanted):
+            return _after(prompt, [piece])
+    return [prompt + told]
+
+
+def _after(prompt: str, found: list[str]) -> list[str]:
+    return [prompt, *found] if prompt and _names(prompt) is not None else found
+
+
+def _answer(text: str) -> str:
+    """What follows the last closed tag of reasoning, and of that what stands in the last tag of an answer."""
+    for tag in _THOUGHT:
+        _, found, after = text.rpartition(f"</{tag}>")
+        text = after if found else text.partition(f"<{tag}>")[0]
+    for tag in _ANSWERS:
+        before, found, _ = text.rpartition(f"</{tag}>")
+        if found and f"<{tag}>" in before:
+            text = before.rpartition(f"<{tag}>")[2]
+    return text
 
 
 def _defines(source: str, wanted: tuple[str, ...]) -> bool:
-    return not set(wanted).isdisjoint(_names(source) or ())
+    names = _names(source)
+    if not wanted:
+        return bool(names is not None and source.strip())
+    return bool(names) and not {*wanted, "Solution"}.isdisjoint(names or ())
+
+
+def _tree(source: str) -> object:
+    try:
+        return compile(source, _FILE, "exec", _ONLY_AST)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _names(source: str) -> set[str] | None:
     """The names bound by a module's own statements; None where it does not compile."""
-    try:
-        tree = compile(source, _FILE, "exec", _ONLY_AST)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _tree(source)
+    if tree is None:
         return None
     names: set[str] = set()
-    for statement in tree.body:
+    for statement in tree.body:  # type: ignore[attr-defined]
         names.add(getattr(statement, "name", ""))
-        for target in getattr(statement, "targets", ()):
+        for target in (*getattr(statement, "targets", ()), getattr(statement, "target", None)):
             names.add(getattr(target, "id", ""))
-    return names
+            names |= {getattr(each, "id", "") for each in getattr(target, "elts", ())}
+    return names - {""}
+
+
+def _needed(piece: str, pieces: list[str]) -> list[str]:
+    """The other blocks, in the order of the text, that bind a name which this one uses and does not bind."""
+    own = _names(piece) or set()
+    used = _used(piece)
+    found: list[str] = []
+    for other in pieces:  # the blocks stand last first
+        names = _names(other)
+        if other == piece or not names or names & own or not names & used:
+            continue
+        used |= _used(other)
+        own |= names
+        found.insert(0, other)
+    return found
+
+
+def _used(source: str) -> set[str]:
+    """The names in a piece of code, as words: more than it uses, never fewer."""
+    letters = "".join(each if each.isalnum() or each == "_" else " " for each in source)
+    return set(letters.split())
 
 
 def _blocks(text: str) -> list[str]:
-    """The fenced blocks, last first, then what stands outside the fences, in order."""
-    pieces: list[list[str]] = [[]]
-    for line in text.split("\n"):
-        if line.lstrip(" ").startswith(("```", "~~~")) and len(pieces) < 2 * _MOST_FENCES:
-            pieces.append([])
-        else:
-            pieces[-1].append(line)
-    if len(pieces) == 1:
+    """The fenced blocks, last first, then what stands outside the fences, in order.
+
+    A fence inside a docstring ends no block: the first closing fence that leaves code which compiles does.
+    """
+    lines = text.split("\n")
+    fences = [place for place, line in enumerate(lines) if line.lstrip(" ").startswith(("```", "~~~"))]
+    fences = fences[: 2 * _MOST_FENCES]
+    if not fences:
         return []
-    joined = ["\n".join(piece) + "\n" for piece in pieces]
-    return [*reversed(joined[1::2]), *joined[0::2]]
+    blocks: list[str] = []
+    outside: list[str] = []
+    start = place = 0
+    while place < len(fences):
+        outside.append("\n".join(lines[start : fences[place]]) + "\n")
+        first = fences[place] + 1
+        ends = [*fences[place + 1 :], len(lines)]
+        tried = ["\n".join(lines[first:end]) + "\n" for end in ends]
+        chosen = next((i for i, each in enumerate(tried) if each.strip() and _tree(each) is not None), 0)
+        blocks.append(tried[chosen])
+        start = ends[chosen] + 1
+        place += chosen + 2
+    outside.append("\n".join(lines[start:]) + "\n")
+    return [*reversed(blocks), *outside]
+
+
+def _in_prose(text: str) -> list[str]:
+    """Runs of lines that are code: from a line that begins like it, as far as they compile."""
+    lines = text.split("\n")
+    starts = [place for place, line in enumerate(lines) if line.startswith(_CODE)][:_MOST_TRIES]
+    found = []
+    for start in starts:
+        end = len(lines)
+        for _ in range(_MOST_TRIES):
+            piece = "\n".join(lines[start:end]) + "\n"
+            try:
+                compile(piece, _FILE, "exec", _ONLY_AST)
+            except SyntaxError as error:
+                end = min(end - 1, start + max(1, (error.lineno or 1)) - 1)
+                while end > start and (not lines[end].strip() or lines[end][0].isspace()):
+                    end -= 1  # to the beginning of the statement
+                if end <= start:
+                    break
+            except (ValueError, RecursionError, MemoryError):
+                break
+            else:
+                found.append(piece)
+                break
+    return found

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from compileall import compile_dir
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from queue import SimpleQueue
 from typing import cast
 
 from tasks.verify.sandbox import canaries
+from tasks.verify.sandbox.packages import package_places
 from tasks.verify.sandbox.rungs import RUNGS
 from tasks.verify.verifier import Outcome
 
@@ -41,27 +43,38 @@ class Limits:
     wall_s: float = 6.0
     memory_bytes: int = 512 << 20
     scratch_bytes: int = 16 << 20
+    packages: tuple[str, ...] = ()  # installed ones that programs and tests may import
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One program and its tests. `entry_point` is HumanEval's, whose test defines check(candidate)."""
+    """One program and its tests. `entry_point` is HumanEval's, whose test defines check(candidate).
+
+    `pairs` are tests of the other form: a standard input and output each, or, where a `function` is named,
+    its arguments and its value in JSON. `share`: every test runs, and the finding says how many hold.
+    """
 
     text: str
-    tests: tuple[str, ...]
+    tests: tuple[str, ...] = ()
     prompt: str = ""
     entry_point: str | None = None
     in_place: bool = False
+    pairs: tuple[tuple[str, str], ...] = ()
+    function: str | None = None
+    share: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A case's outcome and why, the rung it ran on (None where nothing ran) and its seconds."""
+    """A case's outcome and why, the rung it ran on (None where nothing ran), its seconds, and the share of
+    its tests that hold (0 or 1 unless the case asks for it).
+    """
 
     outcome: Outcome
     why: str
     rung: str | None
     seconds: float = 0.0
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class Pool:
                 str(finding["why"]),
                 self._rung,
                 float(str(finding["seconds"])),
+                None if finding["share"] is None else float(str(finding["share"])),
             )
         except (OSError, ValueError, KeyError, TimeoutError) as error:
             worker.end()
@@ -127,7 +141,9 @@ class Pool:
             "memory_bytes": limits.memory_bytes,
             "scratch_bytes": limits.scratch_bytes,
         }
-        return {**asdict(case), "rung": self._rung, "wall_s": limits.wall_s, "limits": bounds}
+        places, folders = package_places(limits.packages)
+        job = {**asdict(case), "rung": self._rung, "wall_s": limits.wall_s, "limits": bounds}
+        return {**job, "packages": places, "folders": folders}
 
 
 class _Worker:
@@ -147,7 +163,7 @@ class _Worker:
         finding = json.loads(_line(self._process.stdout.fileno(), time.monotonic() + patience_s))
         if not isinstance(finding, dict):
             raise ValueError("a finding that is none")
-        return {"seconds": 0.0, **finding}
+        return {"seconds": 0.0, "share": None, **finding}
 
     def end(self) -> None:
         """The end of its input ends a worker that is well, with all it started; one that is not is killed."""
@@ -166,7 +182,14 @@ class _Worker:
         process.stdout.close()
 
 
+@lru_cache(maxsize=1)
+def _compiled() -> None:
+    """Compiles what every child loads, where this folder may be written: a child may write nothing."""
+    compile_dir(_WORKER.parent, quiet=2)
+
+
 def _start() -> subprocess.Popen[bytes]:
+    _compiled()
     command = [os.path.realpath(sys.executable), "-I", "-S", "-B", str(_WORKER), str(_ROOT)]
     pipe = subprocess.PIPE
     return subprocess.Popen(  # noqa: S603 - our own interpreter and script
@@ -210,13 +233,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@lru_cache(maxsize=1)
-def _pool_of(process: int, rung: str) -> Pool:
-    pool = Pool(cores(), rung)
+@lru_cache(maxsize=4)
+def _pool_of(process: int, rung: str, limits: Limits) -> Pool:
+    pool = Pool(cores(), rung, limits)
     atexit.register(pool.close)
     return pool
 
 
-def shared_pool(rung: str) -> Pool:
-    """This process's pool, one worker a core, made when first asked for and closed at exit."""
-    return _pool_of(os.getpid(), rung)
+def shared_pool(rung: str, limits: Limits | None = None) -> Pool:
+    """This process's pool under these limits, one worker a core, made when first asked for and closed at
+    exit."""
+    return _pool_of(os.getpid(), rung, limits or Limits())

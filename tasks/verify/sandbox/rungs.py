@@ -49,6 +49,42 @@ def view() -> View:
     }
 
 
+def with_packages(view: View, packages: dict[str, str], folders: list[str]) -> View:
+    """The view with installed packages that the user allows: where each lies, and the folders that they
+    need."""
+    if not packages:
+        return view
+    return {
+        **view,
+        "granted": [*view["granted"], *folders],
+        "readable": [*view["readable"], *folders],
+        "packages": folders,
+        "names": [part for pair in packages.items() for part in pair],
+    }
+
+
+def admit_packages(view: View) -> None:
+    """Lets this process import the allowed packages, each from its own folder, and nothing beside them."""
+    names = view.get("names", [])
+    if not names:
+        return
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # no thread may be had
+    from importlib.util import spec_from_file_location
+
+    places = dict(zip(names[::2], names[1::2], strict=True))
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> object:
+            place = places.get(name)
+            if place is None:
+                return None
+            folder = [os.path.dirname(place)] if place.endswith("__init__.py") else None
+            return spec_from_file_location(name, place, submodule_search_locations=folder)
+
+    sys.meta_path.append(Finder)  # type: ignore[arg-type]
+
+
 def _granted(path: str, hidden: list[str]) -> list[str]:
     """The path, or what lies below it without the hidden folders."""
     real = os.path.realpath(path)
@@ -70,7 +106,7 @@ def separate(rung: str, limits: Limits, view: View) -> None:
     if rung == "landlock":
         os.chdir("/")
     else:
-        namespaces.enter(view["readable"], view["hidden"], limits["scratch_bytes"])
+        namespaces.enter(view["readable"], view["hidden"], limits["scratch_bytes"], view.get("packages", ()))
 
 
 def lock(rung: str, limits: Limits, view: View) -> None:

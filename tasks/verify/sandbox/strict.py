@@ -19,8 +19,10 @@ def rewrite(tree: ast.Module) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def equal(*values: Any) -> bool:
-    """Whether each value equals the next one, a bool only a bool."""
+def equal(*values: Any) -> Any:
+    """Whether each value equals the next one, a bool only a bool; of two arrays, item by item."""
+    if len(values) == 2 and any(hasattr(type(value), "__array__") for value in values):
+        return values[0] == values[1]
     return all(map(_same, values, values[1:]))
 
 
@@ -34,7 +36,8 @@ def within(value: Any, container: Any) -> bool:
 def _same(left: Any, right: Any) -> bool:
     if (type(left) is bool) != (type(right) is bool) and _number(left) and _number(right):
         return False
-    if not left == right:  # noqa: SIM201 - a type may define only one of the two
+    equals = left == right
+    if not (equals.all() if hasattr(type(equals), "__array__") else equals):  # of arrays inside lists
         return False
     if isinstance(left, list | tuple | deque) and isinstance(right, list | tuple | deque):
         return all(map(_same, left, right))

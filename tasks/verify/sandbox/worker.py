@@ -28,13 +28,14 @@ def main(root: str) -> None:
     """Judges until the input ends."""
     privileges.adopt_orphans()
     null = os.open(os.devnull, os.O_RDWR)
-    fixed = {"root": root, "view": rungs.view()}
+    view = rungs.view()
     while line := _line():
-        job = {**json.loads(line), **fixed}
+        job = {**json.loads(line), "root": root}
+        job["view"] = rungs.with_packages(view, job["packages"], job["folders"])
         try:
             finding = judge(job, null)
         except Exception as error:  # ours, whatever it is; the candidate runs elsewhere
-            finding = {"outcome": "error", "why": f"{type(error).__name__}: {error}"}
+            finding = {"outcome": "error", "why": f"{type(error).__name__}: {error}", "share": None}
         _write_all(1, json.dumps(finding).encode("ascii") + b"\n")
 
 
@@ -49,13 +50,14 @@ def judge(job: dict[str, Any], null: int) -> dict[str, Any]:
     for descriptor in (requests[1], replies[0], findings[1]):
         os.close(descriptor)
     try:
-        outcome, why = _await(findings[0], start + job["wall_s"], job["wall_s"])
+        outcome, why, share = _await(findings[0], start + job["wall_s"], job["wall_s"])
         if outcome == "lost":
             outcome, why = _how_it_ended(child, why)
+            share = 0.0 if outcome == "fail" else None
     finally:
         os.close(findings[0])
         _clear((child, referee))
-    return {"outcome": outcome, "why": why, "seconds": time.monotonic() - start}
+    return {"outcome": outcome, "why": why, "share": share, "seconds": time.monotonic() - start}
 
 
 def _spawn_child(root: str, null: int, requests: int, replies: int) -> int:
@@ -85,21 +87,21 @@ def _fork_referee(job: dict[str, Any], null: int, requests: int, replies: int, f
         rungs.lock_referee(job["rung"], job["limits"], job["view"])
         finding = referee.examine(job, Conversation(requests, replies))
     except BaseException as error:
-        finding = ("error", f"referee: {type(error).__name__}: {error}")
+        finding = ("error", f"referee: {type(error).__name__}: {error}", None)
     try:
         _write_all(findings, json.dumps(finding).encode("ascii"))
     finally:
         os._exit(0)
 
 
-def _await(findings: int, deadline: float, wall_s: float) -> tuple[str, str]:
+def _await(findings: int, deadline: float, wall_s: float) -> tuple[str, str, float | None]:
     """The referee's finding, or a timeout; the end of this worker when nobody waits for it any more."""
     content = b""
     while True:
         left = deadline - time.monotonic()
         ready = select.select([findings, 0], [], [], left)[0] if left > 0 else []
         if not ready:
-            return "timeout", f"no verdict within {wall_s:g} s"
+            return "timeout", f"no verdict within {wall_s:g} s", None
         if findings not in ready:  # input before an answer can only be its end
             raise SystemExit
         piece = os.read(findings, _MOST_FINDING)
@@ -107,9 +109,9 @@ def _await(findings: int, deadline: float, wall_s: float) -> tuple[str, str]:
         if not piece:
             break
     if not content:
-        return "error", "the referee ended without a finding"
-    outcome, why = json.loads(content)
-    return outcome, why
+        return "error", "the referee ended without a finding", None
+    outcome, why, share = json.loads(content)
+    return outcome, why, share
 
 
 def _how_it_ended(child: int, why: str) -> tuple[str, str]:

@@ -1,0 +1,145 @@
+r"""What a solution's boxes say: the last one counts, with the boxes that stand in one sentence with it.
+
+A sign or a factor outside the box belongs to the answer (-\boxed{5} is -5, \boxed{3}\sqrt2 is no 3), and so
+does a percent sign. A last box that is empty, or that nothing closes, is no answer, and none before it is one
+in its place. An empty box before it is an instruction, repeated. Time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+from tasks.verify.maths.expression import LONGEST
+
+MOST_BOXES = 32  # of one text; more is no answer
+
+_START = re.compile(r"\\(?:boxed|fbox|framebox|beginboxed)(?![A-Za-z])\s{0,4}(\{|(?=[0-9]))")
+_BLANK = re.compile(r"(?:\\phantom\{[^{}]*\}|\\q?quad|\\[,;:! ]|\\(?:dots|ldots|cdots)|[\s?_.…])*")
+_SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=[\s$*])(?!\s*\.)|\n")
+_HEDGE = re.compile(r"[\W_]*(?:or|alternatively|otherwise|maybe|perhaps)\b", re.IGNORECASE)
+_CUT_BEFORE = re.compile(
+    r".*(?:\$|\\\[|\\\(|\\\)|\\\]|[=:,;&≈⇒→]|\\(?:approx|implies|Rightarrow|to|therefore|rightarrow|equiv|quad|qquad|sim)"
+    r"(?![a-z])|\\text\{[^{}]*\}|\\\\|(?<![\\A-Za-z])[A-Za-z]{2,}(?![a-z{])|[\u0080-\uffff])",
+    re.DOTALL,
+)
+_CUT_AFTER = re.compile(
+    r"\$|\\[\])]|[.,;:](?:\s|$|\$)|\n|\\(?:text|mbox|quad|qquad|tag|implies|\\)|\\%|%|\s[A-Za-z]{2,}|\*\*|[)\]](?![^(\[]*$)"
+)
+_LAYOUT = re.compile(r"\\(?:displaystyle|textstyle|left|right|bigl?|Bigl?|[,;:! ])|[\s*]|^\{+$")
+_OR_BEFORE = re.compile(r"\bor\b(?:\s+(?:maybe|perhaps|possibly|else))?[\s$\\(\[]*$", re.IGNORECASE)
+_BULLET = re.compile(r"^\s*(?:[>#|]+\s*)*(?:[-*+]\s+|[0-9]+[.)]\s+)?")
+_OR_AFTER = re.compile(r"[\s$.}\\)\]]{0,8}(?:,\s*)?\bor\b\s*[-$\\0-9(A-Za-z]", re.IGNORECASE)
+_PERCENT = re.compile(r"[\s$]{0,4}(?:\\?%|percent|pct)")
+_SIGN_BEFORE = re.compile(r"(?:^|[\s=(:])([-\u2212])\$$")
+_ATOM = re.compile(r"[0-9.,{}!\\]+|[A-Za-z]|\\[a-z]+|\\[dt]?frac\{[^{}]*\}\{[^{}]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Boxed:
+    """What the last box and those beside it hold, in order; `why` there is none; whether a % follows."""
+
+    held: tuple[str, ...] = ()
+    why: str = ""
+    percent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    start: int
+    end: int  # beyond its closing brace
+    held: str | None  # None where nothing closes it
+
+
+def has_box(text: str) -> bool:
+    """Whether a text has a box at all."""
+    return "boxed" in text or "box{" in text
+
+
+def read_boxes(text: str) -> Boxed | None:
+    """The boxes that count; None where there is none."""
+    starts = list(islice(_START.finditer(text), MOST_BOXES + 1))
+    if not starts:
+        return None
+    if len(starts) > MOST_BOXES:
+        return Boxed(why=f"more than {MOST_BOXES} boxed answers")
+    found = [_box(text, match) for match in starts]
+    outer = [
+        each
+        for place, each in enumerate(found)
+        if not any(o.start < each.start < o.end for o in found[:place])
+    ]
+    last = outer[-1]
+    if last.held is None or _BLANK.fullmatch(last.held):
+        return Boxed(why="the last box is empty, or nothing closes it")
+    group = _group(text, [each for each in outer if each.held is None or not _BLANK.fullmatch(each.held)])
+    if any(each.held is None for each in group):
+        return Boxed(why="a box that nothing closes")
+    if _OR_AFTER.match(text, last.end, last.end + 40):
+        return Boxed(why="more than one answer, joined by 'or'")
+    held = tuple(dict.fromkeys(_whole(text, each) for each in group))
+    return Boxed(held, "", bool(_PERCENT.match(text, last.end)))
+
+
+def _box(text: str, match: re.Match[str]) -> _Box:
+    begin = match.end()
+    if not match[1]:
+        held = re.split(r"[\s$]", text[begin : begin + LONGEST + 1], maxsplit=1)[0]
+        return _Box(match.start(), begin + len(held), held)
+    depth = 1
+    for place, character in enumerate(text[begin : begin + LONGEST + 2]):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return _Box(match.start(), begin + place + 1, _innermost(text[begin : begin + place]))
+    return _Box(match.start(), len(text), None)
+
+
+def _innermost(held: str) -> str:
+    """\\boxed{\\boxed{5}} holds 5."""
+    while True:
+        inner = _START.match(held.strip())
+        if not inner or not inner[1] or not held.strip().endswith("}"):
+            return held
+        held = held.strip()[inner.end() : -1]
+
+
+def _group(text: str, boxes: list[_Box]) -> list[_Box]:
+    """The last box and those before it that no end of a sentence parts from it."""
+    group = [boxes[-1]]
+    for box in reversed(boxes[:-1]):
+        between = text[box.end : group[0].start]
+        ends = [found.end() for found in _SENTENCE_END.finditer(between)]
+        if ends and not _HEDGE.match(between, ends[-1]) and not _OR_BEFORE.search(between):
+            break
+        group.insert(0, box)
+    return group
+
+
+def _whole(text: str, box: _Box) -> str:
+    """What a box holds, with the sign and the factors that stand outside it."""
+    assert box.held is not None
+    line = text[max(text.rfind("\n", 0, box.start) + 1, box.start - LONGEST) : box.start]
+    line = _BULLET.sub("", line, count=1)
+    before = _CUT_BEFORE.sub("", line, count=1)
+    sign = _SIGN_BEFORE.search(line)
+    before = _LAYOUT.sub("", sign[1] if sign and not before else before)
+    rest = text[box.end : box.end + 80]
+    cut = _CUT_AFTER.search(rest)
+    after = _LAYOUT.sub("", rest[: cut.start()] if cut else rest)
+    if before.strip("{(+") == "":
+        before = ""
+    if after.strip("})!.'\"") == "" or _relation(after):
+        after = ""
+    if after and not before and after[0] in "})":
+        after = ""
+    if not before and not after:
+        return box.held
+    inner = box.held if _ATOM.fullmatch(box.held.strip()) and not after else f"({box.held})"
+    return f"{before}{inner}{after}"
+
+
+def _relation(after: str) -> bool:
+    return bool(
+        re.match(r"[=<>]|\\(?:approx|le|ge|lt|gt|ne|in|equiv|cdots|ldots|dots)(?![a-z])|\\[^a-z]", after)
+    )

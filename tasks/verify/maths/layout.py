@@ -1,0 +1,70 @@
+"""How a solution is laid out: reasoning before it, tags and JSON around the answer, headings among its lines.
+
+A text's reasoning is left out first: what follows the last closing tag counts, and an opening tag that
+nothing closes leaves what stands before it. Time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_THOUGHT = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad")
+_CLOSED = re.compile(rf"</(?:{'|'.join(_THOUGHT)})>|<\|?(?:/think|end_of_thought)\|?>", re.IGNORECASE)
+_OPENED = re.compile(rf"<(?:{'|'.join(_THOUGHT)})>|<\|begin_of_thought\|>", re.IGNORECASE)
+_ANSWER = re.compile(r"</?(?:answer|final_answer|final|solution)>", re.IGNORECASE)
+_ANY = re.compile(r"<[/|A-Za-z]")
+_JSON = re.compile(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```\s*)?", re.DOTALL)
+_KEYS = ("final_answer", "answer", "result", "value")
+_MOST_JSON = 20_000  # characters
+
+
+def has_tag(text: str) -> bool:
+    """Whether a text has anything that may be a tag; most have none, and a look for this alone is fast."""
+    return "<" in text and _ANY.search(text) is not None
+
+
+def without_reasoning(text: str) -> str:
+    """The text after its reasoning; all of it where it has none."""
+    if "<" not in text:
+        return text
+    ends = [found.end() for found in _CLOSED.finditer(text)]
+    text = text[ends[-1] :] if ends else text
+    opened = _OPENED.search(text)
+    return text[: opened.start()] if opened else text
+
+
+def in_answer_tag(text: str) -> str | None:
+    """What stands in the last tag of an answer; None where there is none, "" where nothing closes it."""
+    if "<" not in text:
+        return None
+    tags = list(_ANSWER.finditer(text))
+    if not tags:
+        return None
+    opening = next((tag for tag in reversed(tags) if tag[0][1] != "/"), None)
+    if opening is None:
+        return None
+    closing = next((tag for tag in tags if tag.start() > opening.start() and tag[0][1] == "/"), None)
+    return text[opening.end() : closing.start()] if closing else ""
+
+
+def in_json(text: str) -> str | None:
+    """The answer of a text that is nothing but a JSON object with one; None for any other text."""
+    if len(text) > _MOST_JSON or "{" not in text[:40] or '"' not in text:
+        return None
+    found = _JSON.fullmatch(text)
+    if not found:
+        return None
+    try:
+        value = json.loads(found[1])
+    except (ValueError, RecursionError):
+        return None
+    for key in _KEYS:
+        told = value.get(key) if isinstance(value, dict) else None
+        if isinstance(told, str):
+            return told
+        if isinstance(told, int | float) and not isinstance(told, bool):
+            return repr(told)
+        if isinstance(told, list) and all(isinstance(each, str | int | float) for each in told):
+            return ", ".join(map(str, told))
+    return None

@@ -1,0 +1,241 @@
+"""What the reference's tests say, before any of them runs: which names are the candidate's, which imports
+are the program itself, which calls may change their arguments, and whose fault an exception in them is.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Iterable, Iterator
+
+PROGRAM_MODULES = frozenset(
+    (
+        *("solution", "solutions", "candidate", "program", "submission", "answer", "main", "solve", "task"),
+        *("code_under_test", "implementation", "impl", "module", "my_module", "mymodule", "your_module"),
+        *("module_under_test", "problem"),
+    )
+)
+"""Modules that tests import their subject from, where no such module can be."""
+PLAYED = frozenset(("pytest",))  # see pytest_words.py
+
+_BUILTINS = frozenset(vars(builtins))
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_GIVEN = frozenset(("__name__", "__file__", "__doc__"))
+
+
+class Broken(Exception):
+    """The tests cannot be used, whatever the program is."""
+
+
+def parsed(tests: Iterable[str], packages: Iterable[str]) -> tuple[list[ast.Module], dict[str, list[str]]]:
+    """The tests' trees without their imports of the program, and those: module to the names taken from it.
+
+    Broken where a test does not compile or imports what is not there.
+    """
+    known = {*sys.stdlib_module_names, *PLAYED, *packages}
+    trees, taken = [], dict[str, list[str]]()
+    for place, test in enumerate(tests):
+        try:
+            tree = ast.parse(test.removeprefix("\ufeff"), file_name(place))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise Broken(f"the tests do not compile: {type(error).__name__}: {error}") from error
+        trees.append(_Imports(known, taken).visit(tree))
+    return trees, taken
+
+
+def file_name(place: int) -> str:
+    """What the test at a place is compiled as."""
+    return f"<test {place}>"
+
+
+class _Imports(ast.NodeTransformer):
+    """Takes the imports of the program out, and refuses those of packages that are not there."""
+
+    def __init__(self, known: set[str], taken: dict[str, list[str]]) -> None:
+        self.known, self.taken = known, taken
+
+    def visit_Import(self, node: ast.Import) -> ast.stmt:
+        kept = []
+        for alias in node.names:
+            if self._is_program(alias.name):
+                self.taken.setdefault(alias.asname or alias.name, [])
+            else:
+                kept.append(alias)
+        return ast.copy_location(ast.Import(kept) if kept else ast.Pass(), node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        if not node.level and not self._is_program(node.module or ""):
+            return node
+        renamed = [alias for alias in node.names if alias.asname not in (None, alias.name)]
+        for alias in renamed:
+            self.taken.setdefault(f"={alias.asname}", []).append(alias.name)
+        return ast.copy_location(ast.Pass(), node)
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt:
+        return node  # tests that may do without it
+
+    def _is_program(self, module: str) -> bool:
+        name = module.partition(".")[0]
+        if name in self.known:
+            return False
+        if name not in PROGRAM_MODULES:
+            raise Broken(f"the tests need the package {name!r}, which is not among those allowed")
+        return True
+
+
+def free_names(trees: list[ast.Module], taken: dict[str, list[str]]) -> tuple[str, ...]:
+    """The names that the tests use and nobody binds: those of the candidate."""
+    used: dict[str, None] = {}
+    bound = {*_BUILTINS, *_GIVEN}
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                used[node.id] = None
+            else:
+                bound.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
+            bound.add(node.name or "")
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+            bound.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in taken:
+            taken[node.value.id].append(node.attr)
+    renamed = [name for alias, names in taken.items() if alias[0] == "=" for name in names]
+    attributes = [name for alias, names in taken.items() if alias[0] != "=" for name in names]
+    aliases = {alias.removeprefix("=") for alias in taken}
+    free = [name for name in used if name not in bound | aliases]
+    return tuple(dict.fromkeys([*free, *renamed, *attributes]))
+
+
+def shadowed_builtins(trees: list[ast.Module]) -> tuple[str, ...]:
+    """The built-in functions that every test calls: where the tests call nothing else, one may be tested."""
+    called = [
+        {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        for tree in trees
+    ]
+    return tuple(sorted(set.intersection(*called) & _BUILTINS)) if called else ()
+
+
+def innermost(names: Iterable[str], trees: list[ast.Module]) -> list[str]:
+    """Those of the names whose calls hold no call of another one: `sum` in `abs(sum(1, 2) - 3)`."""
+    names, outer = set(names), set[str]()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+            inner = {
+                each.func.id
+                for argument in node.args
+                for each in ast.walk(argument)
+                if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)
+            }
+            outer |= {node.func.id} if inner & (names - {node.func.id}) else set()
+    return sorted(names - outer)
+
+
+def only_attributes(name: str, trees: list[ast.Module]) -> bool:
+    """Whether the tests use a name as a module is used: `math.isclose` and never `math(...)`."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    uses = sum(isinstance(node, ast.Name) and node.id == name for node in nodes)
+    dotted = sum(
+        isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+        for node in nodes
+    )
+    return uses == dotted
+
+
+def touched(trees: list[ast.Module], names: Iterable[str]) -> set[str]:
+    """The names whose values may come from the candidate: its own, and whatever is computed from them."""
+    found = set(names)
+    statements = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    while True:
+        before = len(found)
+        for statement in statements:
+            if mentions(header(statement), found):
+                found |= _bound_by(statement, found)
+        if len(found) == before:
+            return found
+
+
+def header(statement: ast.stmt) -> list[ast.AST]:
+    """What a statement itself evaluates, without the statements inside it."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement]  # it is named by what is in it
+    return [
+        node for node in ast.iter_child_nodes(statement) if not isinstance(node, ast.stmt | ast.ExceptHandler)
+    ]
+
+
+def mentions(nodes: Iterable[ast.AST], names: set[str]) -> bool:
+    """Whether one of the names is used in these nodes."""
+    return any(
+        isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id in names
+        for node in nodes
+        for each in ast.walk(node)
+    )
+
+
+def _bound_by(statement: ast.stmt, touched: set[str]) -> set[str]:
+    """What a statement binds or changes, and the objects whose methods it calls with what is touched."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    names = set()
+    for node in (each for part in header(statement) for each in ast.walk(part)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+            names.add(_root(node))
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and mentions(node.args, touched):
+                names.add(_root(node.func))
+            if mentions([node.func], touched):  # what the candidate is given, it may change
+                names |= {each.id for each in node.args if isinstance(each, ast.Name)}
+    return names - {""}
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def statement_at(trees: list[ast.Module], file: str, line: int) -> ast.stmt | None:
+    """The innermost statement that a line of a test belongs to."""
+    found = None
+    for place, tree in enumerate(trees):
+        if file_name(place) != file:
+            continue
+        for node in ast.walk(tree):
+            if hasattr(node, "_ratchet_made"):
+                continue
+            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
+                found = node  # the walk goes inwards
+    return found
+
+
+def top_level_calls(tree: ast.Module) -> set[str]:
+    """The names that a test's own statements call, outside the functions and classes that it defines."""
+    return {
+        node.func.id
+        for statement in tree.body
+        if not isinstance(statement, _SCOPES)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+def named_tests(tree: ast.Module) -> Iterator[str]:
+    """The functions and classes of a test that a test runner would find, in order."""
+    called = top_level_calls(tree)
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            if statement.name.startswith("test") and statement.name not in called:
+                yield statement.name
+        elif isinstance(statement, ast.ClassDef):
+            yield statement.name
