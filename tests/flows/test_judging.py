@@ -43,16 +43,12 @@ def test_killed_between_texts_and_verdicts_it_counts_the_texts_on_record_and_ask
         before = judgement_rows(engine, RUBRIC, shown, seed=2, **how)  # type: ignore[arg-type]
         now = judgement_rows(engine, RUBRIC, shown, seed=1, **how)  # type: ignore[arg-type]
     log.once(unit, "candidates", lambda: before)
-    scores = judgements.fn(  # type: ignore[attr-defined]
-        round_, shown, Judge(judge, RUBRIC), "filter", unit, lambda _: None
-    )
+    scores = judgements(round_, shown, Judge(judge, RUBRIC), "filter", unit, lambda _: None)
     assert read(log.lake, "candidates").sort("seed")["seed"].equals(before.sort("seed")["seed"])
     points = dict(scores.select("candidate_id", "steps").iter_rows())
     assert points == votes(before)
     assert points != votes(now)
-    again = judgements.fn(  # type: ignore[attr-defined]
-        round_, shown, Judge(judge, RUBRIC), "filter", unit, lambda _: None
-    )
+    again = judgements(round_, shown, Judge(judge, RUBRIC), "filter", unit, lambda _: None)
     assert again.equals(scores)
 
 
