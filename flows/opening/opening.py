@@ -21,7 +21,8 @@ from schemas.identity import base_id
 from schemas.recipes.shared import Recipe
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
-from tasks.models.checkpoint import context_length, load_tokenizer, prompt_lengths, weights_hash
+from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
+from tasks.models.rendering import prompt_lengths
 from tasks.models.turns import end_of_turn
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier

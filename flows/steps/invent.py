@@ -39,8 +39,9 @@ from tasks.generate.engine import first_seed
 from tasks.invent.form import well_formed
 from tasks.invent.inventor import Inventor
 from tasks.invent.novel import Earlier, novel
-from tasks.models.checkpoint import context_length, load_tokenizer, prompt_lengths
+from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.neutral import special_texts
+from tasks.models.rendering import prompt_lengths
 from warehouse.lake import Where
 from warehouse.loops import Checkpoint
 from warehouse.query import read

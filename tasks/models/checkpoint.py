@@ -1,4 +1,4 @@
-"""Model folders: what makes one safe to load, its content hash, and how a prompt is put to it.
+"""Model folders: what makes one safe to load, and its content hash.
 
 A checkpoint is a Hugging Face folder with `config.json`, a tokenizer and safetensors weights. Pickled
 weights are refused, and folders that bring their own code unless the user trusts it (remote_code.py).
@@ -7,12 +7,10 @@ weights are refused, and folders that bring their own code unless the user trust
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
@@ -33,6 +31,7 @@ from tasks.models.remote_code import (
     code_hash,
     may_run,
 )
+from tasks.models.rendering import prompt_text
 from tasks.models.tokens import append_nothing
 from tasks.models.whole import check_filled, check_whole
 
@@ -41,7 +40,6 @@ transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
-PLAIN_PROMPT = "Question: {prompt}\nAnswer:"
 _PROBE = "What is 6 times 7?"
 
 
@@ -140,40 +138,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer  # type: ignore[no-any-return]
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None = None) -> list[int]:
-    """Token ids of one prompt, ready for the model to answer.
-
-    By the chat template where the tokenizer has one, else as plain "Question: ... Answer:" text.
-    """
-    text = prompt_text(tokenizer, prompt, system)
-    special = getattr(tokenizer, "chat_template", None) is None
-    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
-
-
-def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: str, system: str | None = None) -> str:
-    """The text that `prompt_ids` encodes."""
-    if getattr(tokenizer, "chat_template", None) is None:
-        return (f"{system}\n\n" if system else "") + PLAIN_PROMPT.format(prompt=prompt)
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": prompt})
-    text = templated(tokenizer, messages, add_generation_prompt=True)
-    if system and system.strip() not in text:
-        raise ModelError("the chat template leaves out what a message by system says")
-    return text
-
-
-def templated(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = False
-) -> str:
-    """Messages as the chat template writes them; ModelError where it refuses one of their roles."""
-    written: Any = tokenizer.apply_chat_template
-    try:
-        return str(written(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
-    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-        roles = " and ".join(message["role"] for message in messages)
-        raise ModelError(f"the chat template refuses a message by {roles}: {_first_line(error)}") from None
-
-
 def context_length(folder: Path) -> int | None:
     """The longest sequence the model takes, in tokens; None where its config names none."""
     try:
@@ -183,15 +147,6 @@ def context_length(folder: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
         raise ModelError(f"{folder} has no usable config.json: {_first_line(error)}") from None
     return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def prompt_lengths(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[int]:
-    """Tokens of each prompt as `prompt_ids` gives them."""
-    if not prompts:
-        return []
-    special = getattr(tokenizer, "chat_template", None) is None
-    texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
-    return [len(ids) for ids in tokenizer(texts, add_special_tokens=special)["input_ids"]]
 
 
 def _first_line(error: BaseException) -> str:

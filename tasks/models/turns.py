@@ -17,7 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import ModelError
-from tasks.models.checkpoint import prompt_lengths, templated
+from tasks.models.rendering import prompt_lengths, templated
 
 _ANSWER, _QUESTION = "ANSWER", "?"
 _OPENED = re.compile(r"\s*<(\w+)>\s*")

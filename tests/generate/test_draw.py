@@ -11,7 +11,8 @@ import torch
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.draw import draw, uniforms
 from tasks.generate.embedded.embedded import EmbeddedEngine
-from tasks.models.checkpoint import load_model, prompt_ids
+from tasks.models.checkpoint import load_model
+from tasks.models.rendering import prompt_ids
 from tutor import BASE
 
 CHI_SQUARE_999 = {7: 24.32, 9: 27.88}

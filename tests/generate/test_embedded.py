@@ -18,7 +18,8 @@ from tasks.generate.embedded.decoding import Forward
 from tasks.generate.embedded.draw import draw, uniforms
 from tasks.generate.embedded.embedded import EmbeddedEngine, embedded_engine
 from tasks.generate.engine import PromptRefused, Sample
-from tasks.models.checkpoint import load_model, prompt_ids
+from tasks.models.checkpoint import load_model
+from tasks.models.rendering import prompt_ids
 from tests.generate.conftest import CONTEXT, save_model
 from tutor import BASE
 

@@ -21,7 +21,8 @@ from transformers import (
 )
 
 from schemas.errors import ModelError
-from tasks.models.checkpoint import check_folder, load_model, load_tokenizer, prompt_ids
+from tasks.models.checkpoint import check_folder, load_model, load_tokenizer
+from tasks.models.rendering import prompt_ids
 from tests.models.conftest import byte_tokenizer, save
 
 Tensors = dict[str, torch.Tensor]

@@ -21,7 +21,7 @@ from typing import Any
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
-from tasks.models.checkpoint import prompt_ids
+from tasks.models.rendering import prompt_ids
 
 Answer = Callable[["Handler", dict[str, Any]], None]
 

@@ -12,7 +12,8 @@ import torch
 
 from schemas.errors import BadInput
 from schemas.job import Hyperparameters
-from tasks.models.checkpoint import load_model, load_tokenizer, prompt_ids
+from tasks.models.checkpoint import load_model, load_tokenizer
+from tasks.models.rendering import prompt_ids
 from tasks.models.turns import end_of_turn
 from tasks.train.batches import collate
 from tasks.train.objectives.objective import IGNORED

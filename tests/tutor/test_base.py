@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig, PreTrainedModel
 
-from tasks.models.checkpoint import load_model, load_tokenizer, prompt_ids, weights_hash
+from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.models.rendering import prompt_ids
 from tutor import BASE
 from tutor.build import Recipe, build
 from tutor.world import Story, stories

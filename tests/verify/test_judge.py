@@ -15,8 +15,9 @@ from schemas.tables import TABLES
 from schemas.units import Unit
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
-from tasks.models.checkpoint import prompt_text, weights_hash
+from tasks.models.checkpoint import weights_hash
 from tasks.models.neutral import special_texts
+from tasks.models.rendering import prompt_text
 from tasks.verify.judge.judge import Asked, Judged, judge, judgement_rows, question, verdict_rows
 from tasks.verify.judge.judgement import read_vote
 from tasks.verify.judge.pairs import Pair, judge_pairs, preference_rows

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 
-from tasks.models.checkpoint import load_tokenizer, prompt_ids
+from tasks.models.checkpoint import load_tokenizer
 from tasks.models.neutral import PREFIX, quoted, says_nothing, special_texts, unmarked, visible
+from tasks.models.rendering import prompt_ids
 from tasks.verify.judge.judge import Asked, question
 from tasks.verify.judge.rubric import load_rubric
 from tests.generate.conftest import byte_tokenizer

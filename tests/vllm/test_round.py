@@ -19,7 +19,8 @@ from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
 from tasks.generate.vllm.vllm import VllmServer
-from tasks.models.checkpoint import load_model, prompt_ids
+from tasks.models.checkpoint import load_model
+from tasks.models.rendering import prompt_ids
 from tests.vllm.conftest import Run, within
 from tutor import BASE
 from tutor.world import stories

@@ -21,7 +21,8 @@ from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.decoding import Decoded, Forward, decode
 from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
-from tasks.models.checkpoint import load_model, load_tokenizer, prompt_text, written
+from tasks.models.checkpoint import load_model, load_tokenizer, written
+from tasks.models.rendering import prompt_text
 from tasks.models.turns import end_of_turn, texts_of
 
 CPU_MEMORY = 2 * 2**30
@@ -114,7 +115,7 @@ class EmbeddedEngine:
         self.close()
 
     def _encode(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Token ids as tasks.models.checkpoint.prompt_ids gives them, all prompts at once."""
+        """Token ids as tasks.models.rendering.prompt_ids gives them, all prompts at once."""
         broken = [i for i, prompt in enumerate(prompts) if not _is_unicode(prompt)]
         if broken:
             raise _refused(prompts, broken, "is not Unicode text (it holds half of a surrogate pair)")

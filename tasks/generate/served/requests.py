@@ -8,7 +8,7 @@ from typing import Any
 from schemas.engine import Endpoint
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Sample
-from tasks.models.checkpoint import PLAIN_PROMPT
+from tasks.models.rendering import PLAIN_PROMPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ from tasks.generate.served.endpoint import dialect_of, line_of
 from tasks.generate.served.requests import Ask, Reply
 from tasks.generate.served.spending import Spending
 from tasks.generate.served.traffic import Traffic
-from tasks.models.checkpoint import load_tokenizer, prompt_ids
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.rendering import prompt_ids
 from tasks.models.turns import texts_of
 
 MOST_FAILURES = 8

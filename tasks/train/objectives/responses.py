@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 
-from tasks.models.checkpoint import prompt_text
+from tasks.models.rendering import prompt_text
 from tasks.models.turns import answer_tokens
 from tasks.train.objectives.objective import IGNORED
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[list[int]]:
-    """The prompts' tokens as `tasks.models.checkpoint.prompt_ids` gives them."""
+    """The prompts' tokens as `tasks.models.rendering.prompt_ids` gives them."""
     plain = getattr(tokenizer, "chat_template", None) is None
     texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
     return list(tokenizer(texts, add_special_tokens=plain)["input_ids"])
