@@ -9,9 +9,18 @@ from typing import Any
 from schemas.ids import HEX_DIGITS, digest, make_id, round_of
 
 
-def prompt_id(round_number: int, loop: str, split: str, source: str, line: int | None, text: str) -> str:
-    """A prompt: the loop, split, source, line and text it is."""
-    return make_id("prompt", round_number, loop, split, source, line, text)
+def prompt_id(
+    round_number: int,
+    loop: str,
+    split: str,
+    source: str,
+    line: int | None,
+    text: str,
+    messages: str | None = None,
+) -> str:
+    """A prompt: the loop, split, source, line and text it is; a conversation's messages too."""
+    said = [] if messages is None else [messages]
+    return make_id("prompt", round_number, loop, split, source, line, text, *said)
 
 
 def reference_id(round_number: int, loop: str, prompt: str) -> str:
@@ -188,7 +197,7 @@ _VERIFIER = ("verifier", "verifier_version", "judge_checkpoint_id")
 _JUDGE = ("principle", "judge_checkpoint_id")
 
 IDENTITIES: Mapping[str, Identity] = {
-    "prompts": Identity(("round", "loop", "split", "source", "line", "text"), prompt_id),
+    "prompts": Identity(("round", "loop", "split", "source", "line", "text", "messages"), prompt_id),
     "candidates": Identity(("round", "loop", "kind", "prompt_id", "parents", *_SETTINGS), _candidate),
     "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),

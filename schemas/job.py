@@ -70,6 +70,11 @@ class Hyperparameters(Strict):
         description="padding-free: the examples of a forward pass lie in one row, kept apart",
         exclude_if=lambda value: value == "none",
     )
+    turns: Literal["last", "all"] = Field(
+        "last",
+        description="of a conversation: the last answer is learned, or all that the assistant said (sft)",
+        exclude_if=lambda value: value == "last",
+    )
     # Left out where it says nothing: rounds and trainings that were begun before it was keep their hashes.
     dpo: Dpo | None = Field(
         None,

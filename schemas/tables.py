@@ -44,7 +44,7 @@ PROMPTS = Table(
         ),
         _text("source", "a file's name, the tutor's family and seed, invented:<writer> or inventor:<label>"),
         Column("line", INT, "line in the source, or place among the texts asked for, from 1", True),
-        _text("text", "the prompt as the model sees it"),
+        _text("text", "the prompt as the model sees it; of a conversation, as people read it"),
         _text("reference", "the reference answer, as the source gave it", True),
         Column("tests", TEXTS, "unit tests, for programs", True),
         _text("topic", "topic, where the source names one", True),
@@ -56,6 +56,7 @@ PROMPTS = Table(
             True,
             ("prompts.prompt_id",),
         ),
+        _text("messages", "a conversation: JSON of {role, content}; none: the one user message `text`", True),
     ),
 )
 

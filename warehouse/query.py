@@ -34,7 +34,7 @@ EXAMPLE_COLUMNS = {
     "kind": "VARCHAR",
     "checkpoint_id": "VARCHAR",
     "written_in": "BIGINT",
-    **dict.fromkeys(("prompt", "response", "chosen", "rejected"), "VARCHAR"),
+    **dict.fromkeys(("prompt", "response", "chosen", "rejected", "messages"), "VARCHAR"),
     **dict.fromkeys(("rejected_id", "preference_id", "rejected_checkpoint_id"), "VARCHAR"),
     "rejected_written_in": "BIGINT",
 }

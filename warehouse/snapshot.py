@@ -183,6 +183,9 @@ def _both_texts(examples: pl.DataFrame) -> pl.DataFrame:
 
 
 def _examples(selected: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their ids. An empty column `messages` is left out: plain prompts hash as they always did."""
+    if "messages" in selected.columns and selected["messages"].null_count() == selected.height:
+        selected = selected.drop("messages")
     ids = pl.Series("example_id", example_ids(selected), dtype=pl.String)
     return selected.insert_column(0, ids).sort("example_id")
 

@@ -22,7 +22,9 @@ from schemas.recipes.shared import Recipe
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
-from tasks.models.rendering import prompt_lengths
+from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.earlier import earlier_turns
+from tasks.models.rendering import forged, prompt_lengths, prompt_text
 from tasks.models.turns import end_of_turn
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
@@ -65,7 +67,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     room = None if context is None else context - longest
     held_out, refused = _fitting(held_out, tokenizer, room)
     if training is not None:
-        training, more = _fitting(training, tokenizer, room)
+        training, more = _fitting(training, tokenizer, room, recipe.training.turns == "all")
         refused = pl.concat([refused, more])
     if held_out.is_empty() or (training is not None and training.is_empty()):
         raise PromptFileError(
@@ -112,18 +114,40 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     if not opening.refused.is_empty():
         admit(log, loop, "admit-refused", "refused", opening.refused)
         count = opening.refused.height
-        reporter().say(f"loop {loop}: {count:,} prompts do not fit the model's context and are left out")
+        why = "do not fit the model's context, or hold its own marks of a turn"
+        reporter().say(f"loop {loop}: {count:,} prompts {why}: they are left out")
     _register(log, loop, opening)  # last: a loop with a base has its prompts
 
 
 def _fitting(
-    prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, room: int | None
+    prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, room: int | None, all_turns: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Prompts of at most `room` tokens, and the others."""
+    """Prompts of at most `room` tokens that end and begin no turn of their own, and the others."""
+    lines = zip(prompts_of(prompts), prompts["line"], strict=True)
+    told = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
+    forges = pl.Series("forges", told, dtype=pl.Boolean)
+    sound, others = prompts.filter(~forges), prompts.filter(forges)
     if room is None:
-        return prompts, prompts.clear()
-    length = pl.Series("length", prompt_lengths(tokenizer, prompts["text"].to_list()), dtype=pl.Int64)
-    return prompts.filter(length <= room), prompts.filter(length > room)
+        return sound, others
+    length = pl.Series("length", prompt_lengths(tokenizer, prompts_of(sound)), dtype=pl.Int64)
+    return sound.filter(length <= room), pl.concat([others, sound.filter(length > room)])
+
+
+def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_turns: bool) -> bool:
+    """Whether a conversation ends or begins a turn in its content; ModelError where it cannot be put or, with
+    `all_turns`, learned.
+    """
+    if isinstance(prompt, str):
+        return False
+    try:
+        if forged(tokenizer, prompt) is not None:
+            return True
+        prompt_text(tokenizer, prompt)
+        if all_turns:
+            earlier_turns(tokenizer, prompt)
+    except ModelError as error:
+        raise ModelError(f"the conversation of line {line} does not go with the model: {error}") from None
+    return False
 
 
 def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
@@ -134,9 +158,9 @@ def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
             recipe.seed, None, source.eval_count, source.difficulties, source.eval_family
         )
         return None, drawn
-    training = read_prompts(Path(source.path))
+    training = _read(Path(source.path))
     if source.eval_path is not None:
-        held_out = read_prompts(Path(source.eval_path)).head(source.eval_count)
+        held_out = _read(Path(source.eval_path)).head(source.eval_count)
     else:
         training, held_out = split_off(training, source.eval_count, recipe.seed)
     training = without(training, held_out)
@@ -145,6 +169,17 @@ def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
             f"prompt file {source.path}: too few prompts to train on some and hold out others"
         )
     return training, held_out
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """A file's prompts. What of a dialogue finds no place in the lake is said, not dropped in silence."""
+    prompts = read_prompts(path)
+    if parted := prompts["rejected_dialogue"].count():
+        reporter().say(
+            f"{path}: in {parted:,} lines the rejected dialogue parts from the chosen one before its last "
+            "answer: the prompt and the reference are the chosen one's"
+        )
+    return prompts
 
 
 def admit(log: Log, loop: str, step: str, split: str, prompts: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -121,7 +122,8 @@ def _candidate_story(console: Console, told: dict[str, Any]) -> None:
             f"prompt {prompt['prompt_id']} ({prompt['split']}, {prompt['source']}:{prompt['line']})",
             1,
         )
-        _say(console, _short(prompt["text"]), 2)
+        for line in _asked(prompt):
+            _say(console, line, 2)
         _say(console, f"reference {_short(prompt['reference'] or 'none')}", 2)
     writer = candidate["checkpoint_id"] or "the reference"
     drawn = (
@@ -152,6 +154,13 @@ def _candidate_story(console: Console, told: dict[str, Any]) -> None:
         _say(console, "no training has used it", 1)
     for touched in told["checkpoints"]:
         _say(console, f"touches {touched['checkpoint_id']} ({touched['how']})", 1)
+
+
+def _asked(prompt: dict[str, Any]) -> list[str]:
+    """What was asked, a line a turn where that was a conversation."""
+    if prompt["messages"] is None:
+        return [_short(prompt["text"])]
+    return [f"{one['role']}: {_short(one['content'])}" for one in json.loads(prompt["messages"])]
 
 
 def _say(console: Console, line: str, depth: int) -> None:

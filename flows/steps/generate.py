@@ -14,6 +14,7 @@ from flows.writers.engines import engine_of
 from schemas.recipes.shared import Sampling
 from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
+from tasks.models.conversation import prompts_of
 from warehouse.loops import Checkpoint
 
 
@@ -53,7 +54,7 @@ def answers(
 
     def made() -> pl.DataFrame:
         with round_.model_at_work():
-            ids = dict(prompts.select("text", "prompt_id").iter_rows())
+            ids = dict(zip(prompts_of(prompts), prompts["prompt_id"], strict=True))
             engine = engine_of(round_, writer, unit, ids)
             return candidate_rows(
                 engine,

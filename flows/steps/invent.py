@@ -72,7 +72,8 @@ class PromptsSoFar:
         train = known.filter((pl.col("split") == "train") & ~(machine & now))
         demonstrated = pl.col("unit") == demonstrations_unit(round_.loop, "instruction").key
         others = known.filter((pl.col("split") == "refused") | demonstrated)
-        self.given = _pairs(train.filter(~machine))
+        texts = pl.col("messages").is_null()  # a writer is shown texts: conversations are no examples of one
+        self.given = _pairs(train.filter(~machine & texts))
         self.invented = _pairs(train.filter(machine))
         self._before = pl.concat([others, train]).select("prompt_id", "text")
         self._held_out = known.filter(pl.col("split") == "eval").select("prompt_id", "text")

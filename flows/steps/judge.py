@@ -16,6 +16,7 @@ from flows.writers.guests import guest
 from flows.writers.judges import chosen_rubric, judge_folder
 from schemas.errors import RecipeError
 from schemas.units import Unit
+from tasks.models.conversation import asked
 from tasks.verify.judge.judge import NAME, judgement_rows, verdict_rows
 from tasks.verify.judge.rubric import Rubric
 from tasks.verify.scores import Role, audit_sample
@@ -51,11 +52,11 @@ def judged(
 ) -> pl.DataFrame:
     """A judge's verdicts on the answers to prompts, in shards of prompts: rows of table `scores`."""
     _refuse_other_rubric(round_, judge, role)
-    asked = candidates.join(prompts.select("prompt_id", prompt="text"), on="prompt_id")
+    shown = candidates.join(asked(prompts), on="prompt_id")
     scores = []
-    with round_.step(step, asked.height, "verdicts") as advance:
+    with round_.step(step, shown.height, "verdicts") as advance:
         for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):
-            shard = asked.filter(pl.col("prompt_id").is_in(ids))
+            shard = shown.filter(pl.col("prompt_id").is_in(ids))
             scores.append(judgements(round_, shard, judge, role, round_.unit(step, number), advance))
     return pl.concat(scores)
 

@@ -29,6 +29,7 @@ from tasks.generate.served.endpoint import api_key, check_endpoint
 from tasks.generate.served.served import ServedEngine
 from tasks.generate.vllm.command import has_gpu, program
 from tasks.generate.vllm.vllm import VllmServer
+from tasks.models.conversation import Prompt
 from warehouse.loops import Checkpoint
 
 _SETTINGS: Mapping[Role, str] = {"teacher": "engine", "judge": "verification.judge.endpoint"}
@@ -41,10 +42,10 @@ def engine_of(
     round_: Round[Any],
     writer: Checkpoint,
     unit: Unit,
-    prompt_ids: Mapping[str, str] | None = None,
+    prompt_ids: Mapping[Prompt, str] | None = None,
     role: Role = "teacher",
 ) -> Engine:
-    """The engine of a checkpoint, for one unit's texts; `prompt_ids` names the prompts by their texts.
+    """The engine of a checkpoint, for one unit's texts; `prompt_ids` names the prompts.
 
     Where one address serves both roles, each has its own patience and budget. EndpointError where an
     endpoint cannot be used now.

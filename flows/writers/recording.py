@@ -25,6 +25,7 @@ from tasks.generate.engine import Progress, Sample
 from tasks.generate.served.requests import Reply
 from tasks.generate.served.served import ServedEngine
 from tasks.generate.served.spending import Spending
+from tasks.models.conversation import Prompt
 from warehouse.lake import Lake, Where
 from warehouse.log import Log
 from warehouse.query import query
@@ -52,7 +53,7 @@ class Recorded:
         served: ServedEngine,
         unit: Unit,
         checkpoint_id: str,
-        prompt_ids: Mapping[str, str],
+        prompt_ids: Mapping[Prompt, str],
         setting: str = "engine",
     ) -> None:
         self.tokenizer = served.tokenizer
@@ -61,7 +62,7 @@ class Recorded:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,
@@ -110,7 +111,7 @@ def spent(lake: Lake, loop: str, checkpoint_id: str, served: ServedEngine, setti
 class Journal:
     """One unit's requests: those on record, and `new` ones, that have finished since the last append."""
 
-    def __init__(self, log: Log, unit: Unit, checkpoint_id: str, prompt_ids: Mapping[str, str]) -> None:
+    def __init__(self, log: Log, unit: Unit, checkpoint_id: str, prompt_ids: Mapping[Prompt, str]) -> None:
         self.samples: dict[tuple[str, int], Sample] = {}
         self._log, self._step, self._unit = log, f"ask-{unit.step}-{unit.shard}", unit
         self._checkpoint_id, self._prompt_ids = checkpoint_id, prompt_ids
@@ -126,7 +127,7 @@ class Journal:
         self._take(rows)
         self._failures.clear()
 
-    def knows(self, prompt: str, seed: int) -> bool:
+    def knows(self, prompt: Prompt, seed: int) -> bool:
         """Whether a sample is on record, or failed for good."""
         return (hash_of(prompt), seed) in self._known
 
@@ -225,6 +226,7 @@ def samples_of(row: Mapping[str, Any]) -> list[Sample]:
     ]
 
 
-def hash_of(prompt: str) -> str:
-    """What a request was asked, by its SHA-256."""
-    return hashlib.sha256(prompt.encode()).hexdigest()
+def hash_of(prompt: Prompt) -> str:
+    """What a request was asked, by its SHA-256: no text has the byte that a conversation's begins with."""
+    told = prompt.encode() if isinstance(prompt, str) else b"\xff" + prompt.json.encode()
+    return hashlib.sha256(told).hexdigest()

@@ -75,6 +75,8 @@ class SelfRewarding(Recipe):
     def trains_on_pairs(self) -> SelfRewarding:
         if self.training.packing != "none":
             raise ValueError("training.packing must be none: pairs are not packed")
+        if self.training.turns != "last":
+            raise ValueError("training.turns must be last: a preference is between last answers")
         if self.verification.also:
             raise ValueError("verification.also must be empty: here the judge alone judges every answer")
         return self

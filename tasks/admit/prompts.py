@@ -1,24 +1,27 @@
 """Admission: prompts enter a loop as facts, with where they came from and the reference they bring.
 
-A prompt file is JSONL with `question` and `answer` (GSM8K's own files as they are). An answer with a
-worked solution before `####` is also a reference solution, kept as a candidate of its own.
+A prompt file is JSONL, a record a line in one of the forms of formats.py. An answer with a worked solution
+before `####` is also a reference solution, kept as a candidate of its own.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from schemas.errors import PromptFileError
+from schemas.errors import BadInput, PromptFileError
 from schemas.identity import demonstration_id, prompt_id, reference_id
 from schemas.ids import digest
+from tasks.admit.formats import optional, record_of, text_of
+from tasks.models.conversation import Conversation, plain_text, written
 
 SPLITS = ("train", "eval")
 MARK = "####"
-LONGEST = 200_000  # characters of a question or an answer; longer ones are no prompts
 
 SOURCED = pl.Schema(
     {
@@ -28,27 +31,28 @@ SOURCED = pl.Schema(
         "reference": pl.String,
         "topic": pl.String,
         "difficulty": pl.Int64,
+        "messages": pl.String,
     }
 )
+READ = pl.Schema([*SOURCED.items(), ("rejected", pl.String()), ("rejected_dialogue", pl.String())])
+"""`rejected` is a worse answer to the prompt; `rejected_dialogue`, JSON of messages, a whole dialogue that
+parted from the prompt's before its last answer, and so holds none to it. Neither enters table `prompts`.
+"""
 
 
 def read_prompts(path: Path, further: str | None = None) -> pl.DataFrame:
-    """The prompts of a JSONL file, in order: columns as `SOURCED`. PromptFileError names a bad line.
+    """The prompts of a JSONL file (also .gz), in order: columns as `READ`. PromptFileError names a bad line.
 
     `further` names one more text that every line must have, as a column of that name.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PromptFileError(f"prompt file {path}: {error.strerror}") from None
     rows = [
         _row(path, number, line, further)
-        for number, line in enumerate(data.split(b"\n"), start=1)
+        for number, line in enumerate(_bytes(path).split(b"\n"), start=1)
         if line.strip()
     ]
     if not rows:
         raise PromptFileError(f"prompt file {path} holds no prompt")
-    return pl.DataFrame(rows, schema={**SOURCED, **({further: pl.String} if further else {})})
+    return pl.DataFrame(rows, schema={**READ, **({further: pl.String} if further else {})})
 
 
 def split_off(prompts: pl.DataFrame, count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -60,7 +64,7 @@ def split_off(prompts: pl.DataFrame, count: int, seed: int) -> tuple[pl.DataFram
     order = sorted(texts, key=lambda text: digest(("held-out", seed, text)))
     held_out = order[: min(count, len(order) // 5)]
     chosen = pl.col("text").is_in(held_out)
-    evaluation = prompts.filter(chosen).unique("text", keep="first", maintain_order=True)
+    evaluation = _once(prompts.filter(chosen))
     return prompts.filter(~chosen), evaluation
 
 
@@ -72,11 +76,11 @@ def without(prompts: pl.DataFrame, held_out: pl.DataFrame) -> pl.DataFrame:
 
 
 def prompt_rows(prompts: pl.DataFrame, split: str, loop: str, round_number: int) -> pl.DataFrame:
-    """Rows of table `prompts`. Ids cover loop, source, line and text; a text is admitted once."""
-    once = prompts.unique("text", keep="first", maintain_order=True)
+    """Rows of table `prompts`. Ids cover loop, source, line, text and messages; a prompt is admitted once."""
+    once = _once(prompts).drop("rejected", "rejected_dialogue", strict=False)
     ids = [
-        prompt_id(round_number, loop, split, source, line, text)
-        for source, line, text in once.select("source", "line", "text").iter_rows()
+        prompt_id(round_number, loop, split, source, line, text, messages)
+        for source, line, text, messages in once.select("source", "line", "text", "messages").iter_rows()
     ]
     return once.with_columns(pl.Series("prompt_id", ids, dtype=pl.String), pl.lit(split).alias("split"))
 
@@ -102,14 +106,18 @@ def draw(prompts: pl.DataFrame, count: int | None, seed: int, round_number: int)
     """`count` training prompts of a round (None: all), another draw in every round, in order of id."""
     if count is None or count >= prompts.height:
         return prompts.sort("prompt_id")
-    order = [digest(("draw", seed, round_number, text)) for text in prompts["text"]]
+    order = [
+        digest(("draw", seed, round_number, text, *([] if messages is None else [messages])))
+        for text, messages in _told(prompts).select("text", "messages").iter_rows()
+    ]
     drawn = prompts.with_columns(pl.Series("order", order)).sort("order").head(count)
     return drawn.drop("order").sort("prompt_id")
 
 
 def demonstration_rows(demonstrated: pl.DataFrame, prompts: pl.DataFrame, loop: str) -> pl.DataFrame:
     """Rows of table `candidates` for a seed set's responses (columns text, response) to its `prompts`."""
-    told = prompts.join(demonstrated.select("text", "response").unique("text", keep="first"), on="text")
+    shown = _once(demonstrated).select("text", "messages", "response")
+    told = prompts.join(shown, on=["text", "messages"], nulls_equal=True)
     ids = [demonstration_id(0, loop, prompt) for prompt in told["prompt_id"]]
     return told.select(
         pl.Series("candidate_id", ids, dtype=pl.String),
@@ -128,42 +136,46 @@ def _row(path: Path, number: int, line: bytes, further: str | None) -> dict[str,
         raise PromptFileError(f"{path}, line {number}: not JSON ({_first(error)})") from None
     if not isinstance(value, dict):
         raise PromptFileError(f"{path}, line {number}: an object is needed, not {type(value).__name__}")
-    more = {further: _text(path, number, value, further)} if further else {}
+    try:
+        more = {further: text_of(value, further)} if further else {}
+        record = record_of(value)
+        topic, difficulty = optional(value, "topic", str), optional(value, "difficulty", int)
+    except BadInput as error:
+        raise PromptFileError(f"{path}, line {number}: {error}") from None
     return {
         **more,
         "source": path.name,
         "line": number,
-        "text": _text(path, number, value, "question"),
-        "reference": _text(path, number, value, "answer"),
-        "topic": _optional(path, number, value, "topic", str),
-        "difficulty": _optional(path, number, value, "difficulty", int),
+        "text": plain_text(record.prompt),
+        "reference": record.reference,
+        "topic": topic,
+        "difficulty": difficulty,
+        "messages": record.prompt.json if isinstance(record.prompt, Conversation) else None,
+        "rejected": record.rejected,
+        "rejected_dialogue": written(record.parted) if record.parted else None,
     }
 
 
-def _text(path: Path, number: int, value: dict[str, Any], key: str) -> str:
-    if key not in value:
-        raise PromptFileError(f"{path}, line {number}: no {key!r}")
-    text = value[key]
-    if not isinstance(text, str) or not text.strip():
-        raise PromptFileError(f"{path}, line {number}: {key!r} must be a text that is not empty")
-    if len(text) > LONGEST:
-        raise PromptFileError(f"{path}, line {number}: {key!r} is longer than {LONGEST:,} characters")
+def _bytes(path: Path) -> bytes:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise PromptFileError(f"{path}, line {number}: {key!r} is not valid Unicode") from None
-    return text
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (EOFError, zlib.error) as error:
+        raise PromptFileError(f"prompt file {path}: {_first(error)}") from None
+    except OSError as error:  # a file that is no gzip is one too
+        raise PromptFileError(f"prompt file {path}: {error.strerror or _first(error)}") from None
 
 
-def _optional(path: Path, number: int, value: dict[str, Any], key: str, kind: type) -> Any:
-    found = value.get(key)
-    if found is None or (isinstance(found, kind) and not isinstance(found, bool)):
-        if isinstance(found, str):
-            return _text(path, number, value, key)
-        if isinstance(found, int) and abs(found) >= 2**63:
-            raise PromptFileError(f"{path}, line {number}: {key!r} is out of range")
-        return found
-    raise PromptFileError(f"{path}, line {number}: {key!r} must be {kind.__name__}")
+def _told(prompts: pl.DataFrame) -> pl.DataFrame:
+    """Prompts with a column `messages`, null where they have none."""
+    if "messages" in prompts.columns:
+        return prompts
+    return prompts.with_columns(pl.lit(None, pl.String).alias("messages"))
+
+
+def _once(prompts: pl.DataFrame) -> pl.DataFrame:
+    """Each prompt once, where it comes first: a conversation is not the text that it is written as."""
+    return _told(prompts).unique(["text", "messages"], keep="first", maintain_order=True)
 
 
 def _plain() -> pl.Expr:

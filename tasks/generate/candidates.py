@@ -10,6 +10,7 @@ from schemas.identity import answer_id
 from schemas.recipes.shared import Sampling
 from schemas.tables import CANDIDATES
 from tasks.generate.engine import Engine, first_seed
+from tasks.models.conversation import Prompt, prompts_of
 
 
 def candidate_rows(
@@ -23,17 +24,19 @@ def candidate_rows(
     kind: str = "answer",
     progress: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
-    """`sampling.samples` answers to each prompt (columns prompt_id, split, text) by one checkpoint.
+    """`sampling.samples` answers to each prompt (columns prompt_id, split, text, maybe messages) by one
+    checkpoint.
 
     Returns rows of table `candidates`. `seed` is the recipe's; each prompt gets its own from it, the
-    round and the prompt's text, so that the same draw in another loop writes the same answers. A prompt that
-    is asked several times, under several ids, has a column `seed` to be told apart by.
+    round and what the prompt says, so that the same draw in another loop writes the same answers. A prompt
+    that is asked several times, under several ids, has a column `seed` to be told apart by.
     """
+    asked = prompts_of(prompts)
     if "seed" in prompts.columns:
         seeds = prompts["seed"].to_list()
     else:
-        seeds = [prompt_seed(seed, round_number, text) for text in prompts["text"]]
-    answers = engine.generate(prompts["text"].to_list(), sampling, seeds, progress)
+        seeds = [prompt_seed(seed, round_number, prompt) for prompt in asked]
+    answers = engine.generate(asked, sampling, seeds, progress)
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens)
     rows = [
         {
@@ -63,6 +66,7 @@ def candidate_rows(
     )
 
 
-def prompt_seed(seed: int, round_number: int, text: str) -> int:
+def prompt_seed(seed: int, round_number: int, prompt: Prompt) -> int:
     """The seed of a prompt's first sample in a round."""
-    return first_seed("sample", seed, round_number, text)
+    told = (prompt,) if isinstance(prompt, str) else (prompt.text, prompt.json)
+    return first_seed("sample", seed, round_number, *told)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from schemas.errors import BadInput
 from schemas.ids import Part, digest
 from schemas.recipes.shared import Sampling
+from tasks.models.conversation import Prompt
 
 FinishReason = Literal["stop", "length"]
 Progress = Callable[[int], None]
@@ -59,16 +60,17 @@ class Engine(Protocol):
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,
     ) -> list[list[Sample]]:
         """`sampling.samples` samples for each prompt, in the order of the prompts.
 
-        `seeds` has one seed a prompt; sample i of prompt p has the seed `seeds[p] + i` and,
-        up to float noise, the same text whatever else is in the call. Raises PromptRefused, before
-        anything is generated, where a prompt and `sampling.max_tokens` do not fit the model's context:
-        nothing is ever truncated.
+        A prompt is a text or a conversation (tasks/models/conversation.py), put by the model's own template
+        (tasks/models/rendering.py). `seeds` has one seed a prompt; sample i of prompt p has the seed
+        `seeds[p] + i` and, up to float noise, the same text whatever else is in the call. Raises
+        PromptRefused, before anything is generated, where a prompt and `sampling.max_tokens` do not fit the
+        model's context (nothing is ever truncated), or a conversation's content would end or begin a turn.
         """
         ...

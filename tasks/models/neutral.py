@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from tasks.models.conversation import Prompt
+
 PREFIX = "| "
 
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -107,6 +109,16 @@ def quoted(text: str, specials: Sequence[str] = ()) -> str:
     """The text made harmless, every line behind "| "; an empty text is one such line."""
     lines = unmarked(visible(text), specials).split("\n")
     return "\n".join((PREFIX + line).rstrip() for line in lines)
+
+
+def quoted_prompt(prompt: Prompt, specials: Sequence[str] = ()) -> str:
+    """A prompt made harmless. Of a conversation each turn stands under a line with its speaker, "user:".
+
+    Such a line has no "| " before it, as every line of every content has: no content can make one.
+    """
+    if isinstance(prompt, str):
+        return quoted(prompt, specials)
+    return "\n".join(f"{one.role}:\n{quoted(one.content, specials)}" for one in prompt.messages)
 
 
 def says_nothing(text: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import ModelError
+from tasks.models.conversation import Prompt
 from tasks.models.rendering import prompt_lengths, templated
 
 _ANSWER, _QUESTION = "ANSWER", "?"
@@ -96,7 +97,7 @@ def texts_of(tokenizer: PreTrainedTokenizerBase, answers: Sequence[Sequence[int]
 
 
 def example_lengths(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], responses: Sequence[str]
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], responses: Sequence[str]
 ) -> list[int]:
     """Tokens of each prompt with its response and the token that ends it, as a training sees them."""
     lengths = prompt_lengths(tokenizer, prompts)

@@ -136,7 +136,8 @@ def test_a_snapshot_says_what_it_was_drawn_from(log: Log) -> None:
     assert manifest["units"] == [FILTER.key]
     again = query(log.lake, manifest["selection"], manifest["parameters"])
     kept = read_snapshot(log.lake.root / "snapshots" / snapshot, snapshot)
-    assert again.sort("candidate_id").equals(kept.sort("candidate_id").drop("example_id"))
+    assert again["messages"].null_count() == again.height, "texts alone: the frozen rows have no such column"
+    assert again.drop("messages").sort("candidate_id").equals(kept.sort("candidate_id").drop("example_id"))
 
 
 @pytest.mark.parametrize("column", ["prompt", "response", "candidate_id"])

@@ -13,14 +13,15 @@ WITH told_apart AS (
 SELECT c.candidate_id, r.candidate_id AS rejected_id, t.preference_id, t.prompt_id, 'pair' AS kind,
        c.checkpoint_id, c.round AS written_in,
        r.checkpoint_id AS rejected_checkpoint_id, r.round AS rejected_written_in,
-       p.text AS prompt, c.text AS chosen, r.text AS rejected
+       p.text AS prompt, c.text AS chosen, r.text AS rejected, p.messages
 FROM told_apart AS t
 JOIN prompts AS p ON p.prompt_id = t.prompt_id AND p.loop = $loop
 JOIN candidates AS c ON c.candidate_id = t.chosen_id AND c.prompt_id = t.prompt_id AND c.loop = $loop
 JOIN candidates AS r ON r.candidate_id = t.rejected_id AND r.prompt_id = t.prompt_id AND r.loop = $loop
 WHERE p.split = 'train' AND c.split = 'train' AND r.split = 'train'
 UNION ALL
-SELECT c.candidate_id, NULL, NULL, c.prompt_id, c.kind, c.checkpoint_id, c.round, NULL, NULL, p.text, c.text, NULL
+SELECT c.candidate_id, NULL, NULL, c.prompt_id, c.kind, c.checkpoint_id, c.round, NULL, NULL, p.text, c.text, NULL,
+       p.messages
 FROM candidates AS c
 JOIN prompts AS p ON p.prompt_id = c.prompt_id AND p.loop = $loop
 WHERE c.loop = $loop AND c.kind = 'demonstration' AND p.split = 'seed' AND c.split = 'seed'

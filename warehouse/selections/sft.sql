@@ -2,7 +2,7 @@
 -- and $units name the decisions; only answers to the train split and demonstrations of the seed split pass. Who wrote
 -- an example, and when, goes with it, so that a checkpoint's story is told by its snapshots alone.
 SELECT c.candidate_id, c.prompt_id, c.kind, c.checkpoint_id, c.round AS written_in,
-       p.text AS prompt, c.text AS response
+       p.text AS prompt, c.text AS response, p.messages
 FROM candidates AS c
 JOIN prompts AS p ON p.prompt_id = c.prompt_id AND p.loop = $loop
 WHERE c.loop = $loop AND c.split = p.split

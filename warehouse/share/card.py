@@ -117,12 +117,13 @@ def _facts(lake: Lake, snapshot: Row, examples: pl.DataFrame, chat: bool) -> dic
     round_ = _round(lake, snapshot)
     seal = find_seal(lake.store, loop, number)
     columns = ", ".join(examples.columns)
+    messages = ", `messages` as canonical JSON" if "messages" in examples.columns else ""
     return {
         "snapshot": snapshot["snapshot_id"],
         "content hash": f"{snapshot['content_hash']} (SHA-256 over the snapshot's canonical rows)",
         "these rows": f"a chat made of the snapshot's columns {columns}: they do not hash to it"
         if chat
-        else f"hash to it; columns {columns}",
+        else f"hash to it{messages}; columns {columns}",
         "purpose": snapshot["purpose"],
         "frozen": snapshot["recorded_at"].isoformat(timespec="seconds"),
         "round": f"{number} of loop {loop}, {round_.get('state', 'not on record')}",

@@ -35,6 +35,7 @@ FILES: dict[Format, str] = {
     "datasets": "data/train-00000-of-00001.parquet",
 }
 PLACE = re.compile(rf"(?P<loop>{LOOP_NAME.pattern})(?:/(?P<round>\d{{1,9}}))?")
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 SLICE = 10_000  # rows held as Python values at a time
 
 
@@ -56,7 +57,9 @@ def export(lake: Lake, what: str, to: Path, kind: Format, *, chat: bool = False)
     """Write the snapshot that `what` names (a snapshot, a checkpoint trained on it, LOOP or LOOP/ROUND).
 
     `to` must not exist, or be an empty folder; BadInput where it does not, NotFound where nothing of that
-    name was frozen. With `chat`, which only JSONL has, a row is {"messages": [...]} and its ids.
+    name was frozen. With `chat`, which only JSONL has, a row is {"messages": [...]} and its ids. The messages
+    of conversations are lists of {role, content} in JSONL and `datasets`, and JSON texts, as frozen, in
+    Parquet.
     """
     if chat and kind != "jsonl":
         raise BadInput(f"--chat is for JSONL, not for {kind}")
@@ -69,7 +72,7 @@ def export(lake: Lake, what: str, to: Path, kind: Format, *, chat: bool = False)
     with _new_folder(to) as folder:
         file = folder / FILES[kind]
         file.parent.mkdir(exist_ok=True)
-        _write(examples, file, chat)
+        _write(examples, file, kind, chat)
         if not chat and content_hash(_read(file, examples.schema)) != snapshot["content_hash"]:
             raise SnapshotMismatch(
                 f"{file.name} does not read back as {snapshot['snapshot_id']}; nothing kept"
@@ -142,25 +145,44 @@ def _new_folder(to: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(examples: pl.DataFrame, file: Path, chat: bool) -> None:
+def _write(examples: pl.DataFrame, file: Path, kind: Format, chat: bool) -> None:
     if file.suffix == ".parquet":
+        if kind == "datasets" and "messages" in examples.columns:
+            examples = examples.with_columns(pl.col("messages").str.json_decode(MESSAGES))
         pq.write_table(examples.to_arrow(), file, compression="zstd", row_group_size=ROW_GROUP)
         return
     with file.open("w", encoding="ascii", newline="\n") as out:
         for part in examples.iter_slices(SLICE):
-            rows = part.to_dicts()
+            rows = [_with_messages(row) for row in part.to_dicts()]
             # ASCII alone: U+2028 and its like end a line for some readers of JSONL
             out.writelines(f"{json.dumps(_chat(row) if chat else row)}\n" for row in rows)
 
 
 def _chat(row: dict[str, Any]) -> dict[str, Any]:
-    said = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["response"]}]
-    return {"messages": said} | {key: row[key] for key in row if key not in ("prompt", "response")}
+    asked = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    said = [*asked, {"role": "assistant", "content": row["response"]}]
+    return {"messages": said} | {
+        key: row[key] for key in row if key not in ("prompt", "response", "messages")
+    }
+
+
+def _with_messages(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose messages are a list; null for a prompt that is one text."""
+    told = row.get("messages")
+    return row if told is None else row | {"messages": json.loads(told)}
 
 
 def _read(file: Path, schema: pl.Schema) -> pl.DataFrame:
-    """The rows as any reader finds them."""
+    """The rows as any reader finds them, messages as they were frozen: canonical JSON."""
     if file.suffix == ".parquet":
-        return pl.read_parquet(file, glob=False)
+        found = pl.read_parquet(file, glob=False)
+        return found if found.schema == schema else _canonical(found.to_dicts(), schema)
     with file.open("rb") as lines:
-        return pl.DataFrame([json.loads(line) for line in lines], schema=schema)
+        return _canonical([json.loads(line) for line in lines], schema)
+
+
+def _canonical(rows: list[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    for row in rows:
+        if row.get("messages") is not None:
+            row["messages"] = json.dumps(row["messages"], ensure_ascii=False, separators=(",", ":"))
+    return pl.DataFrame(rows, schema=schema)

@@ -24,6 +24,7 @@ from schemas.tables import PREFERENCES
 from schemas.units import Unit
 from tasks.filter.best_and_worst import best_and_worst, pairs, rewarded
 from tasks.filter.chain import run_chain
+from tasks.models.conversation import asked
 from tasks.verify.judge.rubric import Rubric
 
 
@@ -51,9 +52,8 @@ def choose_pairs(
     round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
 ) -> pl.DataFrame:
     """Decides on every answer, and returns the pairs that leaves: rows of table `preferences`."""
-    asked = prompts.select("prompt_id", prompt="text")
     found = scores.select("candidate_id", "outcome", points="value")
-    frame = candidates.join(found, on="candidate_id").join(asked, on="prompt_id")
+    frame = candidates.join(found, on="candidate_id").join(asked(prompts), on="prompt_id")
     parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size * GROUP)
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
     with round_.step("filter", frame.height, "answers") as advance:
@@ -76,8 +76,8 @@ def _decisions(
     ]
 
     def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        asked = [frame.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
-        return [with_decision_ids(round_, run_chain(rows, filters)[0], "filter") for rows in asked]
+        groups = [frame.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
+        return [with_decision_ids(round_, run_chain(rows, filters)[0], "filter") for rows in groups]
 
     return round_.log.once_each(list(group), "decisions", made)
 

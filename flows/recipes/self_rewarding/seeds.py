@@ -22,6 +22,7 @@ from schemas.recipes.self_rewarding import SelfRewarding
 from tasks.admit.prompts import read_prompts
 from tasks.filter.held_out import MOST, HeldOut
 from tasks.models.checkpoint import load_tokenizer
+from tasks.models.conversation import prompts_of
 from tasks.models.neutral import special_texts
 from tasks.verify.judge.judge import Asked, question
 from tasks.verify.judge.judgement import read_vote
@@ -39,7 +40,7 @@ def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dic
     wanted, found = recipe.seeds, {}
     own, known = recipe.prompts.path is None, HeldOut(held_out["text"], held_out["text"])
     if wanted.instruction is not None:
-        read = _apart(read_prompts(Path(wanted.instruction)), known, wanted.instruction)
+        read = _apart(answered(Path(wanted.instruction)), known, wanted.instruction)
         found["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
         found["instruction"] = tutor.seeds.answering(recipe.seed, wanted.count)
@@ -74,6 +75,15 @@ def check_seeds(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
             )
 
 
+def answered(path: Path, further: str | None = None) -> pl.DataFrame:
+    """A file of prompts that all have an answer; PromptFileError names a line that has none."""
+    read = read_prompts(path, further)
+    without = read.filter(pl.col("reference").fill_null("").str.strip_chars() == "")
+    if not without.is_empty():
+        raise PromptFileError(f"{path}, line {without['line'][0]}: a demonstration needs an answer")
+    return read
+
+
 def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
     """The prompts of a file that overlap no held-out one."""
     apart = read.filter(
@@ -90,13 +100,13 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) 
     """A file of judgements as the loop's judge would be asked for them; PromptFileError names a bad line."""
     rubric = reward_rubric(recipe, model)
     specials = special_texts(load_tokenizer(model))
-    read = _apart(read_prompts(path, further="judgement"), known, str(path))
+    read = _apart(answered(path, further="judgement"), known, str(path))
     for line, text in read.select("line", "judgement").iter_rows():
         if read_vote(text, "stop", rubric).verdict is None:
             raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
     asked = [
         question(rubric, Asked(prompt, answer), specials)
-        for prompt, answer in read.select("text", "reference").iter_rows()
+        for prompt, answer in zip(prompts_of(read), read["reference"], strict=True)
     ]
     return read.select(
         "source",

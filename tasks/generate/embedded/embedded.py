@@ -22,7 +22,8 @@ from tasks.generate.embedded.decoding import Decoded, Forward, decode
 from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.models.checkpoint import load_model, load_tokenizer, written
-from tasks.models.rendering import prompt_text
+from tasks.models.conversation import Prompt, plain_text
+from tasks.models.rendering import forged, prompt_tokens
 from tasks.models.turns import end_of_turn, texts_of
 
 CPU_MEMORY = 2 * 2**30
@@ -73,7 +74,7 @@ class EmbeddedEngine:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,
@@ -114,16 +115,19 @@ class EmbeddedEngine:
     ) -> None:
         self.close()
 
-    def _encode(self, prompts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    def _encode(self, prompts: Sequence[Prompt], max_tokens: int) -> list[list[int]]:
         """Token ids as tasks.models.rendering.prompt_ids gives them, all prompts at once."""
         broken = [i for i, prompt in enumerate(prompts) if not _is_unicode(prompt)]
         if broken:
             raise _refused(prompts, broken, "is not Unicode text (it holds half of a surrogate pair)")
         if not prompts:
             return []
-        texts = [prompt_text(self.tokenizer, prompt) for prompt in prompts]
-        special = getattr(self.tokenizer, "chat_template", None) is None
-        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
+        marks = [forged(self.tokenizer, prompt) for prompt in prompts]
+        if speaking := [i for i, mark in enumerate(marks) if mark is not None]:
+            raise _refused(
+                prompts, speaking, f"holds {marks[speaking[0]]!r}, which would end or begin a turn"
+            )
+        ids = prompt_tokens(self.tokenizer, prompts)
         empty = [i for i, one in enumerate(ids) if not one]
         if empty:
             raise _refused(prompts, empty, "has no tokens")
@@ -203,15 +207,15 @@ def _end_table(model: Any, tokenizer: Any) -> torch.Tensor:
     return table
 
 
-def _is_unicode(prompt: str) -> bool:
+def _is_unicode(prompt: Prompt) -> bool:
     try:
-        prompt.encode()
+        plain_text(prompt).encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _refused(prompts: Sequence[str], indices: list[int], why: str) -> PromptRefused:
-    shown = prompts[indices[0]][:40].encode("utf-8", "replace").decode()
+def _refused(prompts: Sequence[Prompt], indices: list[int], why: str) -> PromptRefused:
+    shown = plain_text(prompts[indices[0]])[:40].encode("utf-8", "replace").decode()
     more = f" (and {len(indices) - 1} more prompts)" if len(indices) > 1 else ""
     return PromptRefused(f"prompt {indices[0]} ({shown!r}) {why}{more}", indices)

@@ -17,6 +17,7 @@ from tasks.generate.served.endpoint import CHAT, COMPLETIONS, key_refused
 from tasks.generate.served.replies import Decode, Read, Unusable, counted, hidden, parsed, read_answer
 from tasks.generate.served.requests import Ask, Dialect, Reply, body_of
 from tasks.generate.served.spending import NOTHING, Bound, Spending
+from tasks.models.conversation import messages_of, plain_text
 
 BODY, BODY_PER_TOKEN = 2**20, 2**10
 """Bytes that an answer may have, and more for each token asked for."""
@@ -152,8 +153,8 @@ class Asker:
             raise Unusable("the answer holds the key that it was asked with: it was not kept")
 
     def _bound(self, ask: Ask) -> Bound:
-        """The most that an attempt can take: a token for each byte read, and what a template adds."""
-        added = len(ask.prompt.encode()) + self._template_tokens
+        """The most that an attempt can take: a token for each byte read, and what a template adds a turn."""
+        added = _bytes(ask) + self._template_tokens * len(messages_of(ask.prompt))
         read = added if ask.ids is None else len(ask.ids)
         return Bound(read, ask.count * self._sampling.max_tokens)
 
@@ -161,8 +162,13 @@ class Asker:
         """What an answer took, as it counts, and where it does not, at most."""
         read, written = counts
         if read is not None:
-            self._template_tokens = max(self._template_tokens, read - len(ask.prompt.encode()))
+            turns = len(messages_of(ask.prompt))
+            self._template_tokens = max(self._template_tokens, -(-(read - _bytes(ask)) // turns))
         return Bound(bound.read if read is None else read, bound.written if written is None else written)
+
+
+def _bytes(ask: Ask) -> int:
+    return len(plain_text(ask.prompt).encode())
 
 
 def _failed(ask: Ask, refused: Refused, *, final: bool) -> Reply:

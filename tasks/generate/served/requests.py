@@ -8,7 +8,8 @@ from typing import Any
 from schemas.engine import Endpoint
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Sample
-from tasks.models.rendering import PLAIN_PROMPT
+from tasks.models.conversation import Prompt, messages_of
+from tasks.models.rendering import plain_prompt, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Ask:
     """
 
     place: int
-    prompt: str
+    prompt: Prompt
     seed: int
     first: int
     count: int
@@ -84,9 +85,9 @@ def body_of(ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect) 
     body: dict[str, Any] = {"model": endpoint.model, limit: sampling.max_tokens, "stream": False}
     body |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": ask.seed}
     if endpoint.api == "chat":
-        body |= {"messages": [{"role": "user", "content": ask.prompt}], "logprobs": True}
+        body |= {"messages": said(messages_of(ask.prompt)), "logprobs": True}
     else:
-        asked = list(ask.ids) if ask.ids is not None else PLAIN_PROMPT.format(prompt=ask.prompt)
+        asked = list(ask.ids) if ask.ids is not None else plain_prompt(ask.prompt)
         body |= {"prompt": asked, "logprobs": 0}
     if ask.count > 1:
         body["n"] = ask.count

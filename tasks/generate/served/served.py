@@ -28,7 +28,8 @@ from tasks.generate.served.requests import Ask, Reply
 from tasks.generate.served.spending import Spending
 from tasks.generate.served.traffic import Traffic
 from tasks.models.checkpoint import load_tokenizer
-from tasks.models.rendering import prompt_ids
+from tasks.models.conversation import Prompt, plain_text
+from tasks.models.rendering import forged, prompt_ids
 from tasks.models.turns import texts_of
 
 MOST_FAILURES = 8
@@ -58,7 +59,7 @@ class ServedEngine:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,
@@ -91,12 +92,20 @@ class ServedEngine:
         return self.dialect.context
 
     def asks(
-        self, prompts: Sequence[str], wanted: Sequence[Sequence[int]], seeds: Sequence[int]
+        self, prompts: Sequence[Prompt], wanted: Sequence[Sequence[int]], seeds: Sequence[int]
     ) -> list[Ask]:
-        """Requests for the samples `wanted` (indices) of each prompt; PromptRefused where one is no text."""
+        """Requests for the samples `wanted` (indices) of each prompt.
+
+        PromptRefused where one is not Unicode, or is written out here and would end or begin a turn itself.
+        """
         broken = [place for place, prompt in enumerate(prompts) if not _is_unicode(prompt)]
         if broken:
             raise PromptRefused(f"prompt {broken[0]} is not Unicode text", broken)
+        if self.endpoint.api == "completions":
+            marks = [forged(self.tokenizer, prompt) for prompt in prompts]
+            if speaking := [place for place, mark in enumerate(marks) if mark is not None]:
+                why = f"holds {marks[speaking[0]]!r}, which would end or begin a turn"
+                raise PromptRefused(f"prompt {speaking[0]} {why}", speaking)
         found = []
         for place, (prompt, indices, seed) in enumerate(zip(prompts, wanted, seeds, strict=True)):
             ids = (
@@ -224,9 +233,9 @@ def _failure(failed: Sequence[Reply]) -> Exception:
     return RequestFailed(f"{len(failed)} requests failed, the first: {first.error}")
 
 
-def _is_unicode(prompt: str) -> bool:
+def _is_unicode(prompt: Prompt) -> bool:
     try:
-        prompt.encode()
+        plain_text(prompt).encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -38,6 +38,7 @@ from tasks.generate.vllm.probe import Seen, computed, is_small, probe_ids, took
 from tasks.generate.vllm.server import Say, Server, free_port
 from tasks.generate.vllm.weights import content_of, shape_of, shown
 from tasks.models.checkpoint import check_folder, context_length, load_tokenizer
+from tasks.models.conversation import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -96,7 +97,7 @@ class VllmServer:
     def generate(
         self,
         folder: Path,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,
@@ -259,7 +260,7 @@ class _OfFolder:
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,

@@ -1,8 +1,9 @@
 """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290), demonstrations among the pairs.
 
-A row is a pair, `chosen` over `rejected` as answers to `prompt`, or, where `rejected` is null, a
-demonstration: a response to learn as supervised fine-tuning does, so that pairs about one skill do not
-unlearn another. Each counts as one unit. A pair's two responses are always in one forward pass.
+A row is a pair, `chosen` over `rejected` as answers to `prompt` (or to the conversation in `messages`), or,
+where `rejected` is null, a demonstration: a response to learn as supervised fine-tuning does, so that pairs
+about one skill do not unlearn another. Each counts as one unit. A pair's two responses are always in one
+forward pass.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from torch.nn.functional import logsigmoid, pad
 from transformers import PreTrainedTokenizerBase
 
 from schemas.job import Dpo
+from tasks.models.conversation import prompts_of
+from tasks.models.rendering import prompt_tokens
 from tasks.train.objectives.objective import IGNORED, REFERENCE, Batch, Encoded, Loss, Mean, Objective
 from tasks.train.objectives.responses import (
     cross_entropies,
     labelled,
-    prompt_tokens,
     response_tokens,
     shifted,
 )
@@ -44,7 +46,7 @@ def dpo(settings: Dpo) -> Objective:
 
 def encode_dpo(tokenizer: PreTrainedTokenizerBase, examples: pl.DataFrame) -> list[Encoded]:
     """Columns `prompt`, `chosen` and `rejected` (null: a demonstration) as two labelled sequences each."""
-    prompts = prompt_tokens(tokenizer, examples["prompt"].to_list())
+    prompts = prompt_tokens(tokenizer, prompts_of(examples, "prompt"))
     chosen = response_tokens(tokenizer, examples["chosen"].to_list())
     texts = examples["rejected"].to_list()
     rejected = response_tokens(tokenizer, [text or "" for text in texts])

@@ -8,11 +8,18 @@ from schemas.errors import BadInput
 from schemas.job import Dpo, Hyperparameters
 from tasks.train.objectives.dpo import dpo
 from tasks.train.objectives.objective import Objective
-from tasks.train.objectives.sft import SFT
+from tasks.train.objectives.sft import sft
+
+
+def _dpo(hyper: Hyperparameters) -> Objective:
+    if hyper.turns != "last":
+        raise BadInput("turns=all is for objective sft: a preference is between last answers")
+    return dpo(hyper.dpo or Dpo())
+
 
 OBJECTIVES: dict[str, Callable[[Hyperparameters], Objective]] = {
-    "sft": lambda _: SFT,
-    "dpo": lambda hyper: dpo(hyper.dpo or Dpo()),
+    "sft": lambda hyper: sft(hyper.turns),
+    "dpo": _dpo,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -9,16 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedTokenizerBase
 
-from tasks.models.rendering import prompt_text
 from tasks.models.turns import answer_tokens
 from tasks.train.objectives.objective import IGNORED
-
-
-def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[list[int]]:
-    """The prompts' tokens as `tasks.models.rendering.prompt_ids` gives them."""
-    plain = getattr(tokenizer, "chat_template", None) is None
-    texts = [prompt_text(tokenizer, prompt) for prompt in prompts]
-    return list(tokenizer(texts, add_special_tokens=plain)["input_ids"])
 
 
 def response_tokens(tokenizer: PreTrainedTokenizerBase, responses: list[str]) -> list[list[int]]:
@@ -26,10 +19,13 @@ def response_tokens(tokenizer: PreTrainedTokenizerBase, responses: list[str]) ->
     return answer_tokens(tokenizer, responses)
 
 
-def labelled(prompt: list[int], response: list[int]) -> tuple[Tensor, Tensor]:
-    """One sequence's ids and labels, int32; labels are on the response only."""
+def labelled(prompt: list[int], response: list[int], earlier: Sequence[range] = ()) -> tuple[Tensor, Tensor]:
+    """One sequence's ids and labels, int32; labels are on the response and the places of `earlier` turns."""
     ids = torch.tensor(prompt + response, dtype=torch.int32)
-    return ids, torch.tensor([IGNORED] * len(prompt) + response, dtype=torch.int32)
+    labels = torch.full_like(ids, IGNORED)
+    for places in (*earlier, range(len(prompt), len(ids))):
+        labels[places.start : places.stop] = ids[places.start : places.stop]
+    return ids, labels
 
 
 def shifted(labels: Tensor) -> Tensor:

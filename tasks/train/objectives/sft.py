@@ -1,27 +1,58 @@
-"""Supervised fine-tuning: cross-entropy of the response's tokens."""
+"""Supervised fine-tuning: cross-entropy of the response's tokens, or of all that the assistant said."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import polars as pl
 from transformers import PreTrainedTokenizerBase
 
+from schemas.errors import BadInput
+from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.earlier import earlier_turns
+from tasks.models.rendering import prompt_tokens
 from tasks.train.objectives.objective import IGNORED, Batch, Encoded, Loss, Objective
-from tasks.train.objectives.responses import cross_entropies, labelled, prompt_tokens, response_tokens
+from tasks.train.objectives.responses import cross_entropies, labelled, response_tokens
+
+Turns = Literal["last", "all"]
 
 
-def encode_sft(tokenizer: PreTrainedTokenizerBase, examples: pl.DataFrame) -> list[Encoded]:
-    """Columns `prompt` and `response` as `input_ids` and `labels`; one unit is one response token."""
-    prompts = prompt_tokens(tokenizer, examples["prompt"].to_list())
+def sft(turns: Turns = "last") -> Objective:
+    """The objective that learns the response, or with `turns` "all" every turn of the assistant."""
+    padding = {"input_ids": 0, "labels": IGNORED}
+    encode = partial(encode_sft, turns=turns)
+    return Objective("sft", ("prompt", "response"), padding, encode, sft_loss)
+
+
+def encode_sft(
+    tokenizer: PreTrainedTokenizerBase, examples: pl.DataFrame, turns: Turns = "last"
+) -> list[Encoded]:
+    """Columns `prompt` (`messages`) and `response` as `input_ids` and `labels`; a unit is a token learned.
+
+    BadInput names the example whose earlier turns cannot be learned.
+    """
+    asked = prompts_of(examples, "prompt")
+    prompts = prompt_tokens(tokenizer, asked)
     responses = response_tokens(tokenizer, examples["response"].to_list())
-    return [_encoded(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+    earlier: list[list[range]] = [[] for _ in asked]
+    if turns == "all":
+        names = (f"example {number} of {len(asked)}" for number in range(1, len(asked) + 1))
+        earlier = [_earlier(tokenizer, prompt, name) for prompt, name in zip(asked, names, strict=True)]
+    return [_encoded(*one) for one in zip(prompts, responses, earlier, strict=True)]
 
 
-def _encoded(prompt: list[int], response: list[int]) -> Encoded:
-    ids, labels = labelled(prompt, response)
+def _earlier(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, name: str) -> list[range]:
+    try:
+        return earlier_turns(tokenizer, prompt)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
+
+
+def _encoded(prompt: list[int], response: list[int], earlier: list[range]) -> Encoded:
+    ids, labels = labelled(prompt, response, earlier)
     # A first token without anything before it cannot be predicted (an empty prompt without BOS).
-    units = len(response) - (not prompt)
+    units = int((labels[1:] != IGNORED).sum())
     return Encoded({"input_ids": ids, "labels": labels}, len(ids), len(ids), units)
 
 
@@ -30,4 +61,4 @@ def sft_loss(model: Any, batch: Batch) -> Loss:
     return Loss(cross_entropies(model, batch["input_ids"], batch["labels"], "sum"))
 
 
-SFT = Objective("sft", ("prompt", "response"), {"input_ids": 0, "labels": IGNORED}, encode_sft, sft_loss)
+SFT = sft()

@@ -20,7 +20,8 @@ import polars as pl
 from schemas.identity import judgement_id, score_id
 from schemas.tables import CANDIDATES, SCORES
 from tasks.generate.engine import Engine, Progress, PromptRefused, Sample, first_seed
-from tasks.models.neutral import quoted, says_nothing, special_texts
+from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.neutral import quoted, quoted_prompt, says_nothing, special_texts
 from tasks.verify.judge.judgement import Vote, read_vote
 from tasks.verify.judge.rubric import Rubric
 from tasks.verify.scores import Role
@@ -35,7 +36,7 @@ _TOO_LONG = Verdict("unscorable", None, rationale="too long for the judge's cont
 class Asked:
     """One answer to be judged. `reference` is a right answer that the judge may see, None for none."""
 
-    prompt: str
+    prompt: Prompt
     answer: str | None
     reference: str | None = None
 
@@ -93,7 +94,7 @@ def _questions(
 
 def question(rubric: Rubric, asked: Asked, specials: Sequence[str] = ()) -> str:
     """What the judge is asked about one answer, all that is quoted made harmless."""
-    slots = {"prompt": quoted(asked.prompt, specials), "answer": quoted(asked.answer or "", specials)}
+    slots = {"prompt": quoted_prompt(asked.prompt, specials), "answer": quoted(asked.answer or "", specials)}
     told = None if asked.reference is None else quoted(asked.reference, specials)
     return rubric.asked(slots, told)
 
@@ -140,14 +141,14 @@ def judgement_rows(
     seed: int,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Judgements on candidates: candidate_id, prompt_id, split, prompt, text.
+    """Judgements on candidates: candidate_id, prompt_id, split, prompt, text, maybe messages.
 
     Returns rows of table `candidates` (kind judgement, whose parent is what was judged). A column `reference`
     is shown to the judge where the rubric has room for it: leave it out where the judge is to be measured
     against it.
     """
     rows = candidates.to_dicts()
-    found = judge(engine, rubric, _asked(rows), seed=seed, round_number=round_number, progress=progress)
+    found = judge(engine, rubric, _asked(candidates), seed=seed, round_number=round_number, progress=progress)
     return CANDIDATES.frame(
         [
             judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
@@ -175,7 +176,7 @@ def verdict_rows(
     """
     rows = candidates.to_dicts()
     votes = _votes(rubric, written)
-    texts, verdicts = _questions(engine, rubric, _asked(rows))
+    texts, verdicts = _questions(engine, rubric, _asked(candidates))
     verdicts |= {
         place: _counted(votes[rows[place]["candidate_id"]], rubric)
         for place in texts
@@ -211,8 +212,11 @@ def verdict_rows(
     )
 
 
-def _asked(rows: Sequence[dict[str, Any]]) -> list[Asked]:
-    return [Asked(row["prompt"], row["text"], row.get("reference")) for row in rows]
+def _asked(candidates: pl.DataFrame) -> list[Asked]:
+    return [
+        Asked(prompt, row["text"], row.get("reference"))
+        for prompt, row in zip(prompts_of(candidates, "prompt"), candidates.to_dicts(), strict=True)
+    ]
 
 
 def _votes(rubric: Rubric, written: pl.DataFrame) -> dict[str, tuple[Vote, ...]]:

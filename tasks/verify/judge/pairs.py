@@ -15,7 +15,8 @@ import polars as pl
 from schemas.identity import preference_id
 from schemas.tables import CANDIDATES, PREFERENCES
 from tasks.generate.engine import Engine, Progress, Sample
-from tasks.models.neutral import quoted, says_nothing, special_texts
+from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.neutral import quoted, quoted_prompt, says_nothing, special_texts
 from tasks.verify.judge.judge import judgement_row, judgements
 from tasks.verify.judge.judgement import Vote, read_vote
 from tasks.verify.judge.rubric import Rubric
@@ -25,7 +26,7 @@ from tasks.verify.judge.rubric import Rubric
 class Pair:
     """Two answers to one prompt."""
 
-    prompt: str
+    prompt: Prompt
     left: str
     right: str
     reference: str | None = None
@@ -107,7 +108,10 @@ def preference_rows(
     were shown. At 0.5, and where there is no verdict, chosen is left.
     """
     rows = pairs.to_dicts()
-    asked = [Pair(row["prompt"], row["left"], row["right"]) for row in rows]
+    asked = [
+        Pair(prompt, row["left"], row["right"])
+        for prompt, row in zip(prompts_of(pairs, "prompt"), rows, strict=True)
+    ]
     found = judge_pairs(engine, rubric, asked, seed=seed, round_number=round_number, progress=progress)
     written, preferences = [], []
     for row, one in zip(rows, found, strict=True):
@@ -138,9 +142,13 @@ def preference_rows(
 
 def pair_question(rubric: Rubric, pair: Pair, specials: Sequence[str] = ()) -> str:
     """What the judge is asked about a pair, left shown first, all that is quoted made harmless."""
-    slots = {"prompt": pair.prompt, "first": pair.left, "second": pair.right}
+    slots = {
+        "prompt": quoted_prompt(pair.prompt, specials),
+        "first": quoted(pair.left, specials),
+        "second": quoted(pair.right, specials),
+    }
     told = None if pair.reference is None else quoted(pair.reference, specials)
-    return rubric.asked({name: quoted(text, specials) for name, text in slots.items()}, told)
+    return rubric.asked(slots, told)
 
 
 def _asked(rubric: Rubric, pair: Pair, specials: Sequence[str]) -> str | None:
