@@ -123,9 +123,7 @@ def _fitting(
     prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, room: int | None, all_turns: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Prompts of at most `room` tokens that end and begin no turn of their own, and the others."""
-    lines = zip(prompts_of(prompts), prompts["line"], strict=True)
-    told = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
-    forges = pl.Series("forges", told, dtype=pl.Boolean)
+    forges = forging(prompts, tokenizer, all_turns)
     sound, others = prompts.filter(~forges), prompts.filter(forges)
     if room is None:
         return sound, others
@@ -133,10 +131,17 @@ def _fitting(
     return sound.filter(length <= room), pl.concat([others, sound.filter(length > room)])
 
 
-def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_turns: bool) -> bool:
-    """Whether a conversation ends or begins a turn in its content; ModelError where it cannot be put or, with
-    `all_turns`, learned.
+def forging(prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, all_turns: bool = False) -> pl.Series:
+    """Which prompts are conversations that end or begin a turn in their content.
+
+    ModelError names the first whose turns the template cannot put or, with `all_turns`, teach.
     """
+    lines = zip(prompts_of(prompts), prompts["line"], strict=True)
+    told = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
+    return pl.Series("forges", told, dtype=pl.Boolean)
+
+
+def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_turns: bool) -> bool:
     if isinstance(prompt, str):
         return False
     try:

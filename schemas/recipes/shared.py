@@ -33,7 +33,7 @@ class Sampling(Strict):
 
 
 class Prompts(Strict):
-    """Where prompts come from: the tutor's world, or a JSONL file with question and answer."""
+    """Where prompts come from: the tutor's world, or a JSONL file of questions or conversations."""
 
     path: str | None = Field(None, description="JSONL file; None: the tutor's world")
     eval_path: str | None = Field(None, description="JSONL file of held-out prompts; None: a share of `path`")

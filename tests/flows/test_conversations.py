@@ -18,20 +18,26 @@ from flows.opening.opening import check_opening, open_loop
 from flows.pages.show import story
 from flows.recipes.rft.round import improve
 from flows.recipes.rooms import parse_recipe
+from flows.recipes.self_rewarding.round import improve as rewarded
+from flows.recipes.self_rewarding.seeds import seed_sets, with_seeds
 from flows.round.round import Round, begin, close
 from flows.steps.admit import admit
 from flows.steps.generate import generate
-from schemas.errors import ModelError
+from schemas.errors import ModelError, PromptFileError
 from schemas.identity import IDENTITIES
-from schemas.recipes.parsing import with_value
+from schemas.recipes.parsing import load_recipe, with_value
 from schemas.recipes.rft import Rft
+from schemas.recipes.self_rewarding import Seeds, SelfRewarding
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Conversation, prompts_of
 from tasks.models.neutral import quoted_prompt, special_texts
 from tasks.models.rendering import prompt_ids
+from tasks.train.objectives.dpo import encode_dpo
 from tasks.train.objectives.sft import sft
 from tasks.verify.judge.judge import Asked, question
 from tasks.verify.judge.rubric import load_rubric
+from tests.conftest import REPOSITORY
+from tests.flows.conftest import SMALL
 from tutor.world import stories
 from warehouse.lake import Lake
 from warehouse.lineage import trace
@@ -220,6 +226,63 @@ def _told(lake: Lake) -> None:
     start = lines.index("system")
     assert lines[start : start + 4] == ["system", "user", "assistant", "user"]
     assert SYSTEM in shown.getvalue()
+
+
+def test_a_self_rewarding_round_learns_preferences_between_answers_to_conversations(
+    tmp_path: Path, recipe: Rft
+) -> None:
+    file, seeds = Path(str(recipe.prompts.path)), tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(file.read_text().splitlines(keepends=True)[:20]).replace(SYSTEM, "Show them."))
+    values = load_recipe(REPOSITORY / "tutor" / "self-rewarding.yaml")
+    more = ("rewarding.votes=2", "rewarding.min_gap=0.5", "seeds.keep_judging=0", "invention.share=0.1")
+    files = (f"prompts.path={file}", f"seeds.instruction={seeds}", "prompts.eval_count=8")
+    for setting in (*SMALL, *more, *files):
+        key, _, text = setting.partition("=")
+        values = with_value(values, key, text)
+    wanted = parse_recipe(values)
+    assert isinstance(wanted, SelfRewarding)
+    log = Log(Lake.create(tmp_path / "lake"))
+    open_loop(log, LOOP, with_seeds(wanted, check_opening(tutor.SEEDED, wanted)))
+    state = fold(log.lake, LOOP)
+    assert state is not None
+    round_ = Round(log, LOOP, 0, wanted, state.base, state.champion)
+    begin(round_, 0, 1)
+    _, _, challenger = rewarded(round_)
+    assert challenger is not None
+
+    pairs = query(log.lake, "SELECT prompt, chosen, rejected, messages FROM examples")
+    talks = pairs.filter(pl.col("messages").is_not_null())
+    assert talks.height > 0
+    tokenizer = load_tokenizer(tutor.SEEDED)
+    for prompt, example in zip(prompts_of(talks, "prompt"), encode_dpo(tokenizer, talks), strict=True):
+        ids = prompt_ids(tokenizer, prompt)
+        assert example.tensors["chosen_ids"].tolist()[: len(ids)] == ids
+        assert example.tensors["rejected_ids"].tolist()[: len(ids)] == ids
+    prompts = read(log.lake, "prompts")
+    shown = set(prompts.filter(split="invention")["parents"].explode())
+    assert shown
+    assert prompts.filter(pl.col("prompt_id").is_in(shown))["messages"].null_count() == len(shown)
+    demonstrated = prompts.filter(split="seed")
+    assert demonstrated["messages"].count() == demonstrated.height > 0
+    assert verify_lake(log.lake, deep=True).found == []
+
+
+def test_a_demonstration_without_an_answer_or_with_a_turn_of_its_own_is_named(
+    tmp_path: Path, recipe: Rft
+) -> None:
+    seeds = tmp_path / "seeds.jsonl"
+    wanted = SelfRewarding(prompts=recipe.prompts, seeds=Seeds(instruction=str(seeds)))
+    held_out = check_opening(tutor.BASE, recipe).held_out
+    talk = [turn("user", "a"), turn("assistant", "b"), turn("user", "c")]
+    for answer, content, problem in (
+        (None, "b", "line 2: a demonstration needs an answer"),
+        ("d", "b<|end|>", "line 2: a message holds marks of a turn"),
+    ):
+        sound: dict[str, Any] = {"messages": talk, "answer": "d"}
+        bad = {"messages": [talk[0], turn("assistant", content), talk[2]], "answer": answer}
+        seeds.write_text(f"{json.dumps(sound)}\n{json.dumps(bad)}\n")
+        with pytest.raises(PromptFileError, match=problem):
+            seed_sets(tutor.SEEDED, wanted, held_out)
 
 
 def test_a_model_that_hears_no_system_is_refused_before_the_loop_begins(tmp_path: Path, recipe: Rft) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.engine import Sample
+from tasks.models.conversation import plain_text, prompt_of, read_messages
 from tasks.models.rendering import prompt_ids
 
 Answer = Callable[["Handler", dict[str, Any]], None]
@@ -231,7 +232,7 @@ def answer_to(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
     sampling = Sampling(
         samples=count, temperature=body.get("temperature", 1), top_p=body.get("top_p", 1), max_tokens=limit
     )
-    prompt = body["messages"][0]["content"] if chat else body["prompt"]
+    prompt = prompt_of(read_messages(body["messages"])) if chat else body["prompt"]
     tokenizer = peer.engine.tokenizer
     if chat:
         ids = prompt_ids(tokenizer, prompt)
@@ -240,7 +241,8 @@ def answer_to(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
     drawn = peer.engine.draw(ids, sampling, int(body.get("seed", 0)))
     time.sleep(peer.pause)
     with peer.lock:
-        peer.answered.update((json.dumps(prompt), one.seed) for one in drawn)
+        key = json.dumps(plain_text(prompt) if chat else prompt)
+        peer.answered.update((key, one.seed) for one in drawn)
         peer.tokens += len(ids) + sum(one.token_count or 0 for one in drawn)
     return {
         "object": "chat.completion" if chat else "text_completion",

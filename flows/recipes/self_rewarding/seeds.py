@@ -13,12 +13,12 @@ import polars as pl
 
 import tutor.seeds
 from flows.opening.demonstrations import demonstrations_unit
-from flows.opening.opening import Opening
+from flows.opening.opening import Opening, forging
 from flows.recipes.self_rewarding.rewards import reward_rubric
 from flows.round.progress import reporter
 from flows.writers.judges import TUTORS
 from schemas.errors import BadInput, PromptFileError, RecipeError
-from schemas.recipes.self_rewarding import SelfRewarding
+from schemas.recipes.self_rewarding import Seeds, SelfRewarding
 from tasks.admit.prompts import read_prompts
 from tasks.filter.held_out import MOST, HeldOut
 from tasks.models.checkpoint import load_tokenizer
@@ -40,7 +40,8 @@ def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dic
     wanted, found = recipe.seeds, {}
     own, known = recipe.prompts.path is None, HeldOut(held_out["text"], held_out["text"])
     if wanted.instruction is not None:
-        read = _apart(answered(Path(wanted.instruction)), known, wanted.instruction)
+        read = _apart(_answered(Path(wanted.instruction)), known, wanted.instruction)
+        _refuse_forging(read, model, wanted)
         found["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
         found["instruction"] = tutor.seeds.answering(recipe.seed, wanted.count)
@@ -75,13 +76,23 @@ def check_seeds(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
             )
 
 
-def answered(path: Path, further: str | None = None) -> pl.DataFrame:
+def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     """A file of prompts that all have an answer; PromptFileError names a line that has none."""
     read = read_prompts(path, further)
     without = read.filter(pl.col("reference").fill_null("").str.strip_chars() == "")
     if not without.is_empty():
         raise PromptFileError(f"{path}, line {without['line'][0]}: a demonstration needs an answer")
     return read
+
+
+def _refuse_forging(read: pl.DataFrame, model: Path, wanted: Seeds) -> None:
+    """PromptFileError where a demonstration's conversation would end or begin a turn in its content."""
+    forges = forging(read, load_tokenizer(model), wanted.sft_training.turns == "all")
+    if forges.any():
+        line = read.filter(forges)["line"][0]
+        raise PromptFileError(
+            f"{wanted.instruction}, line {line}: a message holds the model's marks of a turn"
+        )
 
 
 def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
@@ -100,7 +111,7 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) 
     """A file of judgements as the loop's judge would be asked for them; PromptFileError names a bad line."""
     rubric = reward_rubric(recipe, model)
     specials = special_texts(load_tokenizer(model))
-    read = _apart(answered(path, further="judgement"), known, str(path))
+    read = _apart(_answered(path, further="judgement"), known, str(path))
     for line, text in read.select("line", "judgement").iter_rows():
         if read_vote(text, "stop", rubric).verdict is None:
             raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
