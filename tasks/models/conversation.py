@@ -78,6 +78,13 @@ def plain_text(prompt: Prompt) -> str:
     return prompt if isinstance(prompt, str) else prompt.text
 
 
+def spoken_text(prompt: Prompt) -> str:
+    """What the user and the assistant say in a prompt: many conversations share a system message."""
+    if isinstance(prompt, str):
+        return prompt
+    return dialogue([one for one in prompt.messages if one.role != "system"]).removeprefix("\n\n")
+
+
 def dialogue(messages: Sequence[Message]) -> str:
     """Messages as HH-RLHF writes them: each after an empty line and the name of who speaks."""
     return "".join(f"\n\n{NAMES[one.role]}: {one.content}" for one in messages)

@@ -28,6 +28,7 @@ from schemas.identity import IDENTITIES
 from schemas.recipes.parsing import load_recipe, with_value
 from schemas.recipes.rft import Rft
 from schemas.recipes.self_rewarding import Seeds, SelfRewarding
+from tasks.admit.prompts import read_prompts
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Conversation, prompts_of
 from tasks.models.neutral import quoted_prompt, special_texts
@@ -283,6 +284,27 @@ def test_a_demonstration_without_an_answer_or_with_a_turn_of_its_own_is_named(
         seeds.write_text(f"{json.dumps(sound)}\n{json.dumps(bad)}\n")
         with pytest.raises(PromptFileError, match=problem):
             seed_sets(tutor.SEEDED, wanted, held_out)
+
+
+def test_a_shared_system_message_is_no_overlap_with_held_out_conversations(
+    tmp_path: Path, recipe: Rft
+) -> None:
+    rules = "Be kind and brief, show every step of your work, and never guess what you can compute. " * 9
+
+    def talks(name: str, questions: list[str]) -> Path:
+        file = tmp_path / name
+        said = [
+            [turn("system", rules), turn("user", one), turn("assistant", "It is 4.")] for one in questions
+        ]
+        file.write_text("".join(f"{json.dumps({'messages': one})}\n" for one in said))
+        return file
+
+    told = [one.question for one in stories(4, 12)]
+    held_out = read_prompts(talks("held-out.jsonl", told[:4]))
+    seeds = talks("seeds.jsonl", told[2:])
+    wanted = SelfRewarding(prompts=recipe.prompts, seeds=Seeds(instruction=str(seeds)))
+    kept = seed_sets(tutor.SEEDED, wanted, held_out)["instruction"]
+    assert kept["line"].to_list() == list(range(3, 11)), "the two that are asked as they are held out"
 
 
 def test_a_model_that_hears_no_system_is_refused_before_the_loop_begins(tmp_path: Path, recipe: Rft) -> None:

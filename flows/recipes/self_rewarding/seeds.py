@@ -22,7 +22,7 @@ from schemas.recipes.self_rewarding import Seeds, SelfRewarding
 from tasks.admit.prompts import read_prompts
 from tasks.filter.held_out import MOST, HeldOut
 from tasks.models.checkpoint import load_tokenizer
-from tasks.models.conversation import prompts_of
+from tasks.models.conversation import prompts_of, spoken_text
 from tasks.models.neutral import special_texts
 from tasks.verify.judge.judge import Asked, question
 from tasks.verify.judge.judgement import read_vote
@@ -38,7 +38,8 @@ def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dic
     What asks, or judges answers to, something like a held-out prompt is left out.
     """
     wanted, found = recipe.seeds, {}
-    own, known = recipe.prompts.path is None, HeldOut(held_out["text"], held_out["text"])
+    spoken = [spoken_text(prompt) for prompt in prompts_of(held_out)]
+    own, known = recipe.prompts.path is None, HeldOut(spoken, spoken)
     if wanted.instruction is not None:
         read = _apart(_answered(Path(wanted.instruction)), known, wanted.instruction)
         _refuse_forging(read, model, wanted)
@@ -90,15 +91,15 @@ def _refuse_forging(read: pl.DataFrame, model: Path, wanted: Seeds) -> None:
     forges = forging(read, load_tokenizer(model), wanted.sft_training.turns == "all")
     if forges.any():
         line = read.filter(forges)["line"][0]
-        raise PromptFileError(
-            f"{wanted.instruction}, line {line}: a message holds the model's marks of a turn"
-        )
+        raise PromptFileError(f"{wanted.instruction}, line {line}: a message holds marks of a turn")
 
 
 def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
     """The prompts of a file that overlap no held-out one."""
     apart = read.filter(
-        pl.Series([known.overlap(text)[0] <= MOST for text in read["text"]], dtype=pl.Boolean)
+        pl.Series(
+            [known.overlap(spoken_text(prompt))[0] <= MOST for prompt in prompts_of(read)], dtype=pl.Boolean
+        )
     )
     if apart.height < read.height:
         reporter().say(
