@@ -38,7 +38,7 @@ from schemas.errors import EndpointError, RatchetError, RecipeError
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path),
-    help="JSONL file with question and answer, such as GSM8K's own.  [default: the tutor's stories]",
+    help="JSONL file of questions or conversations, such as GSM8K's own.  [default: the tutor's stories]",
 )
 @click.option(
     "--eval-prompts",

@@ -20,6 +20,7 @@ from flows.recipes.rft.round import improve
 from flows.recipes.rooms import parse_recipe
 from flows.recipes.self_rewarding.round import improve as rewarded
 from flows.recipes.self_rewarding.seeds import seed_sets, with_seeds
+from flows.round.progress import Lines, reporting
 from flows.round.round import Round, begin, close
 from flows.steps.admit import admit
 from flows.steps.generate import generate
@@ -305,6 +306,19 @@ def test_a_shared_system_message_is_no_overlap_with_held_out_conversations(
     wanted = SelfRewarding(prompts=recipe.prompts, seeds=Seeds(instruction=str(seeds)))
     kept = seed_sets(tutor.SEEDED, wanted, held_out)["instruction"]
     assert kept["line"].to_list() == list(range(3, 11)), "the two that are asked as they are held out"
+
+
+def test_dialogues_that_part_early_are_told_of_when_a_loop_opens(
+    tmp_path: Path, recipe: Rft, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "dialogues.jsonl"
+    sides = [f"\n\nHuman: a\n\nAssistant: {one}\n\nHuman: c\n\nAssistant: {one}" for one in "xyz"]
+    rows = [{"chosen": f"{sides[0]}{i}", "rejected": f"{sides[i % 2]}"} for i in range(30)]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    prompts = recipe.prompts.model_copy(update={"path": str(file)})
+    with reporting(Lines()), pytest.raises(PromptFileError, match="too few prompts"):
+        check_opening(tutor.BASE, recipe.model_copy(update={"prompts": prompts}))
+    assert "in 15 lines the rejected dialogue parts from the chosen one" in capsys.readouterr().err
 
 
 def test_a_model_that_hears_no_system_is_refused_before_the_loop_begins(tmp_path: Path, recipe: Rft) -> None:
