@@ -1,8 +1,11 @@
-"""Fixtures every room's tests share, and how tests are spread over the processes of pytest-xdist."""
+"""Fixtures every room's tests share, where their files lie, and how tests are spread over processes."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,26 +24,39 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the other cores are the other workers
 # sets up its own logging after it.
 import prefect.main as _prefect  # noqa: F401
 
+MEMORY = Path("/dev/shm")  # the storage in memory of Linux
+ROOM = 8e9  # bytes that a whole run may take
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # where tmp_path lies; not `disk`, see below
+
 # Machines are shared: how long one example takes says nothing.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST = (
+    "flows/test_self_rewarding.py",
+    "flows/test_rounds.py",
     "flows/test_night.py",
     "warehouse/test_faults.py",
-    "flows/test_rounds.py",
-    "flows/test_self_rewarding.py",
-    "verify/test_sandbox.py",
     "warehouse/stores/test_writers.py",
-    "flows/test_bucket_night.py",
-    "flows/test_invention.py",
-    "flows/test_endpoint.py",
-    "train/test_loop.py",
     "train/test_launch.py",
     "warehouse/test_verify.py",
+    "verify/test_sandbox.py",
+    "train/test_devices.py",
+    "warehouse/test_deep.py",
+    "verify/test_unit_tests_on_human_eval.py",
+    "flows/test_endpoint.py",
+    "train/test_loop.py",
+    "warehouse/test_seal.py",
+    "train/test_dpo.py",
+    "warehouse/stores/test_bucket.py",
+    "generate/test_embedded.py",
 )
-"""The longest files, in the order in which workers take them: one begun last keeps the others waiting."""
+"""The longest files, in the order in which workers take them: one begun last keeps the others waiting.
+
+Those that need a Prefect server come first, so that what forks commands for it forks the plain ones too.
+"""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,6 +64,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first."""
     rank = {REPOSITORY / "tests" / name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder of the test's own on a disk, even where `tmp_path` lies in memory: for promises of storage."""
+    with tempfile.TemporaryDirectory(prefix="ratchet-test-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

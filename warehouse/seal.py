@@ -6,6 +6,9 @@ The order makes it safe to be killed anywhere and done again, and safe beside ru
 2. its files are hashed, then compacted by one commit that carries a key and lets the round's own keys expire;
 3. the seal is written, as a file that must not exist; 4. its hash is put on record in table `rounds`.
 A lock keeps two sealers from doing the same work; that only one lands rests on the keys.
+The handle that closed a table is the one its files are read from: no append of the round can come after it.
+What else came since, another sealer's compaction among it, makes the commit on that handle conflict, and the
+next try looks anew.
 """
 
 from __future__ import annotations
@@ -82,12 +85,11 @@ def _seal(log: Log, loop: str, number: int, advance: Advance) -> Seal:
         before = last_seal(lake.store, loop)
         if number != (0 if before is None else before.round + 1):
             raise LogDamaged(f"loop {loop}: the seal before round {number} is missing from seals/{loop}")
-        for table in TABLES.values():
-            _close(log, table, loop, number)
+        handles = {name: _close(log, table, loop, number) for name, table in TABLES.items()}
         reached("seal: closed")
         tables = {}
-        for table in TABLES.values():
-            tables[table.name] = _sealed_table(log, table, loop, number, before)
+        for name, delta in handles.items():
+            tables[name] = _sealed_table(log, delta, TABLES[name], loop, number, before)
             advance(1)
         seal = Seal(
             loop=loop,
@@ -107,13 +109,16 @@ def _seal(log: Log, loop: str, number: int, advance: Advance) -> Seal:
     return seal
 
 
-def _close(log: Log, table: Table, loop: str, number: int) -> None:
-    """Close a table to a round: appends begun before conflict with this commit, later ones find its key."""
+def _close(log: Log, table: Table, loop: str, number: int) -> DeltaTable:
+    """Close a table to a round: appends begun before conflict with this commit, later ones find its key.
+
+    Returns the table as it is closed: with all that the round will ever hold of it.
+    """
     for attempt in range(ATTEMPTS):
         delta = log.lake.open_or_create(table)
         if closed_before(delta, loop) > number:
             log.settle(table.name, delta.version())
-            return
+            return delta
         at = milliseconds()
         actions = Actions(at, keys=((closing_key(loop), number + 1, at),))
         said = {"closed": {"loop": loop, "round": number}}
@@ -129,25 +134,32 @@ def _close(log: Log, table: Table, loop: str, number: int) -> None:
     )
 
 
-def _sealed_table(log: Log, table: Table, loop: str, number: int, before: Seal | None) -> SealedTable:
-    """Compact one table's part of a round, unless that was done, and say what it consists of."""
-    history = _history(log.lake, table, loop, number, before)
+def _sealed_table(
+    log: Log, delta: DeltaTable, table: Table, loop: str, number: int, before: Seal | None
+) -> SealedTable:
+    """Compact one closed table's part of a round, unless that was done, and say what it consists of."""
+    history = _history(log.lake, table, loop, number, before, delta.version())
     if history.files or history.units:
-        _compact(log, table, history, loop, number)
-    return _told(log, table, loop, number, before)
+        delta = _compact(log, delta, table, history, loop, number)
+    return _told(log.lake, table, loop, number, before, delta.version())
 
 
-def _compact(log: Log, table: Table, history: History, loop: str, number: int) -> None:
-    """Compact what a round's history holds, once: the key says whether that was done."""
+def _compact(
+    log: Log, delta: DeltaTable, table: Table, history: History, loop: str, number: int
+) -> DeltaTable:
+    """Compact what a round's history holds, once: the key says whether that was done, here or by another.
+
+    Returns the table after that.
+    """
     for _ in range(ATTEMPTS):
-        delta = log.lake.open_or_create(table)
         if int(delta.transaction_version(compaction_key(loop)) or 0) > number:
-            return
+            return delta
         made = compacted(log.lake, table, history.files, loop, number)
         try:
             _commit(log, delta, table, made, history, loop, number)
         except (DeltaError, OSError) as error:
             _settle(log, table, made, error)
+        delta = log.lake.open_or_create(table)  # a handle keeps the version that it was opened at
     raise CommitOutcomeUnknown(f"table {table.name}, round {number}: not compacted; run again to go on")
 
 
@@ -206,13 +218,10 @@ class History:
     later: int | None
 
 
-def _history(
-    lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int | None = None
-) -> History:
-    last = lake.open_or_create(table).version() if version is None else version
+def _history(lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int) -> History:
     earlier = None if before is None else before.tables.get(table.name)
     first = 0 if earlier is None else earlier.later
-    entries = read_entries(lake.store, lake.log(table.name), first, last)
+    entries = read_entries(lake.store, lake.log(table.name), first, version)
     return history(table.name, entries, loop, number)
 
 
@@ -246,11 +255,9 @@ def _is_later(key: str, loop: str, number: int) -> bool:
     return of == loop and int(round_number) > number
 
 
-def _told(log: Log, table: Table, loop: str, number: int, before: Seal | None) -> SealedTable:
-    """What a round's part of a table consists of now, and where the table's log stands."""
-    lake = log.lake
-    delta = lake.open_or_create(table)
-    version, name = delta.version(), lake.log(table.name)
+def _told(lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int) -> SealedTable:
+    """What a round's part of a table consists of at a version, and where the table's log stands there."""
+    name = lake.log(table.name)
     earlier = None if before is None else before.tables.get(table.name)
     first = 0 if earlier is None else earlier.version + 1
     found = _history(lake, table, loop, number, before, version)

@@ -76,7 +76,8 @@ def test_one_answer_to_everything_stops_narrowing_and_drift() -> None:
     assert verdicts(narrowing.readings(now, [then]))["distinct_paths"] == "stop"
     assert verdicts(narrowing.readings(now, [then]))["compression_ratio"] == "stop"
     assert verdicts(narrowing.readings(now, [then]))["distinct_2grams"] == "stop"
-    assert verdicts(drift.readings(now, [then]))["length_js"] in {"warn", "stop"}
+    moved = verdicts(drift.readings(now, [then]))
+    assert (moved["format_js"], moved["length_js"]) == ("stop", "warn"), "answers were as short before, some"
 
 
 def test_another_answer_format_is_drift() -> None:
@@ -89,8 +90,9 @@ def test_another_answer_format_is_drift() -> None:
 
 
 def test_longer_answers_are_drift() -> None:
-    now = sabotaged(answers(1, 2), lambda f: f.with_columns(pl.col("token_count") * 3))
-    assert verdicts(drift.readings(now, [answers(0, 1)]))["length_js"] in {"warn", "stop"}
+    for times, verdict in ((1, "pass"), (3, "warn"), (20, "stop")):
+        now = sabotaged(answers(1, 2), lambda f, times=times: f.with_columns(pl.col("token_count") * times))
+        assert verdicts(drift.readings(now, [answers(0, 1)]))["length_js"] == verdict, times
 
 
 def test_a_topic_that_vanishes_is_named() -> None:

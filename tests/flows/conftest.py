@@ -1,4 +1,4 @@
-"""One Prefect server for all tests of flows, and a night small enough to run many times."""
+"""Nights small enough to run many times: without Prefect, or by one Prefect server for all tests of flows."""
 
 from __future__ import annotations
 
@@ -38,9 +38,24 @@ LOADED = (
     "flows.nightly",
     "flows.commands.prefect_server",
     "flows.pages.show",
+    "tests.flows.inventing",
+    "tests.flows.plain",
+    "tests.flows.test_steps",
     "tests.serving.round",
 )
-_FORKS: dict[str, Forks] = {}  # address of a Prefect server -> the process that forks commands for it
+_FORKS: dict[str, Forks] = {}  # PREFECT_HOME -> the process that forks commands for it
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of commands whose nights run without Prefect, as most tests of rounds need them."""
+    environment = {"PREFECT_HOME": str(tmp_path_factory.mktemp("plain"))}
+    if _FORKS:  # one that has loaded all is there already
+        _FORKS[environment["PREFECT_HOME"]] = next(iter(_FORKS.values()))
+        yield environment
+        return
+    with forking(LOADED, QUIET | environment) as _FORKS[environment["PREFECT_HOME"]]:
+        yield environment
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +80,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
         )
         try:
             _wait(f"{environment['PREFECT_API_URL']}/health", server)
-            with forking(LOADED, QUIET | environment) as _FORKS[environment["PREFECT_API_URL"]]:
+            with forking(LOADED, QUIET | environment) as _FORKS[environment["PREFECT_HOME"]]:
                 yield environment
         finally:
             server.kill()
@@ -90,17 +105,18 @@ def ratchet(
     fault: str | None = None,
     cwd: Path = REPOSITORY,
     anew: bool = False,
-    program: str = "flows.cli:main",
+    program: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own: forked where there is a Prefect server, unless `anew`.
+    """The command line in a process of its own: forked, unless `anew` or for the environment of no fixture.
 
     Another `program` ("module:function", of `LOADED`) is only ever forked.
     """
     given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
     given["PYTHONPATH"] = str(REPOSITORY)
-    forks = _FORKS.get(environment.get("PREFECT_API_URL", ""))
+    forks = _FORKS.get(environment.get("PREFECT_HOME", ""))
     if forks is not None and not anew:
-        return forks.run(program, arguments, given, cwd)
+        command_line = "flows.cli:main" if "PREFECT_API_URL" in environment else "tests.flows.plain:main"
+        return forks.run(program or command_line, arguments, given, cwd)
     command = [sys.executable, "-m", "flows.cli", *arguments]
     return subprocess.run(
         command, env=given, capture_output=True, text=True, timeout=300, check=False, cwd=cwd

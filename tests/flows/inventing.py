@@ -1,19 +1,11 @@
-"""Rounds on the tutor that only invent prompts: each job in a child of one process that has loaded all, so
-that a job can be killed and a test of many kills does not load everything as often.
-
-    python -m tests.flows.inventing FOLDER < jobs.json
-
-Prints each job's exit code and standard error as JSON. Jobs run one after the other; nothing runs in the
-parent, so a child begins without threads.
-"""
+"""Rounds on the tutor that only invent prompts: a program for a process of its own that may be killed."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import tutor
 from flows.opening.opening import check_opening, open_loop
@@ -29,7 +21,6 @@ from tests.flows.conftest import SMALL
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import fold
-from warehouse.store.fault import ask
 
 LOOP, WANTED = "inventing", 10  # with shards of 8: passes of several batches
 
@@ -52,39 +43,12 @@ def run(root: Path, rounds: int, invention: Invention) -> None:
         close(round_, "held", "it only invents", None, 0.0)
 
 
-def child(job: dict[str, Any], folder: Path) -> int:
-    """One job; returns its exit code."""
-    ask(job.get("fault", ""))
+def main(arguments: Sequence[str]) -> int:
+    """The lake's folder, how many rounds, and the invention as JSON; returns the exit code."""
+    root, rounds, invention = arguments
     try:
-        run(folder / job["lake"], job.get("rounds", 1), Invention.model_validate(job["invention"]))
+        run(Path(root), int(rounds), Invention.model_validate(json.loads(invention)))
     except RatchetError as error:
-        print(f"ratchet: {error}", file=sys.stderr, flush=True)
+        print(f"ratchet: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def outcome(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """One job in a child of this process."""
-    said = folder / "stderr.txt"
-    process = os.fork()
-    if process == 0:
-        code = 70
-        try:
-            with said.open("wb") as file:
-                os.dup2(file.fileno(), 2)
-            code = child(job, folder)
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(process, 0)
-    return {"code": os.waitstatus_to_exitcode(status), "stderr": said.read_text("utf-8", "replace")}
-
-
-def main() -> int:
-    """The command line."""
-    folder = Path(sys.argv[1])
-    print(json.dumps([outcome(job, folder) for job in json.load(sys.stdin)]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

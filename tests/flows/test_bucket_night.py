@@ -11,12 +11,12 @@ from tests.warehouse.s3 import client, serving
 
 
 def test_a_night_in_a_bucket_goes_on_after_a_kill_and_another_machine_reads_and_checks_it(
-    tmp_path: Path, prefect_server: dict[str, str]
+    tmp_path: Path, plain: dict[str, str]
 ) -> None:
     with serving(tmp_path / "s3.log") as server:
         lake = f"s3://{server.bucket()}/lakes/first"
-        here = prefect_server | server.environment | {"RATCHET_CACHE": str(tmp_path / "here")}
-        there = server.environment | {"RATCHET_CACHE": str(tmp_path / "there")}
+        here = plain | server.environment | {"RATCHET_CACHE": str(tmp_path / "here")}
+        there = plain | server.environment | {"RATCHET_CACHE": str(tmp_path / "there")}
         night = small_night(lake, rounds=1)
         killed = ratchet(*night, environment=here, fault="append decisions: file written")
         assert killed.returncode == -signal.SIGKILL, killed.stderr

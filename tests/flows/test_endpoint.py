@@ -64,13 +64,13 @@ def seeds_of(asked: list[dict[str, object]]) -> set[object]:
 
 
 def test_killed_at_any_point_it_asks_for_nothing_that_is_on_record(
-    peer: Peer, in_house: pl.DataFrame, tmp_path: Path, prefect_server: dict[str, str]
+    peer: Peer, in_house: pl.DataFrame, tmp_path: Path, plain: dict[str, str]
 ) -> None:
     lake, asked, peer.pause = Lake.create(tmp_path / "lake"), endpoint(peer), 0.08
     held: set[object] = set()
     for fault in ("append requests: committed#2", "request: finished#4"):
         given = (str(lake.root), asked.model_dump_json())
-        killed = ratchet(*given, environment=prefect_server, fault=fault, program="tests.serving.round:main")
+        killed = ratchet(*given, environment=plain, fault=fault, program="tests.serving.round:main")
         assert killed.returncode == -signal.SIGKILL, (fault, killed.stderr)
         assert not held & seeds_of(peer.asked), "what was on record has been asked for again"
         held = set(read(lake, "requests")["seed"])
@@ -182,10 +182,10 @@ def test_an_endpoint_that_gives_out_leaves_what_it_answered_on_record(peer: Peer
 
 
 def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
-    peer: Peer, tmp_path: Path, prefect_server: dict[str, str]
+    peer: Peer, tmp_path: Path, plain: dict[str, str]
 ) -> None:
     """Killed on the way; the key is in no file and no line."""
-    root, environment = tmp_path / "lake", prefect_server | {"RATCHET_API_KEY": KEY}
+    root, environment = tmp_path / "lake", plain | {"RATCHET_API_KEY": KEY}
     judge = {"kind": "endpoint", "url": peer.url, "model": "tutor", "in_flight": 4}
     arguments = [*small_night(root, 1), "--endpoint", peer.url, "--endpoint-model", "tutor"]
     arguments += ["--set", "verification.judge.share=0.1", "--set", f"verification.judge.endpoint={judge}"]

@@ -8,13 +8,11 @@ form lets some of it through.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -29,7 +27,7 @@ from schemas.recipes.rft import Rft
 from schemas.tables import TABLES
 from schemas.units import Unit
 from tasks.invent.inventor import load_inventor
-from tests.conftest import REPOSITORY
+from tests.flows.conftest import ratchet
 from tests.flows.inventing import WANTED
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -68,11 +66,11 @@ class Outcomes:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Outcomes:
-    """Every job of this file, run by one process (tests/flows/inventing.py)."""
+def outcomes(tmp_path_factory: pytest.TempPathFactory, plain: dict[str, str]) -> Outcomes:
+    """Every job of this file, each in a process of its own (tests/flows/inventing.py)."""
     folder = tmp_path_factory.mktemp("inventing")
     easy = {"inventor": easy_going(folder / "easy.yaml")}
-    jobs: list[dict[str, object]] = [{"lake": "undisturbed", "rounds": 2, "invention": easy}]
+    jobs: list[dict[str, Any]] = [{"lake": "undisturbed", "rounds": 2, "invention": easy}]
     faults = [*KILLED_AT, ""]
     jobs += [{"lake": "killed", "rounds": 2, "invention": easy, "fault": fault} for fault in faults]
     guest = {"model": str(tutor.JUDGE), "attempts": 2}
@@ -81,21 +79,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str,
     jobs += [{"lake": "changed", "invention": easy, "fault": "append candidates: committed"}]
     jobs += [{"lake": "changed", "invention": other}, {"lake": "changed", "invention": easy}]
     jobs += [{"lake": "refused", "invention": invention} for invention, _ in REFUSED]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.flows.inventing", str(folder)],
-        input=json.dumps(jobs),
-        env=os.environ | prefect_server | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-        cwd=REPOSITORY,
-    )
-    assert done.returncode == 0, done.stderr
     codes, stderr = defaultdict(list), defaultdict(list)
-    for job, ended in zip(jobs, json.loads(done.stdout), strict=True):
-        codes[str(job["lake"])].append(ended["code"])
-        stderr[str(job["lake"])].append(ended["stderr"])
+    for job in jobs:
+        lake, fault = str(job["lake"]), job.get("fault", "")
+        given = (str(folder / lake), str(job.get("rounds", 1)), json.dumps(job["invention"]))
+        done = ratchet(*given, environment=plain, fault=fault, program="tests.flows.inventing:main")
+        codes[lake].append(done.returncode)
+        stderr[lake].append(done.stderr)
     return Outcomes(folder, codes, stderr)
 
 

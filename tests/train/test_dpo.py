@@ -16,12 +16,12 @@ from schemas.errors import TrainingFailed
 from schemas.job import Dpo, Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate
-from tasks.train.launch import run_job
 from tasks.train.loop import train
 from tasks.train.objectives.dpo import dpo
 from tasks.train.objectives.objective import REFERENCE, Encoded, Loss
 from tasks.train.records import ledger_rows
 from tasks.train.reference import with_reference
+from tasks.train.result import read_result
 from tests.train.conftest import told
 from tests.train.gradients import assert_same, gradients
 
@@ -191,10 +191,14 @@ def test_a_killed_training_resumes_to_the_same_bit(
     assert told(resumed).equals(told(undisturbed))
 
 
-def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob, pairs: pl.DataFrame) -> None:
+def test_a_job_in_another_process_gives_the_weights_of_one_in_this(
+    make_job: MakeJob, in_another_process: Train, pairs: pl.DataFrame
+) -> None:
     settings = {"objective": "dpo", "rows": pairs, "dpo": Dpo(beta=0.3, demonstration_weight=0.5)}
-    here = run_job(make_job("here", **settings), in_process=True)
-    there = run_job(make_job("there", **settings), in_process=False)
+    here, job = train(make_job("here", **settings)), make_job("there", **settings)
+    assert in_another_process(job) == 0
+    there = read_result(job)
+    assert there is not None
     assert here.weights_hash == there.weights_hash
     assert told(here).equals(told(there))
     others = settings | {"dpo": Dpo(beta=0.3, demonstration_weight=0.4)}

@@ -139,15 +139,15 @@ def test_a_result_that_is_not_what_was_trained_is_not_accepted(
 def test_a_parent_that_ends_leaves_no_training_behind(
     make_job: MakeJob, examples: pl.DataFrame, how: signal.Signals
 ) -> None:
-    # One step of 1,000 micro-batches takes far longer than the wait below: nothing else ends it.
-    rows = pl.concat([examples] * 1000).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
-    job = make_job(rows=rows, batch_size=22_000, micro_batch_size=22)
+    # One step of 5,500 micro-batches takes far longer than the waits below: nothing else ends it.
+    rows = pl.concat([examples] * 250).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
+    job = make_job(rows=rows, batch_size=5_500, micro_batch_size=1)
     path = Path(job.output).with_suffix(".json")
     path.write_text(job.model_dump_json())
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(path)], stderr=subprocess.DEVNULL)
     assert within(60, lambda: trains(job)), "the training never began"
     os.kill(parent.pid, how)
-    assert parent.wait() != 0
+    assert parent.wait(timeout=10) != 0, "it went on until the step was over"
     assert within(10, lambda: not trains(job)), "the training goes on without its parent"
     assert not Path(job.output, "result.json").exists()
 

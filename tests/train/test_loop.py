@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from tasks.train.objectives import registry
 from tasks.train.objectives.objective import IGNORED, Batch, Loss, Mean
 from tasks.train.objectives.sft import SFT
 from tasks.train.result import TrainingResult
+from tests.forked import Forks
 from tests.train.conftest import told
 
 MakeJob = Callable[..., TrainingJob]
@@ -304,20 +303,14 @@ def test_the_cosine_schedule_ends_like_transformers_own() -> None:
 
 
 def test_running_out_of_memory_says_so(
-    make_job: MakeJob, new_model: Callable[..., Path], examples: pl.DataFrame, tmp_path: Path
+    make_job: MakeJob, new_model: Callable[..., Path], examples: pl.DataFrame, tmp_path: Path, forks: Forks
 ) -> None:
     rows = pl.concat([examples] * 20).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
     folder = new_model(tmp_path / "wordy", vocab_size=60_000)
     job = make_job(folder=folder, rows=rows, batch_size=440)  # its logits alone take 11 GB
-    program = (
-        "import resource, sys, tasks.train.launch as launch\n"
-        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 30),) * 2)\n"
-        "sys.exit(launch.main(sys.argv[1:]))\n"
-    )
     path = Path(job.output).with_suffix(".json")
     path.write_text(job.model_dump_json())
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True)
+    done = forks.run("tests.train.short_of_memory:main", [str(path)], os.environ)
     assert done.returncode == 1
     assert "TrainingFailed" in done.stderr.splitlines()[-1]
     assert "ran out of memory with all its examples" in done.stderr

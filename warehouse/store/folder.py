@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class Folder:
             found = os.stat(self.home / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Entry(name, found.st_size, found.st_mtime)
+        return Entry(name, found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
 
     def entries(self, prefix: str) -> list[Entry]:
         """Every file below a folder."""
