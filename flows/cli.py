@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flows.commands.calibrate import calibrate
+from flows.commands.check import check
 from flows.commands.export import export
 from flows.commands.grade import grade
 from flows.commands.maintain import maintain
@@ -30,10 +31,11 @@ def main() -> None:
     ratchet maintain                seal closed rounds, free what nothing needs
     ratchet grade maths             a verifier on its own: JSONL in, a verdict a line out
     ratchet calibrate               how far can a judge be trusted?
+    ratchet check MODEL             can this model be trained, and what would a training see?
     """
 
 
-for command in (run, status, sql, trace, export, verify, maintain, grade, calibrate):
+for command in (run, status, sql, trace, export, verify, maintain, grade, calibrate, check):
     main.add_command(command)
 
 

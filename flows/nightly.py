@@ -35,9 +35,12 @@ from flows.writers.engines import check_engines, closing_servers
 from schemas.errors import BadInput
 from schemas.units import check_loop
 from tasks.models.checkpoint import weights_hash
+from tasks.models.dates import use_date
+from tasks.models.described import files_hash
+from tasks.train.fits import check_fits
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import LoopState, fold, locked
+from warehouse.loops import Checkpoint, LoopState, fold, locked
 from warehouse.seal import seal_rounds, unsealed
 
 
@@ -106,6 +109,7 @@ def run_round(
     if state is None or state.next_round != number:
         raise BadInput(f"loop {loop} is not at round {number}: run `ratchet run` to go on where it is")
     used = _recipe_of(state, recipe)
+    use_date(state.opened)
     check_weights(state.champion)
     if used.start_from == "base":
         check_weights(state.base)
@@ -147,21 +151,31 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         if Lake.check(lake):
             refuse_other_opening(Lake(lake), loop, opening)
         return opening
-    if folder is not None and weights_hash(folder) != state.base.content_hash:
+    if folder is not None and not _is(folder, state.base):
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     before = state.last_recipe
     if before is None:  # opened, and killed before its first round
         refuse_other_opening(Lake(lake), loop, _opening(recipe, folder or state.base.folder))
     elif _sources(before) != _sources(recipe.model_dump(mode="json")):
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
+    elif before["training"] != recipe.model_dump(mode="json")["training"]:
+        check_fits(state.base.folder, recipe.training)
     check_recipe(recipe, state.base.folder)
     room_of(recipe).check(recipe, state.base.folder)
     room_of(recipe).continues(recipe, Lake(lake), loop)
     return None
 
 
+def _is(folder: Path, base: Checkpoint) -> bool:
+    """Whether a folder holds a base: its weights, and where it is on record what else decides."""
+    if weights_hash(folder) != base.content_hash:
+        return False
+    return base.files_hash in (None, files_hash(folder))
+
+
 def _opening(recipe: AnyRecipe, base: Path) -> Opening:
     """What a new loop of the recipe opens with, checked."""
+    use_date(None)
     room = room_of(recipe)
     room.check(recipe, base)
     return room.opens(recipe, check_opening(base, recipe))

@@ -125,14 +125,16 @@ def step_id(round_number: int, training: str, step: int) -> str:
     return make_id("step", round_number, training, step)
 
 
-def base_id(loop: str, content_hash: str) -> str:
-    """A loop's base checkpoint: the loop and its weights."""
-    return make_id("ckpt", 0, loop, "base", content_hash)
+def base_id(loop: str, content_hash: str, files_hash: str | None = None) -> str:
+    """A loop's base checkpoint: the loop and its weights; where they are known, its other files too."""
+    return make_id("ckpt", 0, loop, "base", content_hash, *([files_hash] if files_hash else []))
 
 
-def guest_id(round_number: int, loop: str, role: str, content_hash: str) -> str:
-    """A checkpoint that was not trained here: the loop, its role in it, and its weights."""
-    return make_id("ckpt", round_number, loop, role, content_hash)
+def guest_id(
+    round_number: int, loop: str, role: str, content_hash: str, files_hash: str | None = None
+) -> str:
+    """A checkpoint that was not trained here: the loop, its role in it, its weights, and its other files."""
+    return make_id("ckpt", round_number, loop, role, content_hash, *([files_hash] if files_hash else []))
 
 
 def request_id(unit: str, checkpoint: str, prompt_hash: str, seed: int, sample_index: int) -> str:
@@ -182,10 +184,14 @@ def _candidate(
     return answer_id(round_, prompt, *settings)
 
 
-def _checkpoint(round_: int, loop: str, role: str, training: str | None, content_hash: str) -> str:
+def _checkpoint(
+    round_: int, loop: str, role: str, training: str | None, content_hash: str, files_hash: str | None
+) -> str:
     if training is not None:
         return checkpoint_id(round_, training)
-    return base_id(loop, content_hash) if role == "policy" else guest_id(round_, loop, role, content_hash)
+    if role == "policy":
+        return base_id(loop, content_hash, files_hash)
+    return guest_id(round_, loop, role, content_hash, files_hash)
 
 
 def _round_event(round_: int, loop: str, state: str) -> str:
@@ -207,7 +213,9 @@ IDENTITIES: Mapping[str, Identity] = {
         ("round", "candidate_id", "principle", "checkpoint_id", "sample_index", "seed"), critique_id
     ),
     "steps": Identity(("round", "training_id", "step"), step_id),
-    "checkpoints": Identity(("round", "loop", "role", "training_id", "content_hash"), _checkpoint),
+    "checkpoints": Identity(
+        ("round", "loop", "role", "training_id", "content_hash", "files_hash"), _checkpoint
+    ),
     "evaluations": Identity(("round", "loop", "checkpoint_id", "suite", "metric"), evaluation_id),
     "audits": Identity(("round", "loop", "monitor", "metric", "subject", "against"), audit_id),
     "rounds": Identity(("round", "loop", "state"), _round_event),

@@ -308,6 +308,7 @@ CHECKPOINTS = Table(
         _text("role", "policy, judge, reward, process or teacher"),
         _text("path", "its folder, relative to the lake where it lies in it; an endpoint's URL"),
         _text("origin", "where a base comes from, JSON", True),
+        _text("files_hash", "SHA-256 over configuration, tokenizer and template; none: not known", True),
     ),
 )
 

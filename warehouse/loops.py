@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,21 @@ from warehouse.query import query, read
 @dataclass(frozen=True)
 class Checkpoint:
     """A set of weights and the folder it lies in; of a teacher behind an endpoint, whose weights lie
-    elsewhere, the folder means nothing.
+    elsewhere, the folder means nothing. `files_hash` is of the folder's other files that decide what is
+    computed (None: from before it was on record).
     """
 
     id: str
     folder: Path
     content_hash: str
+    files_hash: str | None = None
 
 
 @dataclass(frozen=True)
 class LoopState:
-    """What the log says of a loop. `open_recipe` is that of a round that has started and not closed."""
+    """What the log says of a loop. `open_recipe` is that of a round that has started and not closed, `opened`
+    the day (UTC) on which its base went on record.
+    """
 
     base: Checkpoint
     champion: Checkpoint
@@ -39,6 +44,7 @@ class LoopState:
     open_recipe: dict[str, Any] | None
     open_hash: str | None
     last_recipe: dict[str, Any] | None
+    opened: date
 
     @property
     def unfinished(self) -> bool:
@@ -53,7 +59,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
     )
     if bases.is_empty():
         return None
-    base = checkpoint(lake, bases.row(0, named=True))
+    base, opened = checkpoint(lake, bases.row(0, named=True)), bases["recorded_at"][0].date()
     states = query(
         lake,
         "SELECT * FROM round_states WHERE loop = $loop ORDER BY round",
@@ -61,7 +67,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
         scope={"loop": loop},
     ).to_dicts()
     if not states:
-        return LoopState(base, base, 0, 0, 0, None, None, None)
+        return LoopState(base, base, 0, 0, 0, None, None, None, opened)
     last = states[-1]
     is_open = last["state"] == "started"
     recipe = json.loads(last["recipe_values"])
@@ -76,6 +82,7 @@ def fold(lake: Lake, loop: str) -> LoopState | None:
         open_recipe=recipe if is_open else None,
         open_hash=last["recipe_hash"] if is_open else None,
         last_recipe=recipe,
+        opened=opened,
     )
 
 
@@ -92,7 +99,7 @@ def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
     folder = Path(row["path"])
     if not folder.is_absolute():
         folder = lake.place(row["path"])
-    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"])
+    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"], row.get("files_hash"))
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:

@@ -13,9 +13,11 @@ from transformers import PreTrainedTokenizerBase
 import tutor
 import tutor.prompts
 from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
+from flows.opening.proof import prove, recipe_remarks
 from flows.round.progress import reporter
 from flows.round.round import lake_path
 from flows.writers.judges import chosen_rubric, judge_folder
+from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
 from schemas.recipes.shared import Recipe
@@ -23,9 +25,10 @@ from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
 from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.described import files_hash
 from tasks.models.earlier import earlier_turns
 from tasks.models.rendering import forged, prompt_lengths, prompt_text
-from tasks.models.turns import end_of_turn
+from tasks.train.fits import check_fits
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
 from warehouse.lake import Lake
@@ -41,27 +44,27 @@ class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
     `training` None means prompts drawn afresh from the world in each round; `refused` are prompts that
-    do not fit the model's context; `demonstrations` are the sets that a recipe opens with, by name.
+    do not fit the model's context; `demonstrations` are the sets that a recipe opens with, by name;
+    `remarks` are what a user is to know of model and recipe.
     """
 
     model: Path
     content_hash: str
+    files_hash: str
     training: pl.DataFrame | None
     held_out: pl.DataFrame
     refused: pl.DataFrame
     verifier: str
     demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def check_opening(model: Path, recipe: Recipe) -> Opening:
     """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
     check_recipe(recipe, model)
-    content_hash = weights_hash(model)
+    proof = prove(model, drawing=not isinstance(recipe.engine, Vllm))
+    check_fits(model, recipe.training)
     tokenizer, context = load_tokenizer(model), context_length(model)
-    try:
-        end_of_turn(tokenizer)
-    except ModelError as error:  # the chat template has no room for an answer
-        raise ModelError(f"{model}: {error}") from None
     training, held_out = fixed_prompts(recipe)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     room = None if context is None else context - longest
@@ -73,7 +76,16 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         raise PromptFileError(
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
         )
-    return Opening(model, content_hash, training, held_out, refused, recipe.verification.verifier)
+    return Opening(
+        model,
+        proof.weights_hash,
+        proof.files_hash,
+        training,
+        held_out,
+        refused,
+        recipe.verification.verifier,
+        remarks=(*proof.remarks, *recipe_remarks(recipe)),
+    )
 
 
 def check_recipe(recipe: Recipe, base: Path) -> None:
@@ -105,7 +117,9 @@ def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
 
 
 def open_loop(log: Log, loop: str, opening: Opening) -> None:
-    """Record a loop's prompts, references and base, once."""
+    """Record a loop's prompts, references and base, once; what a user is to know is said."""
+    for remark in opening.remarks:
+        reporter().say(f"loop {loop}: {remark}")
     admit(log, loop, "admit-eval", "eval", opening.held_out)
     if opening.training is not None:
         admitted = admit(log, loop, "admit-train", "train", opening.training)
@@ -205,12 +219,17 @@ def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, name: str) ->
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
-    """Refuse a checkpoint whose weights are not the ones that the log knows."""
+    """Refuse a checkpoint whose weights, or other files that decide, are not those that the log knows."""
     found = weights_hash(checkpoint.folder)
     if found != checkpoint.content_hash:
         raise ModelError(
             f"the weights at {checkpoint.folder} are not those of {checkpoint.id}: "
             f"they hash to {found[:12]}, the log says {checkpoint.content_hash[:12]}"
+        )
+    if checkpoint.files_hash not in (None, files_hash(checkpoint.folder)):
+        raise ModelError(
+            f"the configuration, tokenizer or chat template at {checkpoint.folder} is not that of "
+            f"{checkpoint.id}: put the files back as they were, or begin another loop with these"
         )
 
 
@@ -231,8 +250,9 @@ def _register(log: Log, loop: str, opening: Opening) -> None:
     def row() -> pl.DataFrame:
         return pl.DataFrame(
             {
-                "checkpoint_id": base_id(loop, opening.content_hash),
+                "checkpoint_id": base_id(loop, opening.content_hash, opening.files_hash),
                 "content_hash": opening.content_hash,
+                "files_hash": opening.files_hash,
                 "role": "policy",
                 "path": lake_path(opening.model, log.lake),
                 "origin": json.dumps(base_origin(opening.model)),

@@ -18,6 +18,7 @@ from schemas.errors import TrainingFailed, UnitConflict
 from schemas.identity import checkpoint_id, training_id
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
+from tasks.models.described import files_hash
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
 from tasks.train.result import StepTaken, accept
@@ -98,6 +99,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
                 "training_id": job.training_id,
                 "role": "policy",
                 "path": lake_path(Path(result.checkpoint), round_.lake),
+                "files_hash": files_hash(Path(result.checkpoint)),
             }
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
@@ -22,9 +23,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError
+from tasks.models.dates import dated, writes_date
+from tasks.models.described import deciding_files
 from tasks.models.remote_code import (
     CODE_ERRORS,
-    DESCRIBED,
     check_code,
     check_loaded,
     code_files,
@@ -39,6 +41,17 @@ from tasks.models.whole import check_filled, check_whole
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
+LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    SafetensorError,
+    StrictDataclassError,
+    *CODE_ERRORS,
+)
+"""What transformers raises of a folder that cannot be loaded."""
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 _PROBE = "What is 6 times 7?"
 
@@ -64,8 +77,7 @@ def check_folder(folder: Path) -> list[Path]:
 
 def written(folder: Path) -> tuple[tuple[str, int], ...]:
     """The files that a model is loaded from and when each was written: another value, another model."""
-    told = [folder / name for name in DESCRIBED if (folder / name).is_file()]
-    files = (*check_folder(folder), *code_files(folder), *told)
+    files = (*check_folder(folder), *code_files(folder), *deciding_files(folder))
     return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
 
@@ -106,7 +118,7 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTraine
             ignore_mismatched_sizes=True,  # told apart below, and named
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, *CODE_ERRORS) as error:
+    except LOAD_ERRORS as error:
         raise ModelError(f"{folder} cannot be loaded: {_first_line(error)}") from None
     check_loaded(model, folder)
     check_filled(folder, info)
@@ -121,7 +133,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=may_run(folder)
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
+    except LOAD_ERRORS as error:
         raise ModelError(f"{folder} has no usable tokenizer: {_first_line(error)}") from None
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{folder}: the tokenizer has no end-of-sequence token")
@@ -130,6 +142,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     tokenizer.padding_side = "left"
     try:
         append_nothing(tokenizer)
+        if writes_date(tokenizer.chat_template):
+            tokenizer.chat_template = dated(tokenizer.chat_template)
         asked = prompt_text(tokenizer, _PROBE)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
@@ -144,7 +158,7 @@ def context_length(folder: Path) -> int | None:
         config: Any = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=may_run(folder)
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, *CODE_ERRORS) as error:
+    except LOAD_ERRORS as error:
         raise ModelError(f"{folder} has no usable config.json: {_first_line(error)}") from None
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 

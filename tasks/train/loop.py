@@ -26,6 +26,7 @@ from schemas.job import Hyperparameters, TrainingJob
 from tasks.models.checkpoint import load_tokenizer
 from tasks.train.batches import Step, collate, micro_batches, plan
 from tasks.train.devices import accelerator_of
+from tasks.train.dropout import without_dropout
 from tasks.train.examples import check, refuse_long
 from tasks.train.machine import (
     claimed,
@@ -134,6 +135,8 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
     base = trainable(job, accelerator)
+    if objective.reference is not None:
+        without_dropout(base)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
     model, optimizer = accelerator.prepare(base, adamw(base, hyper))

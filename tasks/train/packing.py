@@ -143,6 +143,17 @@ def check_packing(
         )
 
 
+def touching(model: Any, texts: Sequence[Tensor]) -> tuple[float, float]:
+    """How far one text changes the next one's logits in a padding-free row, and the largest logit.
+
+    `model` has the attention of `keep_apart`, `texts` are two rows of token ids.
+    """
+    columns = [{"input_ids": text, "labels": text.clone()} for text in texts]
+    pair = [Encoded(tensors, len(tensors["labels"]), len(tensors["labels"]), 1) for tensors in columns]
+    alone, together = _alone_and_together(model, pair, texts[0].device)
+    return float((alone - together).abs().max()), float(alone.abs().max())
+
+
 def _alone_and_together(model: Any, pair: Sequence[Encoded], device: torch.device) -> tuple[Tensor, Tensor]:
     """The second example's logits, as ever and behind the first in one row."""
     ids = pair[-1].tensors["input_ids"][None].to(device, torch.long)

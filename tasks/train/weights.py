@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, weights_hash
+from tasks.models.described import DECIDING
 from tasks.models.remote_code import code_files
 from tasks.train.packing import keep_apart
 from tasks.train.quantize import in_four_bits
@@ -22,20 +23,7 @@ from tasks.train.saves import sync_tree
 
 # What a model needs besides its config and weights, and the terms it comes under. Nothing else of a
 # base's folder (model cards, records of its own training) is true of the result.
-KEPT = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab*",
-    "merges.txt",
-    "*.model",
-    "*.tiktoken",
-    "chat_template*",
-    "additional_chat_templates",
-    "generation_config.json",
-    "LICENSE*",
-    "NOTICE*",
-)
+KEPT = (*(name for name in DECIDING if name != "config.json"), "LICENSE*", "NOTICE*")
 
 
 def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
@@ -50,7 +38,7 @@ def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
         keep_apart(model)
     if hyper.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    trained: Any = get_peft_model(model, _lora(hyper.lora)) if hyper.lora else model
+    trained: Any = get_peft_model(model, lora_config(hyper.lora)) if hyper.lora else model
     for parameter in () if quantized else trained.parameters():
         # Weights mapped from a file lie where the file has them; the last bit of a product can
         # depend on that. PyTorch's own memory is always aligned alike.
@@ -59,7 +47,8 @@ def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
     return trained
 
 
-def _lora(lora: Lora) -> LoraConfig:
+def lora_config(lora: Lora) -> LoraConfig:
+    """The adapters of a job as PEFT has them."""
     targets = lora.target_modules
     return LoraConfig(
         r=lora.rank,
@@ -118,10 +107,8 @@ def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) 
 def _keep_rest(base: Path, checkpoint: Path) -> None:
     """The base's tokenizer, chat templates, generation settings, licence and own code, byte for byte."""
     (checkpoint / "generation_config.json").unlink(missing_ok=True)
-    for path in {path for pattern in KEPT for path in base.glob(pattern)}:
-        copy = shutil.copytree if path.is_dir() else shutil.copyfile
-        copy(path, checkpoint / path.name)
-    for file in code_files(base):
+    kept = {path for pattern in KEPT for path in base.glob(pattern) if path.is_file()}
+    for file in (*kept, *code_files(base)):
         (checkpoint / file.relative_to(base)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, checkpoint / file.relative_to(base))
 

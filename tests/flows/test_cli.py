@@ -15,7 +15,7 @@ from schemas.recipes.parsing import load_recipe
 from tests.conftest import REPOSITORY
 
 COMMANDS = sorted(main.commands)
-WITHOUT_A_LAKE = {"grade", "calibrate"}
+WITHOUT_A_LAKE = {"grade", "calibrate", "check"}
 """They read JSONL and open no lake; what `grade` prints is JSON whatever is asked."""
 
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from schemas.errors import ModelError
-from tasks.models.checkpoint import check_folder, load_model, load_tokenizer
+from tasks.models.checkpoint import check_folder, context_length, load_model, load_tokenizer
 from tasks.models.rendering import prompt_ids
 from tests.models.conftest import byte_tokenizer, save
 
@@ -147,6 +147,15 @@ def test_a_config_that_does_not_parse_is_one_line(whole: Path, tmp_path: Path) -
     (tmp_path / "model" / "config.json").write_text("{broken")
     with pytest.raises(ModelError, match=r"config\.json does not parse"):
         check_folder(tmp_path / "model")
+
+
+def test_a_config_with_a_value_of_another_type_is_one_line(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "model")
+    config = json.loads((whole / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"rms_norm_eps": "small"}))
+    for load in (context_length, load_model):
+        with pytest.raises(ModelError, match="rms_norm_eps"):
+            load(tmp_path / "model")
 
 
 @pytest.mark.parametrize("start", [[], ["<s>"]], ids=["nothing before", "a start before"])

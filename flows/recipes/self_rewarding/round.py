@@ -23,6 +23,7 @@ from flows.writers.inventors import check_invention
 from schemas.recipes.self_rewarding import SelfRewarding
 from tasks.admit.prompts import draw
 from tasks.models.checkpoint import weights_hash
+from tasks.train.fits import check_fits
 from warehouse.query import read
 
 NO_PAIR = "no prompt had a best and a worst answer far enough apart: nothing to train on"
@@ -71,10 +72,12 @@ def sft_start(round_: Round[SelfRewarding]) -> Outcome:
 
 
 def check(recipe: SelfRewarding, base: Path) -> None:
-    """Refuse judges, rubrics and inventors that cannot be used."""
+    """Refuse judges, rubrics, inventors and a first fine-tuning that cannot be used."""
     if recipe.rewarding.model is not None:
         weights_hash(Path(recipe.rewarding.model))
     reward_rubric(recipe, base)
+    if recipe.seeds.sft_start:
+        check_fits(base, recipe.seeds.sft_training)
     check_invention(recipe.invention, base)
 
 

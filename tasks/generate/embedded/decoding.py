@@ -19,6 +19,7 @@ from typing import Any, cast
 import torch
 from transformers import DynamicCache
 
+from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.cache import bytes_per_token, is_plain, joined, new_cache
 from tasks.generate.embedded.draw import draw, uniforms
@@ -36,6 +37,9 @@ one small batch when the model is loaded, and never less than that.
 """
 PROBED = (3, 11, 17, 29)
 """Tokens of the prompts in that batch."""
+RUNNING = "cache_params"
+"""How models with a running state and no attention (Mamba) are given it."""
+CACHES = ("past_key_values", RUNNING)
 GPU_LOOK = 8
 """Steps between two looks at what is done on a GPU, where each look waits for the device. In float32 each
 step waits all the same, to see what has to be drawn again.
@@ -56,7 +60,12 @@ class Forward:
         self.vocabulary = int(self.model.get_output_embeddings().weight.shape[0])
         accepted = inspect.signature(self.model.forward).parameters
         self._accepts = frozenset({"position_ids", "logits_to_keep"} & set(accepted))
-        self.token_bytes, self.plain, self.shares_rows = self._probe()
+        self._cache = next((name for name in CACHES if name in accepted), None)
+        try:
+            self.token_bytes, self.plain, self.shares_rows = self._probe()
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{_kind(model)} cannot be drawn from here: {why}") from None
         self.noise = 0.0
         if self.model.dtype == torch.float32:
             self.noise = max(LEAST_NOISE, NOISE_FACTOR * self._seen_noise())
@@ -67,9 +76,14 @@ class Forward:
         """Float32 logits of the last `keep` positions of each row, shape (rows * keep, vocabulary)."""
         extra: dict[str, Any] = {"position_ids": positions, "logits_to_keep": keep}
         accepted = {name: value for name, value in extra.items() if name in self._accepts}
-        outputs = self.model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **accepted
-        )
+        if self._cache is None:
+            raise ModelError(
+                f"{_kind(self.model)} cannot be drawn from here: its state has a form of its own"
+            )
+        if self._cache == RUNNING:  # past tokens are in the state: a mask of them would be taken for new ones
+            mask = mask[:, -ids.shape[1] :]
+        accepted[self._cache] = cache
+        outputs = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **accepted)
         logits: torch.Tensor = outputs.logits[:, -keep:].flatten(0, 1).float()
         return logits
 
@@ -100,9 +114,13 @@ class Forward:
     def _may_share(self, cache: DynamicCache) -> bool:
         """Full attention with as many key as query heads, on a CPU: else sharing a row saves nothing.
 
-        Grouped heads would be copied out for several queries at once, which costs more than it saves.
+        Grouped heads would be copied out for several queries at once, which costs more than it saves. An
+        attention that is not PyTorch's own may mask by places in the row too, as GPT-Neo's local layers do,
+        and samples that share a row do not stand where they stand alone.
         """
         if self.device.type != "cpu" or not is_plain(cache):
+            return False
+        if getattr(self.model.config, "_attn_implementation", None) != "sdpa":
             return False
         heads = getattr(self.model.config.get_text_config(), "num_attention_heads", None)
         return {keys.shape[1] for keys, _, _ in cache} == {heads}
@@ -205,6 +223,10 @@ def decode(
         logits = forward(latest.view_as(rows.slots), shown, here, cache, width)
     last = tokens.gather(0, (lengths - 1)[None])[0]
     return Decoded(tokens.cpu(), logprobs.cpu(), lengths.cpu(), is_end[last].cpu())
+
+
+def _kind(model: Any) -> str:
+    return f"a model of kind {getattr(model.config, 'model_type', type(model).__name__)}"
 
 
 def _prefilled(

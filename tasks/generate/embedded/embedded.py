@@ -6,6 +6,7 @@ On a CPU a small model's batches run side by side, one thread each (tasks/genera
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ import torch
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.decoding import Decoded, Forward, decode
+from tasks.generate.embedded.proof import Drawing, prove_drawing
 from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.models.checkpoint import load_model, load_tokenizer, written
 from tasks.models.conversation import Prompt, plain_text
+from tasks.models.dates import DATE
+from tasks.models.proof import shape_of
 from tasks.models.rendering import forged, prompt_tokens
 from tasks.models.turns import end_of_turn, texts_of
 
@@ -64,11 +68,12 @@ class EmbeddedEngine:
         self.folder, self.device = folder, torch.device(device or _best_device())
         self.tokenizer: Any = load_tokenizer(folder)
         model: Any = load_model(folder, dtype=dtype)
-        self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.shape = shape_of(model)
+        self._context = self.shape.context
         self._is_end = _end_table(model, self.tokenizer).to(self.device)
         forward = Forward(model.to(self.device))
         self._workers: Workers[_Batch, Decoded] = Workers(forward, _worker_count(model, self.device))
-        self._shape = (forward.token_bytes, forward.vocabulary)
+        self._sizes = (forward.token_bytes, forward.vocabulary)
         self._rows, self._memory = rows, (memory or _free_memory(self.device)) // self._workers.count
         self._lock = threading.Lock()
 
@@ -99,6 +104,17 @@ class EmbeddedEngine:
                 for place, prompt in enumerate(batch.prompts):
                     answers[prompt] += drawn[place * count : (place + 1) * count]
             return [sorted(drawn, key=lambda sample: sample.index) for drawn in answers]
+
+    @property
+    def end_ids(self) -> list[int]:
+        """The tokens that end an answer."""
+        found: list[int] = torch.nonzero(self._is_end)[:, 0].tolist()
+        return found
+
+    def prove(self) -> Drawing:
+        """Hold what it draws against plain passes of its model; ModelError where that is not the model's."""
+        with self._lock:
+            return self._workers.ask(lambda forward: prove_drawing(forward, self._is_end))
 
     def close(self) -> None:
         """Frees the model; the engine cannot be used afterwards."""
@@ -141,7 +157,7 @@ class EmbeddedEngine:
         """Prompts alike in length with the samples to draw, longest first: what is too large fails early."""
         order = sorted(range(len(ids)), key=lambda prompt: (-len(ids[prompt]), prompt))
         start, count = 0, sampling.samples
-        token_bytes, vocabulary = self._shape
+        token_bytes, vocabulary = self._sizes
         share = -(-len(order) // self._workers.count) * count
         while start < len(order):
             longest = len(ids[order[start]])
@@ -172,13 +188,14 @@ class EmbeddedEngine:
 def embedded_engine(folder: Path) -> EmbeddedEngine:
     """The engine of a folder, kept while it is among the last two asked for, so that shards share a load.
 
-    A folder whose files were written again is loaded again. Do not close what this returns.
+    A folder whose files were written again is loaded again, and so is one when templates write another date.
+    Do not close what this returns.
     """
-    return _kept_engine(folder.resolve(), written(folder))
+    return _kept_engine(folder.resolve(), written(folder), os.environ.get(DATE))
 
 
 @lru_cache(maxsize=2)
-def _kept_engine(folder: Path, files: tuple[tuple[str, int], ...]) -> EmbeddedEngine:
+def _kept_engine(folder: Path, files: tuple[tuple[str, int], ...], day: str | None) -> EmbeddedEngine:
     return EmbeddedEngine(folder)
 
 

@@ -20,6 +20,7 @@ from tasks.generate.engine import Progress
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 Write = Callable[[Forward, Job, Progress], Result]
 
 
@@ -52,6 +53,14 @@ class Workers(Generic[Job, Result]):
             for future in running:
                 future.cancel()
 
+    def ask(self, question: Callable[[Forward], Answer]) -> Answer:
+        """Asks one of the models, in the caller's thread."""
+        forward = self._lent()
+        try:
+            return question(forward)
+        finally:
+            self._idle.put(forward)
+
     def close(self) -> None:
         """Ends the threads and frees the models; a later job raises RuntimeError."""
         if self._pool is not None:
@@ -60,13 +69,14 @@ class Workers(Generic[Job, Result]):
         self._idle.put(None)
 
     def _with_model(self, write: Write[Job, Result], job: Job, heard: Progress) -> Result:
+        return self.ask(lambda forward: write(forward, job, heard))
+
+    def _lent(self) -> Forward:
         forward = self._idle.get()
-        try:
-            if forward is None:
-                raise RuntimeError("the engine is closed")
-            return write(forward, job, heard)
-        finally:
-            self._idle.put(forward)
+        if forward is None:
+            self._idle.put(None)
+            raise RuntimeError("the engine is closed")
+        return forward
 
 
 def _finished(

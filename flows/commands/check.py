@@ -1,0 +1,41 @@
+"""`ratchet check`: is this a model that can be trained here, and what would a training see?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flows.commands.options import json_option, one_line_errors, print_json, trust_option, wide
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    help="JSONL file whose first prompt with a worked answer is shown.  [default: a story of the tutor's]",
+)
+@trust_option
+@json_option
+@one_line_errors
+def check(model: Path | None, prompts: Path | None, as_json: bool) -> None:
+    """Prove the model in a folder, as a loop does before it opens, and show what a training would see.
+
+    MODEL is a Hugging Face folder, the tutor unless given. Proved are: every tensor filled and used, what the
+    engine draws against plain passes, the end that is taught against the end that is obeyed, prompts asked
+    against prompts learned. Shown is one example, token by token, and which of its tokens are taught. What
+    fails is one line and exit code 2. Nothing is written.
+    """
+    from flows.commands.environment import prepare
+
+    prepare()
+    from flows.opening.checking import checked
+    from flows.pages.proof import proof_page
+    from tutor import BASE
+
+    found = checked(model or BASE, prompts)
+    if as_json:
+        print_json(found.values)
+    else:
+        proof_page(wide(), found)

@@ -1,0 +1,21 @@
+"""Dropout where it has no place: log-ratios to a reference compare two passes that must drop nothing.
+
+As TRL does by default for preference objectives. Attention drops by numbers that its modules hold beside
+their dropout layers; both are set to zero. The configuration, which the checkpoint keeps, is left as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def without_dropout(model: Any) -> None:
+    """Have a model drop nothing while it trains."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)

@@ -1,0 +1,81 @@
+"""Promises of a loop's opening: what it begins with is proved, and stays what it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.nightly import check
+from flows.opening.opening import check_opening, check_weights, open_loop
+from schemas.errors import BadInput, ModelError
+from schemas.recipes.rft import Rft
+from tutor import BASE
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import fold
+from warehouse.query import read
+
+LOOP = "ada"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A copy of the tutor, to be changed."""
+    shutil.copytree(BASE, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def lake(tmp_path: Path, base: Path, small_recipe: Rft) -> Lake:
+    """A lake with a loop that was opened on that copy."""
+    opened = Lake.create(tmp_path / "lake")
+    open_loop(Log(opened), LOOP, check_opening(base, small_recipe))
+    return opened
+
+
+def edited(base: Path, name: str) -> None:
+    """One of the files that say what is computed, changed as people change them."""
+    file = base / name
+    if name.endswith(".json"):
+        values = json.loads(file.read_text("utf-8"))
+        values["rms_norm_eps" if name == "config.json" else "temperature"] = 0.5
+        file.write_text(json.dumps(values), "utf-8")
+    else:
+        file.write_text(file.read_text("utf-8") + "{# another #}", "utf-8")
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "chat_template.jinja"])
+def test_a_model_that_was_edited_after_round_0_is_another_model(
+    name: str, lake: Lake, base: Path, small_recipe: Rft
+) -> None:
+    state = fold(lake, LOOP)
+    assert state is not None
+    check_weights(state.base)
+    edited(base, name)
+    with pytest.raises(ModelError, match="configuration, tokenizer or chat template"):
+        check_weights(state.base)
+    with pytest.raises(BadInput, match=f"loop {LOOP} began from .* use another --loop"):
+        check(small_recipe, LOOP, str(lake.root), str(base))
+    other = check_opening(base, small_recipe)
+    open_loop(Log(lake), "other", other)
+    rows = read(lake, "checkpoints").sort("loop")
+    assert rows["content_hash"].n_unique() == 1
+    assert rows["files_hash"].n_unique() == 2
+
+
+def test_the_log_says_when_a_loop_was_opened(lake: Lake) -> None:
+    state = fold(lake, LOOP)
+    assert state is not None
+    assert abs((datetime.now(UTC).date() - state.opened).days) <= 1
+
+
+def test_a_lake_from_before_such_hashes_goes_by_the_weights(lake: Lake, base: Path) -> None:
+    state = fold(lake, LOOP)
+    assert state is not None
+    edited(base, "chat_template.jinja")
+    check_weights(replace(state.base, files_hash=None))
