@@ -11,6 +11,7 @@ import polars as pl
 from flows.opening.proof import Proof, Token, example_tokens, prove
 from tasks.admit.prompts import MARK, read_prompts
 from tasks.models.checkpoint import load_tokenizer
+from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_lengths
 from tasks.models.turns import example_lengths
 from tutor.world import stories
@@ -57,12 +58,13 @@ def checked(model: Path, prompts: Path | None) -> Checked:
         (story,) = stories(0, 1)
         return Checked(proof, tuple(example_tokens(tokenizer, story.question, story.solution)), None)
     worked = read.filter(pl.col("reference").str.contains(MARK, literal=True))
-    texts, references = read["text"].to_list(), read["reference"].to_list()
+    asked, references = prompts_of(read), read["reference"].fill_null("").to_list()
     lengths = Lengths(
         read.height,
         worked.height,
-        max(prompt_lengths(tokenizer, texts)),
-        max(example_lengths(tokenizer, texts, references)),
+        max(prompt_lengths(tokenizer, asked)),
+        max(example_lengths(tokenizer, asked, references)),
     )
-    first = (read if worked.is_empty() else worked).row(0, named=True)
-    return Checked(proof, tuple(example_tokens(tokenizer, first["text"], first["reference"])), lengths)
+    shown = (read if worked.is_empty() else worked).head(1)
+    response = shown["reference"].fill_null("")[0]
+    return Checked(proof, tuple(example_tokens(tokenizer, prompts_of(shown)[0], response)), lengths)

@@ -19,6 +19,7 @@ from tasks.generate.embedded.embedded import embedded_engine
 from tasks.generate.embedded.proof import Drawing
 from tasks.generate.vllm.command import end_ids
 from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.models.conversation import Conversation, Prompt, plain_text
 from tasks.models.dates import DATE
 from tasks.models.described import files_hash
 from tasks.models.proof import check_vocabulary, date_remark, remarks, shape_of
@@ -73,9 +74,11 @@ def prove(model: Path, *, drawing: bool = True) -> Proof:
     return _PROVED[key]
 
 
-def example_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str, response: str) -> list[Token]:
+def example_tokens(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, response: str) -> list[Token]:
     """An example token by token, as supervised fine-tuning sees it."""
-    (example,) = SFT.encode(tokenizer, pl.DataFrame({"prompt": [prompt], "response": [response]}))
+    messages = prompt.json if isinstance(prompt, Conversation) else None
+    row = {"prompt": plain_text(prompt), "messages": messages, "response": response}
+    (example,) = SFT.encode(tokenizer, pl.DataFrame([row], schema=dict.fromkeys(row, pl.String)))
     columns = (example.tensors[name].tolist() for name in ("input_ids", "labels"))
     decode: Any = tokenizer.decode
     return [Token(id_, decode([id_]), label != IGNORED) for id_, label in zip(*columns, strict=True)]
