@@ -1,8 +1,8 @@
 """Promises to a lake from before recipes had rooms: it verifies, goes on where it was killed, and seals.
 
-`lakes/older.tar.gz` was written by commit ea9ca1e: a loop of a tiny model on 24 stories with worked answers, its
-round 0 held, round 1 stopped by its audit, round 2 killed within its training. Its base and its prompt file are on
-record under /tmp/ratchet-older: that commit knew no other way.
+`lakes/older.tar.gz` was written by commit ea9ca1e: a loop of a tiny model on 24 stories with worked answers.
+Round 0 was held, round 1 stopped by its audit, round 2 killed within its training. Its base and its prompt
+file are on record under /tmp/ratchet-older: that commit knew no other way.
 """
 
 from __future__ import annotations
