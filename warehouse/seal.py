@@ -14,9 +14,8 @@ next try looks anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deltalake import DeltaTable
@@ -29,7 +28,8 @@ from warehouse.artifacts import complete
 from warehouse.compact import check_live, compacted
 from warehouse.delta.datafile import DataFile
 from warehouse.delta.heads import CHECKPOINT
-from warehouse.delta.journal import Actions, LogEntry, milliseconds, problem, read_entries
+from warehouse.delta.history import History, history
+from warehouse.delta.journal import Actions, milliseconds, read_entries
 from warehouse.delta.seals import (
     START,
     Seal,
@@ -206,53 +206,11 @@ def _settle(log: Log, table: Table, made: Sequence[DataFile], error: Exception) 
         raise CommitOutcomeUnknown(f"table {table.name}: {one_line(error)}; run again to go on") from None
 
 
-@dataclass(frozen=True)
-class History:
-    """What the log says was written to a round's partition of a table: its live files and its units.
-
-    `later` is the first version with facts of a later round of the loop; none: there is no such entry.
-    """
-
-    files: list[SealedFile]
-    units: list[str]
-    later: int | None
-
-
 def _history(lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int) -> History:
     earlier = None if before is None else before.tables.get(table.name)
     first = 0 if earlier is None else earlier.later
     entries = read_entries(lake.store, lake.log(table.name), first, version)
     return history(table.name, entries, loop, number)
-
-
-def history(table: str, entries: Iterable[LogEntry], loop: str, number: int) -> History:
-    """Fold log entries: files brought and not retired, and units, of one partition."""
-    folder = f"loop={loop}/round={number}/"
-    files: dict[str, SealedFile] = {}
-    units: dict[str, None] = {}
-    later: int | None = None
-    for entry in entries:
-        if wrong := problem(entry):
-            raise LogDamaged(f"{entry.name}: {wrong}; restore it before the round is sealed")
-        for key in [*entry.units, *entry.described.get("compacted", {}).get("units", [])]:
-            if str(key).startswith(f"{loop}/{number:05d}/"):
-                units[str(key)] = None
-            elif later is None and _is_later(str(key), loop, number):
-                later = entry.version
-        told = entry.described.get("files", {})
-        for path, said in told.items():
-            if path.startswith(folder):
-                name = f"tables/{table}/{path}"
-                files[path] = SealedFile(name, said["rows"], said["size"], said["sha256"])
-        for retired in entry.of("remove"):
-            files.pop(str(retired.get("path")), None)
-    return History(list(files.values()), list(units), later)
-
-
-def _is_later(key: str, loop: str, number: int) -> bool:
-    """Whether a unit's key is of a later round of a loop."""
-    of, round_number = key.split("/")[:2]
-    return of == loop and int(round_number) > number
 
 
 def _told(lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int) -> SealedTable:
