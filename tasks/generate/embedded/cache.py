@@ -6,6 +6,7 @@ layers are replaced; sliding-window, linear and other layers stay the library's 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -130,3 +131,14 @@ def _filled(parts: Sequence[torch.Tensor | None], repeats: int, positions: int) 
 def _pair(tensors: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     keys, values = tensors
     return keys, values
+
+
+def forward_parameters(kind: type) -> set[str]:
+    """What a model's forward takes by name, also where it hands all on to the class that it extends."""
+    found: set[str] = set()
+    for one in (each for each in kind.__mro__ if "forward" in vars(each)):
+        parameters = inspect.signature(vars(one)["forward"]).parameters.values()
+        found |= {each.name for each in parameters}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return found

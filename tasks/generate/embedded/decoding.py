@@ -10,7 +10,6 @@ logits of its sample alone, so that the batch decides no token.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,13 @@ from transformers import DynamicCache
 
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
-from tasks.generate.embedded.cache import bytes_per_token, is_plain, joined, new_cache
+from tasks.generate.embedded.cache import (
+    bytes_per_token,
+    forward_parameters,
+    is_plain,
+    joined,
+    new_cache,
+)
 from tasks.generate.embedded.draw import draw, uniforms
 from tasks.generate.engine import Progress
 
@@ -58,8 +63,8 @@ class Forward:
         self.model = model
         self.device = self.model.device
         self.vocabulary = int(self.model.get_output_embeddings().weight.shape[0])
-        accepted = inspect.signature(self.model.forward).parameters
-        self._accepts = frozenset({"position_ids", "logits_to_keep"} & set(accepted))
+        accepted = forward_parameters(type(model))
+        self._accepts = frozenset({"position_ids", "logits_to_keep"} & accepted)
         self._cache = next((name for name in CACHES if name in accepted), None)
         try:
             self.token_bytes, self.plain, self.shares_rows = self._probe()
