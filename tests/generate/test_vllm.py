@@ -222,3 +222,9 @@ def test_the_server_ends_answers_where_the_embedded_engine_does(tmp_path: Path) 
     assert json.loads((tmp_path / "generation_config.json").read_text()) == {"eos_token_id": [1, 5, 7]}
     (folder / "generation_config.json").unlink()
     assert end_ids(folder) == [1]
+
+
+def test_what_a_server_is_started_with_lies_where_it_is_looked_for() -> None:
+    module, _, name = vllm_command.RELOAD.partition(".")
+    assert f"class {name}" in (vllm_command.INSIDE / f"{module}.py").read_text("utf-8")
+    assert (vllm_command.HOUSE / "pyproject.toml").is_file()

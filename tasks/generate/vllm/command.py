@@ -24,7 +24,7 @@ from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.remote_code import may_run
 from tasks.models.turns import end_of_turn
 
-HOUSE = Path(__file__).resolve().parents[2]
+HOUSE = Path(__file__).resolve().parents[3]
 OWN_PYTHON = Path(".venv-vllm", "bin", "python")
 """What `make vllm` makes, in the house or where the run was started."""
 MODULE = ("-m", "vllm.entrypoints.openai.api_server")  # `vllm serve` refuses to run the CPU build
