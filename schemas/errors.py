@@ -112,3 +112,8 @@ class SnapshotMismatch(RatchetError):
 
 class TrainingFailed(RatchetError):
     """A fine-tuning job ended without a usable checkpoint (out of memory, diverged, killed)."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of a library says, in one line: its first, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

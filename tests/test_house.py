@@ -11,9 +11,6 @@ import pytest
 
 from flows.cli import main
 from flows.recipes.rooms import ROOMS
-from schemas.tables import TABLES
-from tasks.audit.monitors.registry import MONITORS
-from tasks.train.objectives.registry import OBJECTIVES
 from tests.conftest import REPOSITORY
 
 FLOORS = ("schemas", "warehouse", "tasks", "flows")  # an import goes to the same floor or one before it
@@ -177,7 +174,6 @@ def test_every_list_of_the_house_is_in_the_page_on_adding() -> None:
     for place in (*lists, *others):
         assert place in page, f"docs/adding.md does not say {place}"
         assert (REPOSITORY / place).exists(), f"docs/adding.md names {place}, which is not there"
-    assert min(len(ROOMS), len(MONITORS), len(OBJECTIVES), len(TABLES)) > 1
 
 
 def test_every_recipe_has_values_of_its_own_name_and_a_base_that_is_there() -> None:

@@ -20,7 +20,7 @@ from flows.writers.judges import chosen_rubric, judge_folder
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
-from schemas.recipes.shared import Recipe
+from schemas.recipes.shared import Recipe, Verification
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
@@ -44,7 +44,7 @@ class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
     `training` None means prompts drawn afresh from the world in each round; `refused` are prompts that
-    do not fit the model's context; `demonstrations` are the sets that a recipe opens with, by name;
+    do not fit the model's context or hold its marks of a turn; `demonstrations` are the sets that a recipe opens with, by name;
     `remarks` are what a user is to know of model and recipe.
     """
 
@@ -54,7 +54,7 @@ class Opening:
     training: pl.DataFrame | None
     held_out: pl.DataFrame
     refused: pl.DataFrame
-    verifier: str
+    verification: Verification
     demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -83,7 +83,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         training,
         held_out,
         refused,
-        recipe.verification.verifier,
+        recipe.verification,
         remarks=(*proof.remarks, *recipe_remarks(recipe)),
     )
 
@@ -123,7 +123,7 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     admit(log, loop, "admit-eval", "eval", opening.held_out)
     if opening.training is not None:
         admitted = admit(log, loop, "admit-train", "train", opening.training)
-        _admit_references(log, loop, admitted, opening.verifier)
+        _admit_references(log, loop, admitted, opening.verification)
     admit_demonstrations(log, loop, opening.demonstrations)
     if not opening.refused.is_empty():
         admit(log, loop, "admit-refused", "refused", opening.refused)
@@ -209,12 +209,12 @@ def admit(log: Log, loop: str, step: str, split: str, prompts: pl.DataFrame) -> 
     return log.once_each(units, "prompts", lambda missing: [parts[u.shard] for u in missing])
 
 
-def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, name: str) -> None:
+def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, judged_by: Verification) -> None:
     """The worked references of training prompts as candidates, judged as answers are."""
     references = reference_rows(admitted, loop, 0)
     log.once(Unit(loop, 0, "references"), "candidates", lambda: references)
     judged = references.join(admitted.select("prompt_id", "reference"), on="prompt_id")
-    verifier = get_verifier(name)
+    verifier = get_verifier(judged_by.verifier, strictness=judged_by.strictness)
     log.once(Unit(loop, 0, "verify-references"), "scores", lambda: score_rows(verifier, judged, 0))
 
 

@@ -64,6 +64,11 @@ class Round(Generic[R]):
         return replace(self, phase=f"{number:02d}-{name}")
 
     @property
+    def whole(self) -> Round[R]:
+        """The round outside of its phases."""
+        return replace(self, phase="")
+
+    @property
     def seed(self) -> int:
         """The recipe's seed; in a phase, one of its own."""
         seed: int = self.recipe.seed

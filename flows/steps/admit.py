@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -39,4 +38,4 @@ def _fresh_prompts(round_: Round[Any], held_out: pl.DataFrame) -> pl.DataFrame:
         told = tutor.prompts.draw(recipe.seed, round_.number, count, recipe.prompts.difficulties, "practice")
         return prompt_rows(without(told, held_out), "train", round_.loop, round_.number)
 
-    return round_.log.once(replace(round_.unit("admit"), phase=""), "prompts", made)
+    return round_.log.once(round_.whole.unit("admit"), "prompts", made)

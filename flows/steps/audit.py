@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from flows.round.round import Round
@@ -30,6 +29,5 @@ def _readings(round_: Round[Any]) -> list[Reading]:
     now = round_answers(round_.lake, round_.loop, number, verifier)
     seen = Audited(round_.lake, round_.loop, verifier, now, baselines)
     found = [reading for monitor in MONITORS.values() for reading in monitor(seen)]
-    unit = replace(round_.unit("audit"), phase="")  # a round is audited as a whole
-    round_.log.once(unit, "audits", lambda: audit_rows(found, round_.loop, number))
+    round_.log.once(round_.whole.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
     return found

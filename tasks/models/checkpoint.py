@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from schemas.errors import ModelError
+from schemas.errors import ModelError, first_line
 from tasks.models.dates import dated, writes_date
 from tasks.models.described import deciding_files
 from tasks.models.remote_code import (
@@ -119,7 +119,7 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTraine
             output_loading_info=True,
         )
     except LOAD_ERRORS as error:
-        raise ModelError(f"{folder} cannot be loaded: {_first_line(error)}") from None
+        raise ModelError(f"{folder} cannot be loaded: {first_line(error)}") from None
     check_loaded(model, folder)
     check_filled(folder, info)
     model.train(False)
@@ -134,7 +134,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, local_files_only=True, trust_remote_code=may_run(folder)
         )
     except LOAD_ERRORS as error:
-        raise ModelError(f"{folder} has no usable tokenizer: {_first_line(error)}") from None
+        raise ModelError(f"{folder} has no usable tokenizer: {first_line(error)}") from None
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{folder}: the tokenizer has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
@@ -159,9 +159,5 @@ def context_length(folder: Path) -> int | None:
             folder, local_files_only=True, trust_remote_code=may_run(folder)
         )
     except LOAD_ERRORS as error:
-        raise ModelError(f"{folder} has no usable config.json: {_first_line(error)}") from None
+        raise ModelError(f"{folder} has no usable config.json: {first_line(error)}") from None
     return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -16,10 +16,10 @@ from tasks.models.checkpoint import check_folder
 from tasks.models.dates import template_date, writes_date
 from tasks.models.remote_code import may_run
 from tasks.models.turns import turn_of
+from tasks.models.whole import some
 
 FULL = {"F32", "F64"}
 NAMES = {"BF16": "bfloat16", "F16": "float16", "F8_E4M3": "float8", "F8_E5M2": "float8"}
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
     """ModelError where the tokenizer has tokens beyond the `rows` of the model's embedding."""
     beyond = sorted((token, text) for text, token in tokenizer.get_vocab().items() if token >= rows)
     if beyond:
-        named = ", ".join(f"{text} ({token})" for token, text in beyond[:_NAMED])
-        more = f" and {len(beyond) - _NAMED} more" if len(beyond) > _NAMED else ""
+        named = some(f"{text} ({token})" for token, text in beyond)
         raise ModelError(
-            f"the tokenizer has tokens that the model has no embedding for ({rows} rows): {named}{more}: "
+            f"the tokenizer has tokens that the model has no embedding for ({rows} rows): {named}: "
             "resize the embedding, or take the tokenizer that the model was trained with"
         )
 

@@ -14,9 +14,9 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from schemas.errors import ModelError
+from tasks.models.whole import read_json
 
 TRUST = "RATCHET_TRUST_REMOTE_CODE"
 """The variable that allows it, to this process and those it starts; `--trust-remote-code` sets it."""
@@ -45,7 +45,7 @@ def check_code(folder: Path) -> None:
                 f"{folder} brings its own code (auto_map in {described.name}), which is not run: "
                 f"--trust-remote-code (or {TRUST}=1) allows it, once you have read the code"
             )
-        for name in _classes(_told(described)["auto_map"]):
+        for name in _classes(read_json(described)["auto_map"]):
             if not _CLASS.fullmatch(name) or not (folder / f"{name.partition('.')[0]}.py").is_file():
                 raise ModelError(f"{described} names code that is not in its folder: {name}")
 
@@ -67,7 +67,7 @@ def code_hash(folder: Path) -> str:
         return ""
     sha = hashlib.sha256()
     for described in (folder / name for name in DESCRIBED if (folder / name).is_file()):
-        sha.update(f"{described.name}|{json.dumps(_told(described), sort_keys=True)}|".encode())
+        sha.update(f"{described.name}|{json.dumps(read_json(described), sort_keys=True)}|".encode())
     for file in files:
         sha.update(f"{file.relative_to(folder).as_posix()}|{file.stat().st_size}|".encode())
         sha.update(file.read_bytes())
@@ -93,17 +93,8 @@ def check_loaded(model: object, folder: Path) -> None:
 
 def _with_code(folder: Path) -> Iterator[Path]:
     for described in (folder / name for name in DESCRIBED):
-        if described.is_file() and "auto_map" in _told(described):
+        if described.is_file() and "auto_map" in read_json(described):
             yield described
-
-
-def _told(described: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(described.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{described} does not parse: {why}") from None
-    return told if isinstance(told, dict) else {}
 
 
 def _classes(named: object) -> Iterator[str]:

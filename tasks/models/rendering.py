@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from schemas.errors import BadInput, ModelError
+from schemas.errors import BadInput, ModelError, first_line
 from tasks.models.conversation import NAMES, Conversation, Message, Prompt, Role
 from tasks.models.neutral import special_texts
 
@@ -94,7 +94,7 @@ def templated(
         return str(written(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
     except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         roles = " and ".join(dict.fromkeys(message["role"] for message in messages))
-        raise ModelError(f"the chat template refuses a message by {roles}: {_first_line(error)}") from None
+        raise ModelError(f"the chat template refuses a message by {roles}: {first_line(error)}") from None
 
 
 def said(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -138,7 +138,3 @@ def _words_between(
     pieces = re.split("|".join(one.content for one in told), text)[1:]
     words = (one for one in dict.fromkeys(pieces) if any(map(str.isalnum, one)))
     return (*special_texts(tokenizer), *words)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

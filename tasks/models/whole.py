@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ModelError
+from schemas.errors import ModelError, first_line
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 INDEX = "model.safetensors.index.json"
@@ -29,7 +29,7 @@ def check_whole(folder: Path) -> None:
         what = "holds an adapter beside a model" if own else "is an adapter, not a model"
         do = "move it out of the folder" if own else "merge it into its base and save that"
         raise ModelError(f"{folder} {what} (adapter_config.json): {do}")
-    config = _json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method") if isinstance(quantized, dict) else None
         raise ModelError(
@@ -42,10 +42,10 @@ def check_whole(folder: Path) -> None:
             f"{folder} has an encoder (model_type {kind}): causal language models alone are trained"
         )
     if (folder / INDEX).is_file():
-        named = _json(folder / INDEX).get("weight_map")
+        named = read_json(folder / INDEX).get("weight_map")
         shards = {str(name) for name in named.values()} if isinstance(named, dict) else set()
         if missing := sorted(name for name in shards if not (folder / name).is_file()):
-            raise ModelError(f"{folder} lacks {_some(missing)}, which {INDEX} names: copy the model again")
+            raise ModelError(f"{folder} lacks {some(missing)}, which {INDEX} names: copy the model again")
 
 
 def check_filled(folder: Path, info: dict[str, Any]) -> None:
@@ -54,28 +54,28 @@ def check_filled(folder: Path, info: dict[str, Any]) -> None:
     unused = sorted(str(key) for key in info.get("unexpected_keys", ()) if not _COMPUTED.search(str(key)))
     other = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info.get("mismatched_keys", ()))
     if other:
-        raise ModelError(f"{folder}: config.json gives other shapes than the weights have: {_some(other)}")
+        raise ModelError(f"{folder}: config.json gives other shapes than the weights have: {some(other)}")
     if missing and unused:
         raise ModelError(
-            f"{folder} does not fill its architecture: it lacks {_some(missing)} and has {_some(unused)}, "
+            f"{folder} does not fill its architecture: it lacks {some(missing)} and has {some(unused)}, "
             "which nothing uses: it is another kind of model, or its tensors are named otherwise"
         )
     if missing:
-        raise ModelError(f"{folder} does not fill its architecture: it lacks {_some(missing)}")
+        raise ModelError(f"{folder} does not fill its architecture: it lacks {some(missing)}")
     if unused:
-        raise ModelError(f"{folder} has tensors that its architecture does not use: {_some(unused)}")
+        raise ModelError(f"{folder} has tensors that its architecture does not use: {some(unused)}")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a model's folder, {} where it holds another value; ModelError of one line."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path} does not parse: {why}") from None
+        raise ModelError(f"{path} does not parse: {first_line(error)}") from None
     return value if isinstance(value, dict) else {}
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
     """A few names, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""

@@ -100,9 +100,8 @@ def _relay(
 ) -> RatchetError | None:
     """Pass progress on until the process closes its output; the error it reported, if any."""
     assert process.stdout is not None
-    signal.siginterrupt(
-        signal.SIGINT, True
-    )  # polars has Ctrl-C wait for what is being read: for a whole step
+    # polars has Ctrl-C wait for what is being read: for a whole step
+    signal.siginterrupt(signal.SIGINT, True)
     failure: RatchetError | None = None
     for line in process.stdout:
         message = _message(line)

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType
 from peft import prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from schemas.errors import BadInput, TrainingFailed
+from schemas.errors import BadInput, TrainingFailed, first_line
 from schemas.job import Hyperparameters
 from tasks.models.checkpoint import check_folder
 from tasks.models.remote_code import CODE_ERRORS, check_loaded, may_run
@@ -47,7 +47,7 @@ def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator)
             trust_remote_code=may_run(folder),
         )
     except (OSError, ValueError, *CODE_ERRORS) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = first_line(error)
         raise TrainingFailed(f"{folder} could not be held in four bits: {why}") from None
     check_loaded(model, folder)
     ready: Any = prepare_model_for_kbit_training

@@ -20,7 +20,6 @@ from flows.steps.verify import verify
 from schemas.errors import UnitConflict
 from schemas.recipes.rft import Rft
 from tasks.audit.monitors.registry import MONITORS
-from tests.flows.conftest import SMALL
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
@@ -35,7 +34,6 @@ PHASES = ((1, "first"), (2, "second"))
 @pytest.fixture
 def opened(tmp_path: Path, small_recipe: Rft) -> Round[Rft]:
     """Round 0 of a new loop on the tutor, begun."""
-    assert "training.batch_size=4" in SMALL
     log = Log(Lake.create(tmp_path / "lake"))
     open_loop(log, "phased", check_opening(tutor.BASE, small_recipe))
     state = fold(log.lake, "phased")

@@ -123,6 +123,17 @@ def test_a_list_comes_back_from_the_disk_as_it_was_hashed(tmp_path: Path) -> Non
     assert content_hash(pl.read_parquet(tmp_path / "lists.parquet")) == content_hash(LISTS)
 
 
+def test_lists_hash_the_same_however_many_rows_and_pieces_hold_them() -> None:
+    rows = 10_001  # more than are hashed at a time
+    numbers = [None if i % 7 == 0 else [i / 3, None][: i % 3] for i in range(rows)]
+    whole = pl.DataFrame({"example_id": [f"{i:05d}" for i in range(rows)], "logprobs": numbers})
+    pieces = pl.concat([whole[:5], whole[5:9_000], whole[9_000:]], rechunk=False)
+    assert pieces.n_chunks() == 3
+    assert content_hash(pieces) == content_hash(whole)
+    last = whole.with_columns(logprobs=pl.Series([*numbers[:-1], [0.5]]))
+    assert content_hash(last) != content_hash(whole)
+
+
 def test_what_is_not_hashed_is_not_frozen() -> None:
     nested = pl.DataFrame({"example_id": ["a"], "deep": [[[1]]]})
     with pytest.raises(BadInput, match="column deep holds"):

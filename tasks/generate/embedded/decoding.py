@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from transformers import DynamicCache
 
-from schemas.errors import ModelError
+from schemas.errors import ModelError, first_line
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.cache import (
     bytes_per_token,
@@ -69,7 +69,7 @@ class Forward:
         try:
             self.token_bytes, self.plain, self.shares_rows = self._probe()
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = first_line(error)
             raise ModelError(f"{_kind(model)} cannot be drawn from here: {why}") from None
         self.noise = 0.0
         if self.model.dtype == torch.float32:

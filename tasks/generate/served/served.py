@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -199,8 +200,12 @@ class ServedEngine:
 
     def _decoded(self, ids: list[int], stopped: bool) -> str:
         """A text as the embedded engine decodes it: without the end token of an answer that has one."""
-        special = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()}
-        return texts_of(self.tokenizer, [ids[:-1] if stopped and ids[-1] in special else ids])[0]
+        return texts_of(self.tokenizer, [ids[:-1] if stopped and ids[-1] in self._special else ids])[0]
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        """The tokens that may end an answer."""
+        return frozenset((*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()))
 
 
 def _others(ask: Ask, reply: Reply) -> list[Ask]:

@@ -20,11 +20,11 @@ from transformers import PreTrainedTokenizerBase
 from schemas.job import Dpo
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_tokens
+from tasks.models.turns import answer_tokens
 from tasks.train.objectives.objective import IGNORED, REFERENCE, Batch, Encoded, Loss, Mean, Objective
 from tasks.train.objectives.responses import (
     cross_entropies,
     labelled,
-    response_tokens,
     shifted,
 )
 
@@ -47,9 +47,9 @@ def dpo(settings: Dpo) -> Objective:
 def encode_dpo(tokenizer: PreTrainedTokenizerBase, examples: pl.DataFrame) -> list[Encoded]:
     """Columns `prompt`, `chosen` and `rejected` (null: a demonstration) as two labelled sequences each."""
     prompts = prompt_tokens(tokenizer, prompts_of(examples, "prompt"))
-    chosen = response_tokens(tokenizer, examples["chosen"].to_list())
+    chosen = answer_tokens(tokenizer, examples["chosen"].to_list())
     texts = examples["rejected"].to_list()
-    rejected = response_tokens(tokenizer, [text or "" for text in texts])
+    rejected = answer_tokens(tokenizer, [text or "" for text in texts])
     return [
         _encoded(prompt, left, None if text is None else right)
         for prompt, left, text, right in zip(prompts, chosen, texts, rejected, strict=True)

@@ -8,15 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
-from transformers import PreTrainedTokenizerBase
 
-from tasks.models.turns import answer_tokens
 from tasks.train.objectives.objective import IGNORED
-
-
-def response_tokens(tokenizer: PreTrainedTokenizerBase, responses: list[str]) -> list[list[int]]:
-    """Responses as the chat template writes them behind their prompts (`turns.answer_tokens`)."""
-    return answer_tokens(tokenizer, responses)
 
 
 def labelled(prompt: list[int], response: list[int], earlier: Sequence[range] = ()) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,9 @@ from schemas.errors import BadInput
 from tasks.models.conversation import Prompt, prompts_of
 from tasks.models.earlier import earlier_turns
 from tasks.models.rendering import prompt_tokens
+from tasks.models.turns import answer_tokens
 from tasks.train.objectives.objective import IGNORED, Batch, Encoded, Loss, Objective
-from tasks.train.objectives.responses import cross_entropies, labelled, response_tokens
+from tasks.train.objectives.responses import cross_entropies, labelled
 
 Turns = Literal["last", "all"]
 
@@ -34,7 +35,7 @@ def encode_sft(
     """
     asked = prompts_of(examples, "prompt")
     prompts = prompt_tokens(tokenizer, asked)
-    responses = response_tokens(tokenizer, examples["response"].to_list())
+    responses = answer_tokens(tokenizer, examples["response"].to_list())
     earlier: list[list[range]] = [[] for _ in asked]
     if turns == "all":
         names = (f"example {number} of {len(asked)}" for number in range(1, len(asked) + 1))
