@@ -44,8 +44,8 @@ class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
     `training` None means prompts drawn afresh from the world in each round; `refused` are prompts that
-    do not fit the model's context or hold its marks of a turn; `demonstrations` are the sets that a recipe opens with, by name;
-    `remarks` are what a user is to know of model and recipe.
+    do not fit the model's context or hold its marks of a turn; `demonstrations` are the sets that a recipe
+    opens with, by name; `remarks` are what a user is to know of model and recipe.
     """
 
     model: Path

@@ -67,7 +67,7 @@ def check_filled(folder: Path, info: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of a model's folder, {} where it holds another value; ModelError of one line."""
+    """The object in a model folder's JSON file, {} for another value; ModelError where it does not parse."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
