@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from flows.round.verdicts import VERDICT_OF
 from schemas.errors import NotFound
 from warehouse.lake import Lake
 from warehouse.query import query
-
-VERDICTS = {"started": "open", "finished": "promoted", "held": "held", "stopped": "stopped"}
 
 _WHOLE_ROUND = {  # column of the table: metric of the monitors
     "pass rate": "pass_rate",
@@ -117,7 +116,7 @@ def _round(
         "champion": _checkpoint(row["champion_in"], measured.get((*place, "champion"), {})),
         "challenger": _checkpoint(row["challenger"], measured.get((*place, "challenger"), {})),
         "champion_out": row["champion_out"],
-        "verdict": VERDICTS[row["state"]],
+        "verdict": VERDICT_OF[row["state"]],
         "reason": row["reason"],
         "seconds": json.loads(row["seconds"]) if row["seconds"] else {},
         "started_at": row["started_at"].isoformat(),

@@ -1,6 +1,6 @@
 """One round: what its steps share, how it begins and how it closes.
 
-A round is two rows of table `rounds`: started, and finished (promoted), held or stopped. Everything
+A round is two rows of table `rounds`: its start, and its verdict (promoted, held or stopped). Everything
 between is units of work under its name, so that a round that was killed goes on where it was.
 """
 
@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import polars as pl
 
 from flows.round.progress import Advance, reporter
+from flows.round.verdicts import STATE_OF, RoundVerdict
 from schemas.errors import BadInput, TrainingFailed
 from schemas.identity import round_event_id
 from schemas.ids import digest
@@ -27,10 +28,8 @@ from warehouse.log import Log
 from warehouse.loops import Checkpoint
 
 R = TypeVar("R", bound=Recipe, covariant=True)
-Verdict = Literal["promoted", "held", "stopped"]
-Outcome = tuple[Verdict, str, Checkpoint | None]
+Outcome = tuple[RoundVerdict, str, Checkpoint | None]
 """What a round of a recipe comes to: the verdict, why, and the challenger (None: nothing was trained)."""
-STATE_OF: dict[Verdict, str] = {"promoted": "finished", "held": "held", "stopped": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Closed:
     """How a round ended."""
 
     number: int
-    verdict: Verdict
+    verdict: RoundVerdict
     reason: str
     champion: str
 
@@ -153,7 +152,7 @@ def hold(
 
 
 def close(
-    round_: Round[Any], verdict: Verdict, reason: str, challenger: Checkpoint | None, total: float
+    round_: Round[Any], verdict: RoundVerdict, reason: str, challenger: Checkpoint | None, total: float
 ) -> Closed:
     """Record how the round ended: a promoted challenger is the next champion, else the champion stays.
 

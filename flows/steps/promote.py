@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.round.round import Round, Verdict
+from flows.round.round import Round
+from flows.round.verdicts import RoundVerdict
 from flows.steps.audit import audit
 from flows.steps.evaluate import evaluate
 from tasks.evaluate.gate import decide
@@ -13,7 +14,7 @@ from warehouse.loops import Checkpoint
 
 def weigh(
     round_: Round[Any], challenger: Checkpoint, must_gain: bool = True
-) -> tuple[Verdict, str, Checkpoint]:
+) -> tuple[RoundVerdict, str, Checkpoint]:
     """Measure both, ask every monitor, and promote what is better; the verdict, why, and the challenger.
 
     Where it need not gain (it has learned another skill), it is promoted unless it is surely worse.

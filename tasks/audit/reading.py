@@ -11,7 +11,7 @@ import polars as pl
 from schemas.identity import audit_id
 from schemas.tables import AUDITS
 
-Verdict = Literal["pass", "warn", "stop", "none"]
+MonitorVerdict = Literal["pass", "warn", "stop", "none"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Reading:
     baseline: float | None = None
     against: str | None = None
     threshold: float | None = None
-    verdict: Verdict = "pass"
+    verdict: MonitorVerdict = "pass"
     reason: str | None = None
 
 
@@ -48,7 +48,7 @@ def below(
     monitor: str, metric: str, value: float, baseline: Answers, held: float, *, warn: float, stop: float
 ) -> Reading:
     """A reading that should not fall: it warns below `warn` times the baseline, stops below `stop`."""
-    verdict: Verdict = "pass"
+    verdict: MonitorVerdict = "pass"
     if value < warn * held:
         verdict = "stop" if value < stop * held else "warn"
     against = f"round {baseline.round}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tasks.audit.reading import Answers, Reading, Verdict
+from tasks.audit.reading import Answers, MonitorVerdict, Reading
 
 MONITOR = "coverage"
 FEWEST = 20  # prompts a topic needs in both rounds before it can warn
@@ -54,7 +54,7 @@ def _held(row: dict[str, object], then: Answers) -> list[Reading]:
     held, value = float(before[0]["coverage"]), row["coverage"]
     assert isinstance(value, float)
     enough = min(int(before[0]["prompts"]), int(str(row["prompts"]))) >= FEWEST
-    verdict: Verdict = "warn" if enough and value < WARN * held else "pass"
+    verdict: MonitorVerdict = "warn" if enough and value < WARN * held else "pass"
     against = f"round {then.round}"
     topic = str(row["topic"])
     return [Reading(MONITOR, "coverage", value, topic, held, against, WARN * held, verdict)]

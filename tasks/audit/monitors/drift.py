@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from tasks.audit.reading import Answers, Reading, Verdict
+from tasks.audit.reading import Answers, MonitorVerdict, Reading
 
 Key = TypeVar("Key")
 
@@ -76,7 +76,7 @@ def _mean(column: pl.Series) -> float | None:
     return float(mean) if isinstance(mean, int | float) else None
 
 
-def _verdict(value: float) -> Verdict:
+def _verdict(value: float) -> MonitorVerdict:
     if value >= STOP:
         return "stop"
     return "warn" if value >= WARN else "pass"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.audit.reading import Reading, Verdict
+from tasks.audit.reading import MonitorVerdict, Reading
 from warehouse.lake import Lake, Where
 from warehouse.query import query
 
@@ -56,7 +56,7 @@ def _agreement(lake: Lake, loop: str, number: int) -> list[Reading]:
     for then, before in held.items():
         if value is None or before is None:
             continue
-        verdict: Verdict = "warn" if enough and value < before - WARN else "pass"
+        verdict: MonitorVerdict = "warn" if enough and value < before - WARN else "pass"
         against = f"round {then}"
         found.append(Reading(MONITOR, "agreement", value, None, before, against, before - WARN, verdict))
     if now and not held:
