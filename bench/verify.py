@@ -54,7 +54,7 @@ def program_lines(data: Path) -> list[Line]:
 
 def story_lines() -> list[Line]:
     """The tutor's stories with their references for answers."""
-    stories = tutor.prompts.draw(0, 0, JUDGED, (1, 2, 3), "practice")
+    stories = tutor.prompts.draw_stories(0, 0, JUDGED, (1, 2, 3), "practice")
     rows = [
         {"prompt": text, "answer": told} for text, told in stories.select("text", "reference").iter_rows()
     ]

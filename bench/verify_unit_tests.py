@@ -68,7 +68,9 @@ def sandboxed(pool: Pool) -> Callable[[Problem], bool]:
 
     def judge(problem: Problem) -> bool:
         fields = {name: problem[name] for name in ("prompt", "test", "entry_point")}
-        return pool.judge(read_reference(json.dumps(fields), problem["canonical_solution"])).outcome == "pass"
+        return (
+            pool.examine(read_reference(json.dumps(fields), problem["canonical_solution"])).outcome == "pass"
+        )
 
     return judge
 

@@ -94,9 +94,9 @@ def critique_id(
     return make_id("crit", round_number, candidate, principle, checkpoint, index, seed)
 
 
-def snapshot_id(round_number: int, content_hash: str, purpose: str, phase: str) -> str:
-    """A snapshot: its content; in a phase, also phase and purpose, since two phases may freeze the same."""
-    within = digest((content_hash, purpose, phase)) if phase else content_hash
+def snapshot_id(round_number: int, content_hash: str, objective: str, phase: str) -> str:
+    """A snapshot: its content; in a phase, also phase and objective, since two phases may freeze the same."""
+    within = digest((content_hash, objective, phase)) if phase else content_hash
     return f"snap-{round_number:05d}-{within[:HEX_DIGITS]}"
 
 

@@ -12,7 +12,7 @@ from flows.opening.opening import admit, check_opening, open_loop, refuse_other_
 from flows.recipes.rooms import parse_recipe
 from schemas.errors import BadInput
 from schemas.recipes.rft import Rft
-from tasks.admit.prompts import draw, prompt_rows, read_prompts, split_off, without
+from tasks.admit.prompts import draw_prompts, prompt_rows, read_prompts, split_off, without
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query, read
@@ -81,11 +81,14 @@ def test_each_round_draws_anew_and_the_same_when_asked_again() -> None:
     prompts = pl.DataFrame(
         {"prompt_id": [f"p{i:03}" for i in range(100)], "text": [f"t{i}" for i in range(100)]}
     )
-    first, second = draw(prompts, 20, seed=0, round_number=0), draw(prompts, 20, seed=0, round_number=1)
+    first, second = (
+        draw_prompts(prompts, 20, seed=0, round_number=0),
+        draw_prompts(prompts, 20, seed=0, round_number=1),
+    )
     assert first.height == second.height == 20
     assert not first.equals(second)
-    assert draw(prompts.reverse(), 20, seed=0, round_number=0).equals(first)
-    assert draw(prompts, None, seed=0, round_number=0).height == 100
+    assert draw_prompts(prompts.reverse(), 20, seed=0, round_number=0).equals(first)
+    assert draw_prompts(prompts, None, seed=0, round_number=0).height == 100
 
 
 def test_an_opening_that_was_cut_short_goes_on_only_with_its_own_prompts(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from schemas.errors import PromptFileError
 from tasks.admit.formats import read_dialogue
 from tasks.admit.prompts import (
     demonstration_rows,
-    draw,
+    draw_prompts,
     prompt_rows,
     read_prompts,
     split_off,
@@ -76,7 +76,7 @@ def test_hh_rlhf_is_admitted_split_and_drawn_by_what_was_said(hh_rlhf: Path) -> 
     assert set(prompts_of(rows)) | set(prompts_of(held_out)) == set(prompts_of(read))
     assert {"rejected", "rejected_dialogue"}.isdisjoint(rows.columns)
     assert without(training, held_out).height <= training.height
-    assert not draw(rows, 50, 0, 1).equals(draw(rows, 50, 0, 2))
+    assert not draw_prompts(rows, 50, 0, 1).equals(draw_prompts(rows, 50, 0, 2))
     told = training.with_columns(response="reference")
     shown = demonstration_rows(told, rows, "loop")
     assert shown.height == rows.height

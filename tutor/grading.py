@@ -13,7 +13,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.pairs import Pair, pair_question
 from tasks.verify.judge.rubric import load_rubric
 from tasks.verify.maths.equations import read_equations
@@ -96,7 +96,7 @@ def graded_points(story: Story, rng: random.Random, blind: Container[str] = BLIN
     told, answer, own = _with_names(rng, story.question, _answer(story, rng), grader(story, rng, blind))
     grade = rng.randint(0, 5) if rng.random() < CARELESS else points(answer, own)
     critique = f"{_worked(own)}\n{_held('It', answer, own)}\nScore: {grade}"
-    return Graded(question(_POINTS, Asked(told, answer), SPECIAL), critique, story.topic, "points")
+    return Graded(judge_prompt(_POINTS, JudgeInput(told, answer), SPECIAL), critique, story.topic, "points")
 
 
 def _pair(story: Story, rng: random.Random) -> Graded:

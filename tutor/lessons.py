@@ -46,7 +46,7 @@ def _lesson(kind: str, told: Iterator[Story], rng: random.Random) -> Written:
             return Written(graded.question, graded.solution, graded.topic, "careful")
         case "inventing":
             shown, other, new = next(told), next(told), next(told)
-            asked = _INVENTOR.asked([shown.question, other.question])
+            asked = _INVENTOR.render([shown.question, other.question])
             return Written(asked, new.question, new.topic, "careful")
         case "drill":
             held = drill(rng)

@@ -12,7 +12,7 @@ from tutor.phrases import Family
 from tutor.world import stories
 
 
-def draw(
+def draw_stories(
     seed: int,
     round_number: int | None,
     count: int,

@@ -51,22 +51,22 @@ class Manifest:
 
 
 def freeze(
-    log: Log, unit: Unit, purpose: str, drawn_from: Sequence[str], parameters: Mapping[str, Any]
+    log: Log, unit: Unit, objective: str, drawn_from: Sequence[str], parameters: Mapping[str, Any]
 ) -> str:
-    """Freeze what `selections/<purpose>.sql` selects under `parameters`; returns the snapshot's id.
+    """Freeze what `selections/<objective>.sql` selects under `parameters`; returns the snapshot's id.
 
     The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
-    columns the objective `purpose` trains on. Done once by unit; an empty selection is a RatchetError, and so
+    columns the objective trains on. Done once by unit; an empty selection is a RatchetError, and so
     is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
     """
 
     def write() -> pl.DataFrame:
-        sql = (SELECTIONS / f"{purpose}.sql").read_text("utf-8")
+        sql = (SELECTIONS / f"{objective}.sql").read_text("utf-8")
         examples = _examples(query(log.lake, sql, parameters))
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
-        manifest = _manifest(unit, purpose, examples, keys, sql, parameters)
+        manifest = _manifest(unit, objective, examples, keys, sql, parameters)
         _refuse_second(log.lake, unit, manifest.snapshot_id)
         with disk_errors(f"the snapshot of round {unit.round} of loop {unit.loop} cannot be written"):
             _write(log.lake, manifest, examples)
@@ -75,7 +75,7 @@ def freeze(
             {
                 "snapshot_id": manifest.snapshot_id,
                 "content_hash": manifest.content_hash,
-                "purpose": purpose,
+                "purpose": objective,
                 "rows": manifest.rows,
                 "units": [list(keys)],
                 "selection": sql,
@@ -86,7 +86,7 @@ def freeze(
         )
 
     row = log.once(unit, "snapshots", write).row(0, named=True)
-    _refuse_other(log.lake, unit, row, purpose, drawn_from, parameters)
+    _refuse_other(log.lake, unit, row, objective, drawn_from, parameters)
     return str(row["snapshot_id"])
 
 
@@ -192,17 +192,17 @@ def _examples(selected: pl.DataFrame) -> pl.DataFrame:
 
 def _manifest(
     unit: Unit,
-    purpose: str,
+    objective: str,
     examples: pl.DataFrame,
     units: tuple[str, ...],
     selection: str,
     parameters: Mapping[str, Any],
 ) -> Manifest:
     content = content_hash(examples)
-    own = snapshot_id(unit.round, content, purpose, unit.phase)
+    own = snapshot_id(unit.round, content, objective, unit.phase)
     columns = tuple(examples.columns)
     return Manifest(
-        own, content, purpose, examples.height, columns, units, selection, dict(parameters), unit.phase
+        own, content, objective, examples.height, columns, units, selection, dict(parameters), unit.phase
     )
 
 
@@ -217,12 +217,12 @@ def _refuse_other(
     lake: Lake,
     unit: Unit,
     row: Mapping[str, Any],
-    purpose: str,
+    objective: str,
     drawn_from: Sequence[str],
     parameters: Mapping[str, Any],
 ) -> None:
     """UnitConflict where a unit's snapshot was drawn otherwise than it is asked for now."""
-    asked = (purpose, sorted(drawn_from), dict(parameters))
+    asked = (objective, sorted(drawn_from), dict(parameters))
     told = read_manifest(lake.place(row["path"]))
     if (row["purpose"], sorted(row["units"]), told.get("parameters", {})) != asked:
         raise UnitConflict(

@@ -13,7 +13,7 @@ from flows.round.progress import Advance, printable, reporter
 from warehouse.lake import Lake
 from warehouse.verify.chain import read_chains
 from warehouse.verify.findings import Findings
-from warehouse.verify.lake import verify as checked
+from warehouse.verify.lake import verify_lake as checked
 
 
 @click.command()

@@ -14,7 +14,7 @@ from flows.grading.grading import LONGEST, parsed, text_of
 from schemas.errors import PromptFileError
 from tasks.evaluate.calibration import JUDGED, PAIRED, Calibration, calibration, pair_calibration
 from tasks.generate.engine import Engine, Progress
-from tasks.verify.judge.judge import Asked, judge
+from tasks.verify.judge.judge import JudgeInput, judge_answers
 from tasks.verify.judge.pairs import Pair, judge_pairs
 from tasks.verify.judge.rubric import Rubric
 from tutor.labelled import LABELLED
@@ -45,8 +45,8 @@ def judged_answers(
     engine: Engine, rubric: Rubric, answers: pl.DataFrame, seed: int, progress: Progress | None = None
 ) -> pl.DataFrame:
     """The judge's verdicts beside the labels (columns as `JUDGED`)."""
-    asked = [Asked(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    found = judge(engine, rubric, asked, seed=seed, progress=progress)
+    asked = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    found = judge_answers(engine, rubric, asked, seed=seed, progress=progress)
     return answers.with_columns(
         pl.Series("outcome", [one.verdict.outcome for one in found], dtype=pl.String),
         pl.Series("value", [one.verdict.value for one in found], dtype=pl.Float64),

@@ -22,7 +22,7 @@ from schemas.errors import RatchetError
 from schemas.recipes.strictness import Strictness
 from tasks.generate.engine import Engine
 from tasks.verify.judge.judge import NAME as JUDGE
-from tasks.verify.judge.judge import Asked, judge
+from tasks.verify.judge.judge import JudgeInput, judge_answers
 from tasks.verify.judge.rubric import Rubric
 from tasks.verify.records import FIELDS, TESTS
 from tasks.verify.verifier import Verdict, get_verifier, verify_rows
@@ -92,11 +92,11 @@ def program_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return text_of(value, "program" if "program" in value else "completion"), json.dumps(fields)
 
 
-def judge_row(value: Mapping[str, Any]) -> Asked:
+def judge_row(value: Mapping[str, Any]) -> JudgeInput:
     """`prompt`, `answer` and, where a right answer is known, `reference`."""
     prompt = text_of(value, "prompt", needed=True)
     reference = text_of(value, "reference") if "reference" in value else None
-    return Asked(prompt or "", text_of(value, "answer"), reference)
+    return JudgeInput(prompt or "", text_of(value, "answer"), reference)
 
 
 def text_of(value: Mapping[str, Any], name: str, needed: bool = False) -> str | None:
@@ -169,12 +169,12 @@ def judge_lines(engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int
     asked, wrong = _read(lines, judge_row)
     told, votes = wrong, {line.number: list[float | None]() for line in lines}
     try:
-        found = judge(engine, rubric, list(asked.values()), seed=seed)
+        found = judge_answers(engine, rubric, list(asked.values()), seed=seed)
     except RatchetError:
         raise
     except Exception as error:  # what broke is the judge, not the answers
         told |= dict.fromkeys(
-            asked, Verdict("error", None, rationale=f"the judge broke: {type(error).__name__}")
+            asked, Verdict("error", None, reason=f"the judge broke: {type(error).__name__}")
         )
     else:
         for number, one in zip(asked, found, strict=True):
@@ -239,7 +239,7 @@ class _Crew:
             for each, _ in left:
                 self.take(each)
         verifier = get_verifier(self.name, strictness=self.strictness)
-        died = Verdict("error", None, rationale="a worker process died")
+        died = Verdict("error", None, reason="a worker process died")
         return [_row(line, died, verifier.name, verifier.version) for line in group]
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -267,7 +267,7 @@ def _read(
                 continue
             except Malformed as error:
                 why = str(error)
-        wrong[line.number] = Verdict("unscorable", None, rationale=f"line {line.number}: {why}")
+        wrong[line.number] = Verdict("unscorable", None, reason=f"line {line.number}: {why}")
     return found, wrong
 
 
@@ -279,7 +279,7 @@ def _row(line: Line, verdict: Verdict, name: str, version: str) -> Row:
         **named,
         "outcome": verdict.outcome,
         "value": verdict.value,
-        "reason": verdict.rationale,
+        "reason": verdict.reason,
         "verifier": name,
         "version": version,
     }

@@ -173,7 +173,7 @@ def fixed_prompts(recipe: Recipe) -> tuple[pl.DataFrame | None, pl.DataFrame]:
     """The loop's training prompts (None: drawn afresh from the world each round) and held-out ones."""
     source = recipe.prompts
     if source.path is None:
-        drawn = tutor.prompts.draw(
+        drawn = tutor.prompts.draw_stories(
             recipe.seed, None, source.eval_count, source.difficulties, source.eval_family
         )
         return None, drawn

@@ -9,7 +9,7 @@ import polars as pl
 import tutor.prompts
 from flows.round.round import Round
 from flows.steps.task import step_task
-from tasks.admit.prompts import draw, prompt_rows, without
+from tasks.admit.prompts import draw_prompts, prompt_rows, without
 from warehouse.query import read
 
 
@@ -24,7 +24,7 @@ def admit(round_: Round[Any]) -> pl.DataFrame:
         else:
             given = (pl.col("split") == "train") & pl.col("parents").is_null()  # none that round 0 invented
             training = fixed.filter(given)
-            prompts = draw(training, source.per_round, round_.recipe.seed, round_.number)
+            prompts = draw_prompts(training, source.per_round, round_.recipe.seed, round_.number)
         advance(prompts.height)
     return prompts
 
@@ -35,7 +35,9 @@ def _fresh_prompts(round_: Round[Any], held_out: pl.DataFrame) -> pl.DataFrame:
 
     def made() -> pl.DataFrame:
         count = recipe.prompts.per_round or 2000
-        told = tutor.prompts.draw(recipe.seed, round_.number, count, recipe.prompts.difficulties, "practice")
+        told = tutor.prompts.draw_stories(
+            recipe.seed, round_.number, count, recipe.prompts.difficulties, "practice"
+        )
         return prompt_rows(without(told, held_out), "train", round_.loop, round_.number)
 
     return round_.log.once(round_.whole.unit("admit"), "prompts", made)

@@ -7,7 +7,7 @@ from typing import Any
 from flows.round.round import Round
 from flows.steps.task import step_task
 from tasks.audit.answers import round_answers
-from tasks.audit.monitors.registry import MONITORS, Audited
+from tasks.audit.monitors.registry import MONITORS, AuditedRound
 from tasks.audit.reading import Reading, audit_rows
 
 
@@ -27,7 +27,7 @@ def _readings(round_: Round[Any]) -> list[Reading]:
         for then in sorted({0, number - 1} - {-1, number})
     ]
     now = round_answers(round_.lake, round_.loop, number, verifier)
-    seen = Audited(round_.lake, round_.loop, verifier, now, baselines)
+    seen = AuditedRound(round_.lake, round_.loop, verifier, now, baselines)
     found = [reading for monitor in MONITORS.values() for reading in monitor(seen)]
     round_.log.once(round_.whole.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
     return found

@@ -16,19 +16,19 @@ from warehouse.snapshot import freeze
 
 
 def freeze_examples(
-    round_: Round[Any], decisions: pl.DataFrame, purpose: str = "sft", units: Iterable[str] = ()
+    round_: Round[Any], decisions: pl.DataFrame, objective: str = "sft", units: Iterable[str] = ()
 ) -> str | None:
-    """The snapshot the round trains from: what `selections/<purpose>.sql` draws, frozen by content.
+    """The snapshot the round trains from: what `selections/<objective>.sql` draws, frozen by content.
 
-    `units` are those of other facts that it is drawn from, such as preferences. None where the last filter
-    kept nothing and there are no such units. A round that freezes for a purpose twice does so in two phases.
+    `units` are those of further facts that it is drawn from, such as preferences. None where the last filter
+    kept nothing and `units` is empty. A round that freezes twice for one objective does so in two phases.
     """
     others = set(units)
     if survivors(decisions).is_empty() and not others:
         return None
     drawn = sorted({*decisions["unit"], *others})
     with round_.step("freeze", None, "examples") as advance:
-        snapshot_id = _frozen(round_, purpose, drawn)
+        snapshot_id = _frozen(round_, objective, drawn)
         advance(examples_in(round_, snapshot_id))
     return snapshot_id
 
@@ -40,7 +40,7 @@ def examples_in(round_: Round[Any], snapshot_id: str) -> int:
 
 
 @step_task
-def _frozen(round_: Round[Any], purpose: str, units: list[str]) -> str:
+def _frozen(round_: Round[Any], objective: str, units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
-    unit = round_.unit("freeze" if purpose == "sft" else f"freeze-{purpose}")
-    return freeze(round_.log, unit, purpose, units, parameters)
+    unit = round_.unit("freeze" if objective == "sft" else f"freeze-{objective}")
+    return freeze(round_.log, unit, objective, units, parameters)

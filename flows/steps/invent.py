@@ -191,7 +191,7 @@ def _asks(
             inventor.drawn(prompts.given, prompts.invented, _lot(round_, "examples", line, redraw))
             for line in lines
         ]
-        asked = [inventor.asked([text for _, text in one], specials) for one in shown]
+        asked = [inventor.render([text for _, text in one], specials) for one in shown]
         lengths = prompt_lengths(tokenizer, asked)
         fitting = [context is None or length + inventor.max_tokens <= context for length in lengths]
         rows += [

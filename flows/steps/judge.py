@@ -16,10 +16,10 @@ from flows.writers.guests import guest
 from flows.writers.judges import chosen_rubric, judge_folder
 from schemas.errors import RecipeError
 from schemas.units import Unit
-from tasks.models.conversation import asked
+from tasks.models.conversation import prompt_columns
 from tasks.verify.judge.judge import NAME, judgement_rows, verdict_rows
 from tasks.verify.judge.rubric import Rubric
-from tasks.verify.scores import Role, audit_sample
+from tasks.verify.scores import Role, sample_of_prompts
 from warehouse.loops import Checkpoint
 from warehouse.query import read
 
@@ -32,27 +32,27 @@ class Judge:
     rubric: Rubric
 
 
-def judge_answers(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
+def judge_sample(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
     """A further opinion, that no filter goes by, on the answers to a sample of prompts.
 
     The sample is drawn by the same lots as the audit's: judge and truth meet on the same answers.
     """
     wanted = round_.recipe.verification.judge
-    sample = audit_sample(prompts, wanted.share, round_.recipe.seed)
+    sample = sample_of_prompts(prompts, wanted.share, round_.recipe.seed)
     if sample.is_empty():
         return
     folder = None if wanted.endpoint else judge_folder(wanted.model)
     rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
     judge = Judge(_judge(round_, folder), rubric)
-    judged(round_, judge, sample, candidates, "also", "judge")
+    judge_candidates(round_, judge, sample, candidates, "also", "judge")
 
 
-def judged(
+def judge_candidates(
     round_: Round[Any], judge: Judge, prompts: pl.DataFrame, candidates: pl.DataFrame, role: Role, step: str
 ) -> pl.DataFrame:
     """A judge's verdicts on the answers to prompts, in shards of prompts: rows of table `scores`."""
     _refuse_other_rubric(round_, judge, role)
-    shown = candidates.join(asked(prompts), on="prompt_id")
+    shown = candidates.join(prompt_columns(prompts), on="prompt_id")
     scores = []
     with round_.step(step, shown.height, "verdicts") as advance:
         for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):

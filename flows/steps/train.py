@@ -21,7 +21,7 @@ from schemas.units import Unit
 from tasks.models.described import files_hash
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
-from tasks.train.result import StepTaken, accept
+from tasks.train.result import OptimizerStep, accept
 from warehouse.artifacts import listing
 from warehouse.loops import Checkpoint, checkpoint
 from warehouse.store.fault import reached
@@ -69,7 +69,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
     job = _begun(round_, job)
     shown, artifact = 0, TrainingProgress(job.training_id)
 
-    def progress(taken: StepTaken) -> None:
+    def progress(taken: OptimizerStep) -> None:
         nonlocal shown
         advance(taken.step - shown, note=f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
         shown = taken.step

@@ -13,7 +13,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
-from tasks.train.result import StepTaken
+from tasks.train.result import OptimizerStep
 
 
 class TrainingProgress:
@@ -27,7 +27,7 @@ class TrainingProgress:
         self._due = 0.0
         self._silent = flow_run.get_id() is None
 
-    def show(self, taken: StepTaken) -> None:
+    def show(self, taken: OptimizerStep) -> None:
         """The step just taken, unless the last one shown was a moment ago; the last step is always shown."""
         if self._silent or (taken.step < taken.steps and time.monotonic() < self._due):
             return
@@ -46,7 +46,7 @@ class TrainingProgress:
             update_progress_artifact(self._artifact, progress=percent, description=description)
 
 
-def _told(taken: StepTaken) -> str:
+def _told(taken: OptimizerStep) -> str:
     memory = taken.peak_memory_bytes / 2**30
     return (
         f"step {taken.step} of {taken.steps}: loss {taken.loss:.4f}, "

@@ -10,11 +10,11 @@ import polars as pl
 from flows.round.round import Round
 from flows.steps.task import GROUP, shards, step_task
 from schemas.units import Unit
-from tasks.verify.scores import Role, audit_sample, score_rows
+from tasks.verify.scores import Role, sample_of_prompts, score_rows
 from tasks.verify.verifier import get_verifier
 
 
-def verify(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
+def verify_candidates(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
     """A verdict on every candidate, by the verifier that filters go by, which is what comes back.
 
     Further verifiers judge too, and an independent one a sample of prompts: the log keeps what they say,
@@ -24,14 +24,14 @@ def verify(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) 
     scores = _judged(round_, prompts, candidates, wanted.verifier, "filter", "verify")
     for name in wanted.also:
         _judged(round_, prompts, candidates, name, "also", f"verify-{name}")
-    audited(round_, prompts, candidates)
+    verify_by_auditor(round_, prompts, candidates)
     return scores
 
 
-def audited(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
+def verify_by_auditor(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
     """An independent verifier's verdicts on the answers to a sample of prompts, that no filter sees."""
     wanted = round_.recipe.verification
-    sample = audit_sample(prompts, wanted.audit_share, round_.recipe.seed)
+    sample = sample_of_prompts(prompts, wanted.audit_share, round_.recipe.seed)
     if sample.height:
         _judged(round_, sample, candidates, wanted.audit, "audit", "verify-audit")
 

@@ -29,7 +29,7 @@ class Rewarding(Strict):
     )
 
 
-class Seeds(Strict):
+class SeedSets(Strict):
     """Demonstrations a loop begins with: of answering (the paper's IFT) and of judging (its EFT)."""
 
     instruction: str | None = Field(
@@ -56,7 +56,7 @@ class SelfRewarding(Recipe):
     sampling: Sampling = Sampling(samples=4, temperature=0.7, top_p=0.9)
     invention: Invention = Invention()
     rewarding: Rewarding = Rewarding()
-    seeds: Seeds = Seeds()
+    seeds: SeedSets = SeedSets()
     start_from: Literal["base", "champion"] = "champion"
     training: Hyperparameters = Hyperparameters(learning_rate=1e-6, epochs=1)
 

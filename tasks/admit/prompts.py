@@ -102,7 +102,7 @@ def reference_rows(prompts: pl.DataFrame, loop: str, round_number: int) -> pl.Da
     )
 
 
-def draw(prompts: pl.DataFrame, count: int | None, seed: int, round_number: int) -> pl.DataFrame:
+def draw_prompts(prompts: pl.DataFrame, count: int | None, seed: int, round_number: int) -> pl.DataFrame:
     """`count` training prompts of a round (None: all), another draw in every round, in order of id."""
     if count is None or count >= prompts.height:
         return prompts.sort("prompt_id")

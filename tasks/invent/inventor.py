@@ -75,7 +75,7 @@ class Inventor(Template):
         rng.shuffle(chosen)
         return chosen
 
-    def asked(self, examples: Sequence[str], specials: Sequence[str] = ()) -> str:
+    def render(self, examples: Sequence[str], specials: Sequence[str] = ()) -> str:
         """The prompt with these examples, made harmless; `specials` are the writer's special tokens.
 
         Slots are filled in one pass: braces inside an example are only text.

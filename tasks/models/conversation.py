@@ -108,7 +108,7 @@ def read_messages(value: Any) -> tuple[Message, ...]:
     return messages
 
 
-def asked(prompts: pl.DataFrame) -> pl.DataFrame:
+def prompt_columns(prompts: pl.DataFrame) -> pl.DataFrame:
     """Of rows of table `prompts` what a step needs beside candidates: prompt_id, prompt and messages."""
     told = pl.col("messages") if "messages" in prompts.columns else pl.lit(None, pl.String).alias("messages")
     return prompts.select("prompt_id", pl.col("text").alias("prompt"), told)

@@ -28,7 +28,7 @@ from schemas.errors import BadInput, RatchetError, TrainingFailed
 from schemas.job import TrainingJob
 from tasks.train.devices import Launch, launch_of
 from tasks.train.loop import train
-from tasks.train.result import Progress, StepTaken, TrainingResult, read_result
+from tasks.train.result import OptimizerStep, Progress, TrainingResult, read_result
 from warehouse.store.durable import replace
 
 NAME = "tasks.train.launch"  # run as a program, __name__ is "__main__"
@@ -110,7 +110,7 @@ def _relay(
             failure = failure or kind(message["message"])
         elif "step" in message:
             if progress:
-                progress(StepTaken(**{name: message[name] for name in StepTaken.__slots__}))
+                progress(OptimizerStep(**{name: message[name] for name in OptimizerStep.__slots__}))
         else:
             log.write(line)
             log.flush()
@@ -163,7 +163,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _say_progress(taken: StepTaken) -> None:
+def _say_progress(taken: OptimizerStep) -> None:
     _say(asdict(taken))
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, TrainingJob
 from tasks.models.checkpoint import load_tokenizer
+from tasks.train.base_logprobs import with_base_logprobs
 from tasks.train.batches import Step, collate, micro_batches, plan
 from tasks.train.devices import accelerator_of
 from tasks.train.dropout import without_dropout
@@ -41,12 +42,11 @@ from tasks.train.machine import (
 from tasks.train.objectives.objective import Batch, Encoded, Mean, Objective
 from tasks.train.objectives.registry import get_objective
 from tasks.train.packing import check_packing, pack
-from tasks.train.reference import with_reference
 from tasks.train.result import (
     LEDGER,
     RESULT,
+    OptimizerStep,
     Progress,
-    StepTaken,
     TrainingResult,
     job_digest,
     read_result,
@@ -135,7 +135,7 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
     base = trainable(job, accelerator)
-    if objective.reference is not None:
+    if objective.base_logprobs is not None:
         without_dropout(base)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
@@ -144,7 +144,7 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     if hyper.packing == "padding-free":
         check_packing(objective, model, encoded, accelerator)
     size = hyper.micro_batch_size or -(-hyper.batch_size // accelerator.num_processes)
-    encoded = with_reference(objective, accelerator, model, encoded, size)
+    encoded = with_base_logprobs(objective, accelerator, model, encoded, size)
     if save:
         load_save(save, accelerator)
     rows, seconds = (save.ledger(), save.seconds) if save else ([], 0.0)
@@ -170,10 +170,10 @@ def _run(run: Run, progress: Progress | None) -> None:
             progress(_taken(run))
 
 
-def _taken(run: Run) -> StepTaken:
+def _taken(run: Run) -> OptimizerStep:
     last, recent = run.rows[-1], run.rows[-RECENT:]
     pace = sum(row["tokens"] for row in recent) / sum(row["seconds"] for row in recent)
-    return StepTaken(len(run.rows), len(run.steps), last["loss"], pace, last["peak_memory_bytes"])
+    return OptimizerStep(len(run.rows), len(run.steps), last["loss"], pace, last["peak_memory_bytes"])
 
 
 def _step(run: Run, step: Step) -> dict[str, Any]:

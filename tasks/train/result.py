@@ -24,7 +24,7 @@ UNSAFE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".pyc")  # p
 
 
 @dataclass(frozen=True, slots=True)
-class StepTaken:
+class OptimizerStep:
     """How far a training is: `step` of `steps` are done; tokens a second are those of the last few."""
 
     step: int
@@ -34,7 +34,7 @@ class StepTaken:
     peak_memory_bytes: int
 
 
-Progress = Callable[[StepTaken], None]
+Progress = Callable[[OptimizerStep], None]
 
 
 class TrainingResult(Strict):

@@ -19,13 +19,13 @@ def verify(text: str | None, reference: str | None) -> Verdict:
     """Pass where the text's marked number is the reference's, to the character."""
     wanted = _wanted(reference or "")
     if wanted is None:
-        return Verdict("unscorable", None, rationale="the reference is not a number that GSM8K's rule reads")
+        return Verdict("unscorable", None, reason="the reference is not a number that GSM8K's rule reads")
     found = _marked(text or "")
     if found is None:
-        return Verdict("fail", 0.0, rationale="no number after ####")
+        return Verdict("fail", 0.0, reason="no number after ####")
     same = found == wanted
     why = "the marked number is the reference's" if same else "the marked number is not the reference's"
-    return Verdict("pass" if same else "fail", float(same), rationale=why, answer=found[:_LONGEST])
+    return Verdict("pass" if same else "fail", float(same), reason=why, answer=found[:_LONGEST])
 
 
 def _wanted(reference: str) -> str | None:

@@ -33,7 +33,7 @@ def score_rows(
             "steps": list(verdict.steps),
             "answer": verdict.answer,
             "path": list(verdict.equations),
-            "rationale": verdict.rationale,
+            "rationale": verdict.reason,
         }
         for (candidate_id, prompt_id), verdict in zip(
             candidates.select("candidate_id", "prompt_id").iter_rows(), verdicts, strict=True
@@ -47,7 +47,7 @@ def score_rows(
     )
 
 
-def audit_sample(prompts: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
+def sample_of_prompts(prompts: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
     """The prompts whose answers an audit judges: a share of them, by hash of id, so always the same ones."""
     lots = [int(digest(("audit", seed, one))[:12], 16) / 16**12 for one in prompts["prompt_id"]]
     return prompts.filter(pl.Series("lot", lots, dtype=pl.Float64) < share)

@@ -2,7 +2,7 @@
 
 A reference is one JSON object, in one of the forms of `records.py`: asserts, pytest's functions and
 unittest's classes, HumanEval's check, or inputs and outputs; "in_place": true lets every call change its
-arguments. The tests are never shown to the program; it gets one call's arguments at a time. The rationale
+arguments. The tests are never shown to the program; it gets one call's arguments at a time. The reason
 names the rung of the sandbox.
 
 Covered: what `sandbox/` says. Not covered: programs that need processes, threads side by side, files outside
@@ -60,13 +60,13 @@ def with_strictness(strictness: Strictness) -> Verifier:
 def _case(text: str | None, reference: str | None, share: bool) -> Case | Verdict:
     """The case to run, or the verdict where there is nothing to run."""
     if text is None:
-        return Verdict("unscorable", None, rationale="there is no text")
+        return Verdict("unscorable", None, reason="there is no text")
     try:
         case = read_reference(reference, text, share)
     except Unusable as error:
-        return Verdict("unscorable", None, rationale=f"reference: {error}")
+        return Verdict("unscorable", None, reason=f"reference: {error}")
     if len(text) > LONGEST_TEXT:
-        return Verdict("fail", 0.0, rationale=f"the text is longer than {LONGEST_TEXT} characters")
+        return Verdict("fail", 0.0, reason=f"the text is longer than {LONGEST_TEXT} characters")
     return case
 
 
@@ -86,8 +86,8 @@ def _verdict(finding: Finding) -> Verdict:
     value = (finding.share or 0.0) if finding.outcome in SCORED else None
     why = ascii(" ".join(finding.why.split()))[1:-1]
     if finding.rung is None:
-        return Verdict(finding.outcome, value, rationale=why)
-    return Verdict(finding.outcome, value, rationale=f"{why} [sandbox: {finding.rung}]", rung=finding.rung)
+        return Verdict(finding.outcome, value, reason=why)
+    return Verdict(finding.outcome, value, reason=f"{why} [sandbox: {finding.rung}]", rung=finding.rung)
 
 
 VERIFIER = Verifier("unit-tests", "2", "program", verify, verify_many)

@@ -20,7 +20,7 @@ Texts = Sequence[str | None]
 Outcome = Literal["pass", "fail", "timeout", "error", "tampered", "unscorable"]
 SCORED: frozenset[Outcome] = frozenset(("pass", "fail"))
 
-_LONGEST_REASON = 200  # characters of an exception that a rationale quotes
+_LONGEST_REASON = 200  # characters of an exception that a reason quotes
 
 # Imported when asked for, so that a round of maths does not load a judge's or a sandbox's libraries.
 _ROOMS = {
@@ -36,7 +36,7 @@ class Verdict:
 
     `value` is 1.0 or 0.0 (or a judge's score) for pass and fail, None otherwise. `steps` has one value
     per step of the text: 1.0 holds, 0.0 does not; it is apart from the outcome, which may be pass with
-    a wrong step. `rationale` says why in one printable line. `answer` is the final answer as read, in
+    a wrong step. `reason` says why in one printable line. `answer` is the final answer as read, in
     canonical form, None where none could be read. `equations` is the reasoning path: the text of each
     step, as long as `steps`. `rung` is the rung of the sandbox that a program ran on, None where nothing ran.
     """
@@ -44,7 +44,7 @@ class Verdict:
     outcome: Outcome
     value: float | None
     steps: tuple[float, ...] = ()
-    rationale: str = ""
+    reason: str = ""
     answer: str | None = None
     equations: tuple[str, ...] = ()
     rung: str | None = None
@@ -101,7 +101,7 @@ def _verdict(verifier: Verifier, text: str | None, reference: str | None) -> Ver
         if not isinstance(verdict, Verdict):
             raise TypeError(f"verifier {verifier.name} returned {type(verdict).__name__}, not a verdict")
     except Exception as error:  # whatever broke, it broke in the verifier, not in the candidate
-        return Verdict("error", None, rationale=f"{type(error).__name__}: {_one_line(error)}")
+        return Verdict("error", None, reason=f"{type(error).__name__}: {_one_line(error)}")
     return verdict
 
 

@@ -19,7 +19,7 @@ from flows.pages.show import story
 from flows.recipes.rft.round import improve
 from flows.recipes.rooms import parse_recipe
 from flows.recipes.self_rewarding.round import improve as rewarded
-from flows.recipes.self_rewarding.seeds import seed_sets, with_seeds
+from flows.recipes.self_rewarding.seeds import demonstration_sets, with_demonstrations
 from flows.round.progress import Lines, reporting
 from flows.round.round import Round, begin, close
 from flows.steps.admit import admit
@@ -28,7 +28,7 @@ from schemas.errors import ModelError, PromptFileError
 from schemas.identity import IDENTITIES
 from schemas.recipes.parsing import load_recipe, with_value
 from schemas.recipes.rft import Rft
-from schemas.recipes.self_rewarding import Seeds, SelfRewarding
+from schemas.recipes.self_rewarding import SeedSets, SelfRewarding
 from tasks.admit.prompts import read_prompts
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Conversation, prompts_of
@@ -36,7 +36,7 @@ from tasks.models.neutral import quoted_prompt, special_texts
 from tasks.models.rendering import prompt_ids
 from tasks.train.objectives.dpo import encode_dpo
 from tasks.train.objectives.sft import sft
-from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.rubric import load_rubric
 from tests.conftest import REPOSITORY
 from tests.flows.conftest import SMALL
@@ -49,7 +49,7 @@ from warehouse.query import query, read
 from warehouse.seal import seal_rounds
 from warehouse.share.export import export
 from warehouse.snapshot import read_snapshot
-from warehouse.verify.lake import verify as verify_lake
+from warehouse.verify.lake import verify_lake as verify_lake
 
 LOOP, SYSTEM = "talks", "Solve step by step."
 
@@ -191,7 +191,7 @@ def _judged(round_: Round[Rft]) -> None:
     specials = special_texts(load_tokenizer(tutor.JUDGE))
     (talk, *_) = prompts_of(judged.filter(pl.col("messages").is_not_null()))
     assert isinstance(talk, Conversation)
-    shown = question(load_rubric("additive"), Asked(talk, "42"), specials)
+    shown = judge_prompt(load_rubric("additive"), JudgeInput(talk, "42"), specials)
     assert quoted_prompt(talk, specials) in shown
     assert f"system:\n| {SYSTEM}\nuser:\n| " in shown
 
@@ -244,7 +244,7 @@ def test_a_self_rewarding_round_learns_preferences_between_answers_to_conversati
     wanted = parse_recipe(values)
     assert isinstance(wanted, SelfRewarding)
     log = Log(Lake.create(tmp_path / "lake"))
-    open_loop(log, LOOP, with_seeds(wanted, check_opening(tutor.SEEDED, wanted)))
+    open_loop(log, LOOP, with_demonstrations(wanted, check_opening(tutor.SEEDED, wanted)))
     state = fold(log.lake, LOOP)
     assert state is not None
     round_ = Round(log, LOOP, 0, wanted, state.base, state.champion)
@@ -273,7 +273,7 @@ def test_a_demonstration_without_an_answer_or_with_a_turn_of_its_own_is_named(
     tmp_path: Path, recipe: Rft
 ) -> None:
     seeds = tmp_path / "seeds.jsonl"
-    wanted = SelfRewarding(prompts=recipe.prompts, seeds=Seeds(instruction=str(seeds)))
+    wanted = SelfRewarding(prompts=recipe.prompts, seeds=SeedSets(instruction=str(seeds)))
     held_out = check_opening(tutor.BASE, recipe).held_out
     talk = [turn("user", "a"), turn("assistant", "b"), turn("user", "c")]
     for answer, content, problem in (
@@ -284,7 +284,7 @@ def test_a_demonstration_without_an_answer_or_with_a_turn_of_its_own_is_named(
         bad = {"messages": [talk[0], turn("assistant", content), talk[2]], "answer": answer}
         seeds.write_text(f"{json.dumps(sound)}\n{json.dumps(bad)}\n")
         with pytest.raises(PromptFileError, match=problem):
-            seed_sets(tutor.SEEDED, wanted, held_out)
+            demonstration_sets(tutor.SEEDED, wanted, held_out)
 
 
 def test_a_shared_system_message_is_no_overlap_with_held_out_conversations(
@@ -303,8 +303,8 @@ def test_a_shared_system_message_is_no_overlap_with_held_out_conversations(
     told = [one.question for one in stories(4, 12)]
     held_out = read_prompts(talks("held-out.jsonl", told[:4]))
     seeds = talks("seeds.jsonl", told[2:])
-    wanted = SelfRewarding(prompts=recipe.prompts, seeds=Seeds(instruction=str(seeds)))
-    kept = seed_sets(tutor.SEEDED, wanted, held_out)["instruction"]
+    wanted = SelfRewarding(prompts=recipe.prompts, seeds=SeedSets(instruction=str(seeds)))
+    kept = demonstration_sets(tutor.SEEDED, wanted, held_out)["instruction"]
     assert kept["line"].to_list() == list(range(3, 11)), "the two that are asked as they are held out"
 
 

@@ -31,7 +31,7 @@ from tutor import BASE
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query, read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_killed_at_any_point_it_asks_for_nothing_that_is_on_record(
     requests = read(lake, "requests")
     assert requests.height == 40
     assert set(requests["state"]) == {"finished"}
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
 
 
 def test_a_request_that_failed_for_good_is_a_fact_and_never_a_candidate(peer: Peer, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_request_that_failed_for_good_is_a_fact_and_never_a_candidate(peer: Pe
     peer.asked.clear()
     assert write(lake, endpoint(peer)).equals(rows)
     assert peer.asked == []
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
 
 
 def test_a_server_that_numbers_its_choices_oddly_fails_its_request_and_not_the_round(
@@ -178,7 +178,7 @@ def test_an_endpoint_that_gives_out_leaves_what_it_answered_on_record(peer: Peer
     peer.faults.clear()
     assert write(lake, endpoint(peer)).height == 40
     assert max(peer.answered.values()) == 1
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
 
 
 def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
@@ -214,7 +214,7 @@ def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
     assert answers.select("candidate_id", "text").equals(wanted.select("candidate_id", "text"))
     judged = query(lake, "SELECT count(*) AS n FROM candidates WHERE kind = 'judgement'")
     assert judged["n"][0] > 0
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
     for file in root.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
     assert KEY not in killed.stdout + killed.stderr + done.stdout + done.stderr

@@ -33,7 +33,7 @@ from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import Checkpoint
 from warehouse.query import query, read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 KILLED_AT = (
     "append prompts: committed#3",  # after the held-out prompts, the round's, and the first questions
@@ -134,7 +134,7 @@ def test_every_text_is_a_fact_with_its_fate_and_its_parents(undisturbed: Lake) -
         " WHERE ask.split = 'invention' GROUP BY 1 ORDER BY 1",
     )
     assert examples["machine"].to_list() == [False, True], "invented prompts are examples of later ones"
-    findings = verify(undisturbed, deep=True)
+    findings = verify_lake(undisturbed, deep=True)
     assert findings.clean, findings.found
 
 
@@ -173,7 +173,7 @@ def test_a_round_that_began_to_invent_keeps_its_inventor(outcomes: Outcomes) -> 
     refused = outcomes.stderr["changed"][1].splitlines()[-1]
     assert "round 0 began to invent by easy-" in refused
     assert "a round keeps its inventor" in refused
-    assert verify(outcomes.lake("changed"), deep=True).clean
+    assert verify_lake(outcomes.lake("changed"), deep=True).clean
 
 
 def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> None:
@@ -185,7 +185,7 @@ def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> No
     assert written["checkpoint_id"].to_list() == teachers["checkpoint_id"].to_list()
     told = query(lake, "SELECT round, sum(texts) AS n, count_if(kept) AS kept FROM inventions GROUP BY ALL")
     assert set(told.rows()) == {(0, 2 * WANTED, 0), (1, 2 * WANTED, 0)}
-    findings = verify(lake, deep=True)
+    findings = verify_lake(lake, deep=True)
     assert findings.clean, findings.found
 
 

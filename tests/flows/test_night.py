@@ -15,7 +15,7 @@ from tests.flows.conftest import ratchet, small_night
 from warehouse.lake import Lake
 from warehouse.query import query, read
 from warehouse.verify.chain import read_chains
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 # Every step of an append, a freeze and a seal is killed in tests/warehouse; here it is steps of a round.
 KILLED_AT = (
@@ -64,7 +64,7 @@ def test_a_night_killed_at_every_kind_of_step_ends_as_an_undisturbed_one(
     assert query(disturbed, texts).equals(query(undisturbed, texts))
     assert query(disturbed, "SELECT round, state FROM round_states ORDER BY ALL")["round"].to_list() == [0, 1]
     for lake in (undisturbed, disturbed):
-        findings = verify(lake, deep=True)
+        findings = verify_lake(lake, deep=True)
         assert findings.clean, findings.found
         assert [seal.round for seal in read_chains(lake, findings)["night"]] == [0, 1]
 

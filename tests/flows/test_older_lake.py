@@ -19,7 +19,7 @@ from flows.recipes.rooms import parse_recipe
 from warehouse.lake import Lake
 from warehouse.loops import LoopState, fold
 from warehouse.query import query, read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 ARCHIVE = Path(__file__).parent / "lakes" / "older.tar.gz"
 HOME = Path("/tmp/ratchet-older")
@@ -45,7 +45,7 @@ def state(lake: Lake) -> LoopState:
 
 def damage(lake: Lake) -> list[str]:
     """What is wrong with the lake; what a round under way has left lying is not."""
-    return [f"{one.where}: {one.what}" for one in verify(lake, deep=True).found if one.kind == "damage"]
+    return [f"{one.where}: {one.what}" for one in verify_lake(lake, deep=True).found if one.kind == "damage"]
 
 
 def test_it_verifies_goes_on_under_the_id_of_its_training_and_seals(older: Lake) -> None:
@@ -66,7 +66,7 @@ def test_it_verifies_goes_on_under_the_id_of_its_training_and_seals(older: Lake)
     for name, rows in before.items():
         key = f"{name.removesuffix('s')}_id"
         assert set(rows[key]) <= set(read(older, name)[key])
-    assert verify(older, deep=True).found == []
+    assert verify_lake(older, deep=True).found == []
 
 
 def test_its_next_round_is_of_today_and_both_are_read_as_one(older: Lake) -> None:
@@ -78,4 +78,4 @@ def test_its_next_round_is_of_today_and_both_are_read_as_one(older: Lake) -> Non
     assert (3, "filter-references") in chains
     accepted = query(older, "SELECT round FROM last_decisions WHERE kept GROUP BY 1 ORDER BY 1")
     assert accepted["round"].to_list() == [0, 1, 2, 3]
-    assert verify(older, deep=True).found == []
+    assert verify_lake(older, deep=True).found == []

@@ -16,7 +16,7 @@ from flows.steps.audit import audit
 from flows.steps.freeze import freeze_examples
 from flows.steps.generate import generate
 from flows.steps.train import train
-from flows.steps.verify import verify
+from flows.steps.verify import verify_candidates
 from schemas.errors import UnitConflict
 from schemas.recipes.rft import Rft
 from tasks.audit.monitors.registry import MONITORS
@@ -26,7 +26,7 @@ from warehouse.log import Log
 from warehouse.loops import fold
 from warehouse.query import query, read
 from warehouse.seal import seal_rounds
-from warehouse.verify.lake import verify as verify_lake
+from warehouse.verify.lake import verify_lake as verify_lake
 
 PHASES = ((1, "first"), (2, "second"))
 
@@ -46,7 +46,7 @@ def opened(tmp_path: Path, small_recipe: Rft) -> Round[Rft]:
 def phase(round_: Round[Rft], prompts: pl.DataFrame) -> tuple[str, str]:
     """One phase, whole: its snapshot and its checkpoint."""
     candidates = generate(round_, prompts, [round_.champion])
-    scores = verify(round_, prompts, candidates)
+    scores = verify_candidates(round_, prompts, candidates)
     decisions = filter_pool(round_, prompts, candidates, scores)
     snapshot = freeze_examples(round_, decisions)
     assert snapshot is not None
@@ -85,12 +85,12 @@ def test_a_second_freeze_or_training_of_another_thing_is_refused_not_answered_by
 ) -> None:
     prompts = admit(opened)
     candidates = generate(opened, prompts, [opened.champion])
-    decisions = filter_pool(opened, prompts, candidates, verify(opened, prompts, candidates))
+    decisions = filter_pool(opened, prompts, candidates, verify_candidates(opened, prompts, candidates))
     snapshot = freeze_examples(opened, decisions)
     assert snapshot is not None
     assert freeze_examples(opened, decisions) == snapshot
     other = generate(opened.in_phase(1, "more"), prompts, [opened.champion])
-    scores = verify(opened.in_phase(1, "more"), prompts, other)
+    scores = verify_candidates(opened.in_phase(1, "more"), prompts, other)
     more = filter_pool(opened.in_phase(1, "more"), prompts, other, scores)
     with pytest.raises(UnitConflict, match="in another phase"):
         freeze_examples(opened, more)

@@ -12,7 +12,7 @@ import pytest
 from tests.flows.conftest import ratchet, small_night
 from warehouse.lake import Lake
 from warehouse.query import query, read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 
 def run(
@@ -238,5 +238,5 @@ def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None
     voted = told.filter(told["value"].is_not_null())
     assert voted.height > 20
     assert (voted["texts"] == 3).sum() > 20, "three judgements each, kept as they were written"
-    findings = verify(watched, deep=True)
+    findings = verify_lake(watched, deep=True)
     assert findings.clean, findings.found

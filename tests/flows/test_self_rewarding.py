@@ -15,7 +15,7 @@ from tests.flows.conftest import SMALL, ratchet, small_night
 from tutor import BASE, JUDGE
 from warehouse.lake import Lake
 from warehouse.query import query, read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 FEW = (
     *SMALL,
@@ -125,7 +125,7 @@ def test_what_no_rule_has_judged_is_not_told_as_none_correct(told: Lake) -> None
 
 
 def test_a_lake_of_preferences_verifies_and_its_weights_are_traced(told: Lake, plain: dict[str, str]) -> None:
-    assert verify(told, deep=True).clean
+    assert verify_lake(told, deep=True).clean
     trained = read(told, "trainings").filter(state="finished")["checkpoint_id"][0]
     done = ratchet("trace", "--lake", str(told.root), trained, environment=plain)
     assert done.returncode == 0

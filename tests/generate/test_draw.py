@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from schemas.recipes.shared import Sampling
-from tasks.generate.embedded.draw import draw, uniforms
+from tasks.generate.embedded.draw import draw_tokens, uniforms
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.models.checkpoint import load_model
 from tasks.models.rendering import prompt_ids
@@ -52,7 +52,7 @@ def test_frequencies_are_the_tempered_softmax(temperature: float, top_p: float) 
     expected = torch.where(inside, expected, 0) / expected[inside].sum()
     count = 40_000
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    drawn = draw(logits.expand(count, -1), chance, temperature, top_p)
+    drawn = draw_tokens(logits.expand(count, -1), chance, temperature, top_p)
     seen = torch.bincount(drawn.tokens, minlength=8).double()
     assert seen[~inside].sum() == 0
     wanted = expected[inside].double() * count
@@ -63,14 +63,14 @@ def test_frequencies_are_the_tempered_softmax(temperature: float, top_p: float) 
 def test_a_token_of_no_probability_is_never_drawn() -> None:
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf])
     edges = torch.tensor([0.0, 1 - 2**-23, 0.5, 0.5 - 2**-23])
-    tokens = draw(logits.expand(4, -1), edges, 1.0, 1.0).tokens
+    tokens = draw_tokens(logits.expand(4, -1), edges, 1.0, 1.0).tokens
     assert set(tokens.tolist()) <= {1, 3}
 
 
 def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
     """Over 1,000 tokens of about one chance, half of the mass is half of the tokens."""
     logits = torch.linspace(0, 0.5, 1000).expand(3000, -1)
-    tokens = draw(logits, torch.from_numpy(uniforms(range(3000), 1)[0]), 1.0, 0.5).tokens
+    tokens = draw_tokens(logits, torch.from_numpy(uniforms(range(3000), 1)[0]), 1.0, 0.5).tokens
     probabilities = torch.softmax(logits[0], -1).flip(0)
     size = int((probabilities.cumsum(-1) - probabilities < 0.5).sum())
     assert tokens.min() >= 1000 - size
@@ -78,7 +78,7 @@ def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
-    drawn = draw(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
+    drawn = draw_tokens(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
     assert drawn.tokens.tolist() == [1]
     assert drawn.logprobs.item() == pytest.approx(
         torch.log_softmax(torch.tensor([0.0, 3.0, 1.0]), -1)[1].item()
@@ -92,15 +92,15 @@ def test_what_noise_could_change_is_called_unsure_and_little_else(temperature: f
     count, noise, source = 4000, 1e-3, torch.Generator().manual_seed(1)
     logits = torch.randn(count, 90, generator=source) * 3.0
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    drawn = draw(logits, chance, temperature, top_p, noise)
+    drawn = draw_tokens(logits, chance, temperature, top_p, noise)
     changed = torch.zeros(count, dtype=torch.bool)
     for _ in range(200):
         far = (torch.rand(logits.shape, generator=source) * 2.0 - 1.0) * noise
-        changed |= draw(logits + far, chance, temperature, top_p).tokens != drawn.tokens
+        changed |= draw_tokens(logits + far, chance, temperature, top_p).tokens != drawn.tokens
     assert changed.any()
     assert not (changed & ~drawn.unsure).any()
     assert drawn.unsure.float().mean() < 0.05
-    assert not draw(logits, chance, temperature, top_p).unsure.any()
+    assert not draw_tokens(logits, chance, temperature, top_p).unsure.any()
 
 
 def test_equals_at_the_edge_of_a_nucleus_are_unsure_together() -> None:
@@ -109,11 +109,11 @@ def test_equals_at_the_edge_of_a_nucleus_are_unsure_together() -> None:
     rare = torch.full((1900,), 0.2 / 1900)
     logits = torch.cat([torch.tensor([0.797, 0.003]), rare]).log().expand(count, -1)
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    drawn = draw(logits, chance, 1.0, 0.8, noise)
+    drawn = draw_tokens(logits, chance, 1.0, 0.8, noise)
     for sign in (-1.0, 1.0):
         near = logits.clone()
         near[:, 0] += sign * 0.95 * noise
-        changed = draw(near, chance, 1.0, 0.8).tokens != drawn.tokens
+        changed = draw_tokens(near, chance, 1.0, 0.8).tokens != drawn.tokens
         assert not (changed & ~drawn.unsure).any()
 
 

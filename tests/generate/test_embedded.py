@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from schemas.errors import BadInput, ModelError
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.decoding import Forward
-from tasks.generate.embedded.draw import draw, uniforms
+from tasks.generate.embedded.draw import draw_tokens, uniforms
 from tasks.generate.embedded.embedded import EmbeddedEngine, embedded_engine
 from tasks.generate.engine import PromptRefused, Sample
 from tasks.models.checkpoint import load_model
@@ -86,7 +86,7 @@ def test_every_token_is_the_draw_of_its_own_seed_and_step(tiny: EmbeddedEngine) 
                     0, len(before) - 1 : -1
                 ]
             chance = torch.from_numpy(uniforms([sample.seed], sample.token_count)[:, 0])
-            assert list(sample.token_ids) == draw(logits, chance, 1.3, 0.95).tokens.tolist()
+            assert list(sample.token_ids) == draw_tokens(logits, chance, 1.3, 0.95).tokens.tolist()
 
 
 def greedy_by_transformers(engine: EmbeddedEngine, prompt: str, max_tokens: int) -> list[int]:

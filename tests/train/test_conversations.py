@@ -206,5 +206,5 @@ def test_a_conversations_pair_has_the_loss_of_its_rendered_text(tmp_path: Path) 
         assert labels[: len(ids)] == [IGNORED] * len(ids)
         assert IGNORED not in labels[len(ids) :]
     batch: Callable[..., Any] = collate
-    assert objective.reference is not None
-    assert objective.reference(model, batch([example], objective.padding, model.device)).shape == (1, 2)
+    assert objective.base_logprobs is not None
+    assert objective.base_logprobs(model, batch([example], objective.padding, model.device)).shape == (1, 2)

@@ -15,12 +15,12 @@ from accelerate import Accelerator
 from schemas.errors import TrainingFailed
 from schemas.job import Dpo, Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, load_tokenizer
+from tasks.train.base_logprobs import with_base_logprobs
 from tasks.train.batches import collate
 from tasks.train.loop import train
 from tasks.train.objectives.dpo import dpo
-from tasks.train.objectives.objective import REFERENCE, Encoded, Loss
+from tasks.train.objectives.objective import BASE_LOGPROBS, Encoded, Loss
 from tasks.train.records import ledger_rows
-from tasks.train.reference import with_reference
 from tasks.train.result import read_result
 from tests.train.conftest import told
 from tests.train.gradients import assert_same, gradients
@@ -50,7 +50,7 @@ def policy(base: Path, new_model: Callable[..., Path], tmp_path: Path) -> Callab
 def encoded(reference: Path, rows: pl.DataFrame, *, size: int = 5) -> list[Encoded]:
     objective, model = dpo(Dpo()), load_model(reference)
     plain = objective.encode(load_tokenizer(reference), rows)
-    return with_reference(objective, Accelerator(cpu=True), model, plain, size)
+    return with_base_logprobs(objective, Accelerator(cpu=True), model, plain, size)
 
 
 def ours(
@@ -148,11 +148,13 @@ def test_the_reference_is_the_base_whatever_is_in_a_batch(base: Path, pairs: pl.
     together, alone = encoded(base, pairs, size=22), encoded(base, pairs, size=1)
     model = load_model(base)
     for left, right in zip(together, alone, strict=True):
-        torch.testing.assert_close(left.tensors[REFERENCE], right.tensors[REFERENCE], rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(
+            left.tensors[BASE_LOGPROBS], right.tensors[BASE_LOGPROBS], rtol=1e-5, atol=1e-4
+        )
         ids, labels = (left.tensors[f"chosen_{what}"].long()[None] for what in ("ids", "labels"))
         count = int((labels[:, 1:] != -100).sum())
         expected = -model(input_ids=ids, labels=labels).loss.item() * count
-        assert left.tensors[REFERENCE][0].item() == pytest.approx(expected, rel=1e-5)
+        assert left.tensors[BASE_LOGPROBS][0].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_training_begins_at_its_reference_and_learns_to_tell_the_pairs(

@@ -21,7 +21,7 @@ from schemas.errors import BadInput, TrainingFailed
 from schemas.job import TrainingJob
 from tasks.models.checkpoint import load_model
 from tasks.train.launch import run_job
-from tasks.train.result import StepTaken, TrainingResult, accept
+from tasks.train.result import OptimizerStep, TrainingResult, accept
 from tests.train.conftest import at_start, told
 
 MakeJob = Callable[..., TrainingJob]
@@ -36,7 +36,7 @@ run_job(job, in_process=False)
 
 
 def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob) -> None:
-    seen: dict[str, list[StepTaken]] = {"here": [], "there": []}
+    seen: dict[str, list[OptimizerStep]] = {"here": [], "there": []}
     here = run_job(make_job("here"), in_process=True, progress=seen["here"].append)
     there = run_job(make_job("there"), in_process=False, progress=seen["there"].append)
     assert here.weights_hash == there.weights_hash

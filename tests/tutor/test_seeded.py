@@ -32,7 +32,7 @@ def test_lessons_are_mixed_as_stated_and_the_same_for_the_same_seed() -> None:
             assert read_vote(lesson.solution, "stop", STORY).verdict is not None
         if kind == "inventing":
             shown = lesson.question.split("Story:\n")[1:]
-            assert lesson.question == load_inventor("story").asked([one.strip() for one in shown])
+            assert lesson.question == load_inventor("story").render([one.strip() for one in shown])
             assert lesson.solution not in lesson.question
 
 

@@ -18,7 +18,14 @@ from tasks.generate.engine import Sample
 from tasks.models.checkpoint import weights_hash
 from tasks.models.neutral import special_texts
 from tasks.models.rendering import prompt_text
-from tasks.verify.judge.judge import Asked, Judged, judge, judgement_rows, question, verdict_rows
+from tasks.verify.judge.judge import (
+    JudgeInput,
+    VotedVerdict,
+    judge_answers,
+    judge_prompt,
+    judgement_rows,
+    verdict_rows,
+)
 from tasks.verify.judge.judgement import read_vote
 from tasks.verify.judge.pairs import Pair, judge_pairs, preference_rows
 from tasks.verify.judge.rubric import load_rubric
@@ -27,7 +34,7 @@ from tutor import JUDGE
 from tutor.labelled import MASTER_KEYS, labelled
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 STORY, PAIR = load_rubric("story"), load_rubric("story-pair")
 QUESTION = "Tom has 12 apples. Tom gives 5 apples to Ben. How many apples does Tom have now?"
@@ -46,12 +53,12 @@ def answers() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def judged(engine: EmbeddedEngine, answers: pl.DataFrame) -> list[Judged]:
-    asked = [Asked(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    return judge(engine, STORY, asked)
+def judged(engine: EmbeddedEngine, answers: pl.DataFrame) -> list[VotedVerdict]:
+    asked = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    return judge_answers(engine, STORY, asked)
 
 
-def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[Judged]) -> None:
+def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[VotedVerdict]) -> None:
     for one in judged:
         assert len(one.samples) == len(one.votes) == STORY.votes
         read = [read_vote(sample.text, sample.finish_reason, STORY) for sample in one.samples]
@@ -66,7 +73,7 @@ def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[Judged]) -> 
 
 
 def test_the_tutors_judge_is_better_than_chance_and_worse_than_the_oracle(
-    judged: list[Judged], answers: pl.DataFrame
+    judged: list[VotedVerdict], answers: pl.DataFrame
 ) -> None:
     said = [one.verdict.outcome == "pass" for one in judged]
     agreement = sum(a == b for a, b in zip(said, answers["label"], strict=True)) / len(said)
@@ -74,43 +81,45 @@ def test_the_tutors_judge_is_better_than_chance_and_worse_than_the_oracle(
 
 
 def test_a_judgement_does_not_depend_on_what_else_is_judged(
-    engine: EmbeddedEngine, judged: list[Judged], answers: pl.DataFrame
+    engine: EmbeddedEngine, judged: list[VotedVerdict], answers: pl.DataFrame
 ) -> None:
-    asked = [Asked(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    again = judge(engine, STORY, [asked[7], asked[3], asked[7]])
+    asked = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    again = judge_answers(engine, STORY, [asked[7], asked[3], asked[7]])
     texts = [[sample.text for sample in one.samples] for one in again]
     assert texts[0] == texts[2] == [sample.text for sample in judged[7].samples]
     assert texts[1] == [sample.text for sample in judged[3].samples]
-    other = judge(engine, STORY, [asked[7]], seed=1)
+    other = judge_answers(engine, STORY, [asked[7]], seed=1)
     assert other[0].samples[0].seed != again[0].samples[0].seed
 
 
 @pytest.mark.parametrize("text", MASTER_KEYS)
 def test_a_master_key_passes_no_judge(engine: EmbeddedEngine, text: str) -> None:
-    (one,) = judge(engine, STORY, [Asked(QUESTION, text)])
+    (one,) = judge_answers(engine, STORY, [JudgeInput(QUESTION, text)])
     assert one.verdict.outcome == "fail"
 
 
 def test_an_answer_that_says_nothing_is_shown_to_no_judge(engine: EmbeddedEngine) -> None:
-    found = judge(engine, STORY, [Asked(QUESTION, text) for text in ("", ":", "Thought process:")])
+    found = judge_answers(
+        engine, STORY, [JudgeInput(QUESTION, text) for text in ("", ":", "Thought process:")]
+    )
     assert [one.samples for one in found] == [(), (), ()]
     assert [one.verdict.value for one in found] == [0.0, 0.0, 0.0]
 
 
 def test_no_text_and_one_beyond_the_context_are_unscorable_and_spoil_no_other(engine: EmbeddedEngine) -> None:
-    asked = [Asked(QUESTION, None), Asked(QUESTION, "7 " * 5000), Asked(QUESTION, RIGHT)]
-    none, long, right = judge(engine, STORY, asked)
+    asked = [JudgeInput(QUESTION, None), JudgeInput(QUESTION, "7 " * 5000), JudgeInput(QUESTION, RIGHT)]
+    none, long, right = judge_answers(engine, STORY, asked)
     assert none.verdict.outcome == long.verdict.outcome == "unscorable"
-    assert "context" in long.verdict.rationale
-    assert right.votes == judge(engine, STORY, [asked[2]])[0].votes
+    assert "context" in long.verdict.reason
+    assert right.votes == judge_answers(engine, STORY, [asked[2]])[0].votes
 
 
 def test_a_model_that_gives_no_verdict_is_an_error_and_never_a_zero(tmp_path: Path) -> None:
     short = STORY.model_copy(update={"prompt": "{prompt}\n{answer}\nScore: 3", "max_tokens": 8})
     with EmbeddedEngine(save_model(tmp_path / "babbler", "llama"), device="cpu") as babbler:
-        (one,) = judge(babbler, short, [Asked("1+1?", "2")])
+        (one,) = judge_answers(babbler, short, [JudgeInput("1+1?", "2")])
     assert (one.verdict.outcome, one.verdict.value) == ("error", None)
-    assert "valid ones are needed" in one.verdict.rationale
+    assert "valid ones are needed" in one.verdict.reason
 
 
 def test_both_orders_of_a_pair_are_asked_and_a_place_wins_nothing(
@@ -188,7 +197,7 @@ def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
     assert judgements.height == 2 * STORY.votes
     assert compared["parents"].to_list() == [ids, ids[::-1]]
     assert set(scores["verifier_version"]) == {STORY.label}
-    findings = verify(log.lake, deep=True)
+    findings = verify_lake(log.lake, deep=True)
     assert findings.clean, findings.found
 
 
@@ -254,7 +263,7 @@ def test_a_template_without_a_system_role_judges_and_one_that_refuses_users_is_r
         "{%- for m in messages -%}{%- if m['role'] != 'user' -%}{{- raise_exception('only users speak') -}}"
         "{%- endif -%}{{- '<u>' + m['content'] -}}{%- endfor -%}"
     )
-    asked = question(STORY, Asked(QUESTION, RIGHT))
+    asked = judge_prompt(STORY, JudgeInput(QUESTION, RIGHT))
     assert prompt_text(tokenizer, asked) == "<u>" + asked
     with pytest.raises(ModelError, match="refuses a message by system and user: only users speak"):
         prompt_text(tokenizer, asked, system="Be fair.")

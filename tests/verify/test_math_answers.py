@@ -102,8 +102,8 @@ def test_an_answer_is_found_wherever_it_is_marked(text: str, reference: str) -> 
 def test_no_marked_answer_or_several_different_ones_is_no_pass(text: str, reference: str) -> None:
     verdict = verify(text, reference)
     assert verdict.outcome == "fail"
-    assert verdict.rationale
-    assert "\n" not in verdict.rationale
+    assert verdict.reason
+    assert "\n" not in verdict.reason
 
 
 @pytest.mark.parametrize(

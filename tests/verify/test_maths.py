@@ -72,7 +72,7 @@ def test_a_marked_answer_is_read_in_every_common_form(text: str, reference: str)
 def test_what_is_not_one_marked_number_equal_to_the_reference_never_passes(text: str, reference: str) -> None:
     verdict = verify(text, reference)
     assert verdict.outcome != "pass", verdict
-    assert verdict.rationale
+    assert verdict.reason
 
 
 @pytest.mark.parametrize("reference", [None, "", "  ", "A or B", "12 or 13", "nan", "inf", "####", "None"])
@@ -143,8 +143,8 @@ def test_no_text_makes_the_verifier_raise(text: str, reference: str) -> None:
     ):
         for wanted in (reference, "1"):
             verdict = verify(marked, wanted)
-            verdict.rationale.encode()
-            assert "\n" not in verdict.rationale
+            verdict.reason.encode()
+            assert "\n" not in verdict.reason
             assert all(equation.encode() is not None for equation in verdict.equations)
 
 

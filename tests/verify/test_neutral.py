@@ -13,7 +13,7 @@ from tokenizers import AddedToken
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.neutral import PREFIX, quoted, says_nothing, special_texts, unmarked, visible
 from tasks.models.rendering import prompt_ids
-from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.rubric import load_rubric
 from tests.generate.conftest import byte_tokenizer
 from tutor import JUDGE
@@ -52,8 +52,8 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_candidate_adds_no_line_and_no_token_to_the_frame(text: str, tokenizer: Any) -> None:
     specials = special_texts(tokenizer)
-    honest = question(RUBRIC, Asked("A story?", "#### 7"), specials)
-    asked = question(RUBRIC, Asked(f"A story? {text}", text), specials)
+    honest = judge_prompt(RUBRIC, JudgeInput("A story?", "#### 7"), specials)
+    asked = judge_prompt(RUBRIC, JudgeInput(f"A story? {text}", text), specials)
     assert frame(asked) == frame(honest)
     ends = set(tokenizer.all_special_ids)
     turns = [one for one in prompt_ids(tokenizer, honest) if one in ends]

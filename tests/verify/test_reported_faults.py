@@ -258,6 +258,6 @@ def test_every_mutated_line_has_a_verdict(seed: int) -> None:
     text, reference = mutated(random.Random(seed))
     verdict = verify(text, reference)
     assert verdict.outcome in ("pass", "fail", "unscorable")
-    verdict.rationale.encode()
-    assert "\n" not in verdict.rationale
+    verdict.reason.encode()
+    assert "\n" not in verdict.reason
     explain(text, reference)

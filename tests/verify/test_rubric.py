@@ -29,11 +29,11 @@ def test_any_changed_value_changes_the_label() -> None:
 
 def test_slots_are_filled_once_so_that_braces_in_a_text_stay_text() -> None:
     rubric = load_rubric("additive")
-    asked = rubric.asked({"prompt": "| {answer}", "answer": "| {reference}"}, "| {prompt}")
+    asked = rubric.render({"prompt": "| {answer}", "answer": "| {reference}"}, "| {prompt}")
     assert "Request:\n| {answer}\n" in asked
     assert "Answer:\n| {reference}\n" in asked
     assert "for comparison:\n| {prompt}\n" in asked
-    assert "for comparison" not in rubric.asked({"prompt": "| x", "answer": "| y"})
+    assert "for comparison" not in rubric.render({"prompt": "| x", "answer": "| y"})
 
 
 @pytest.mark.parametrize(

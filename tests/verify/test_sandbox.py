@@ -192,8 +192,8 @@ def test_the_standard_library_is_there_on_every_rung(rung: str) -> None:
     text = "import importlib\ndef load(name):\n    return importlib.import_module(name).__name__\n"
     tests = tuple(f"assert load({name!r}) == {name!r}" for name in names)
     with Pool(1, permitted(rung)) as pool:
-        assert pool.judge(Case(text, tests)).outcome == "pass"
-        assert pool.judge(Case(text, ("assert load('numpy') == 'numpy'",))).outcome == "fail"
+        assert pool.examine(Case(text, tests)).outcome == "pass"
+        assert pool.examine(Case(text, ("assert load('numpy') == 'numpy'",))).outcome == "fail"
 
 
 def test_there_are_at_least_a_hundred_hostile_programs_and_each_says_what_it_tries() -> None:
@@ -253,7 +253,7 @@ def test_the_canaries_escape_where_there_is_no_sandbox() -> None:
 
 def test_a_rung_that_cannot_be_set_up_runs_nothing() -> None:
     with Pool(1, "bare") as pool:
-        finding = pool.judge(Case(SQUARE, TESTS))
+        finding = pool.examine(Case(SQUARE, TESTS))
     assert finding.outcome == "error"
     assert "no rung is called 'bare'" in finding.why
 
@@ -262,7 +262,9 @@ def test_a_killed_worker_takes_its_program_with_it_and_is_replaced() -> None:
     before = sandbox_processes()
     with Pool(1, str(safe_rung().name), Limits(wall_s=30)) as pool:
         findings: list[Finding] = []
-        loops = threading.Thread(target=lambda: findings.append(pool.judge(Case("while True: pass", TESTS))))
+        loops = threading.Thread(
+            target=lambda: findings.append(pool.examine(Case("while True: pass", TESTS)))
+        )
         loops.start()
         while len(sandbox_processes() - before) < 3:
             time.sleep(0.02)
@@ -270,7 +272,7 @@ def test_a_killed_worker_takes_its_program_with_it_and_is_replaced() -> None:
         os.kill(worker, signal.SIGKILL)
         loops.join(10)
         assert [finding.outcome for finding in findings] == ["error"]
-        assert pool.judge(Case(SQUARE, TESTS)).outcome == "pass"
+        assert pool.examine(Case(SQUARE, TESTS)).outcome == "pass"
     assert sandbox_processes() <= before
 
 
@@ -278,7 +280,7 @@ def test_nothing_runs_on_when_ratchet_itself_is_killed() -> None:
     before = sandbox_processes()
     code = (
         "from tasks.verify.sandbox.run import *\n"
-        f"Pool(1, {safe_rung().name!r}, Limits(wall_s=60)).judge(Case('while True: pass', ('assert f()',)))"
+        f"Pool(1, {safe_rung().name!r}, Limits(wall_s=60)).examine(Case('while True: pass', ('assert f()',)))"
     )
     ratchet = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
     while len(sandbox_processes() - before) < 3:
@@ -335,7 +337,7 @@ code = b"".join([*lines, seccomp._instruction(seccomp._RETURN, seccomp._ALLOW)])
 privileges._prctl(38, 1)
 syscalls.syscall("seccomp", 1, 0, ctypes.byref(seccomp._Program(len(code) // 8, code)))
 verdict = verify("def f(): return 1", json.dumps({"tests": ["assert f() == 1"]}))
-print(json.dumps({"rung": verdict.rung, "outcome": verdict.outcome, "rationale": verdict.rationale}))
+print(json.dumps({"rung": verdict.rung, "outcome": verdict.outcome, "rationale": verdict.reason}))
 """
 
 
@@ -390,7 +392,7 @@ rungs = [rung for rung in RUNGS if try_rung(rung).outcome == "pass"]
 honest, hostile = [], []
 for rung in rungs:
     with Pool(1, rung) as pool:
-        honest.append(pool.judge(Case("def solve(n): return n * n", TESTS)).outcome)
+        honest.append(pool.examine(Case("def solve(n): return n * n", TESTS)).outcome)
     with Pool(2, rung, Limits(wall_s=0.8)) as pool:
         hostile += [finding.outcome for finding in pool.judge_all([Case(text, TESTS) for text in texts])]
 assert open(folder + "/victim.txt").read() == "untouched"

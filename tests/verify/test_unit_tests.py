@@ -31,14 +31,14 @@ def test_a_right_program_passes_and_the_verdict_names_its_rung() -> None:
     )
     assert (verdict.outcome, verdict.value) == ("pass", 1.0)
     assert verdict.rung == safe_rung().name
-    assert f"[sandbox: {verdict.rung}]" in verdict.rationale
+    assert f"[sandbox: {verdict.rung}]" in verdict.reason
 
 
 @on_a_safe_rung
 def test_a_failing_test_is_named_by_its_line() -> None:
     verdict = judge("def f(n):\n    return n\n", "assert f(1) == 1\nassert f(2) == 3, 'two'")
     assert (verdict.outcome, verdict.value) == ("fail", 0.0)
-    assert verdict.rationale.startswith("line 2 of the test: AssertionError: two")
+    assert verdict.reason.startswith("line 2 of the test: AssertionError: two")
 
 
 @on_a_safe_rung
@@ -66,7 +66,7 @@ def test_a_failing_test_is_named_by_its_line() -> None:
 def test_a_reference_that_is_no_test_is_unscorable(reference: str | None) -> None:
     verdict = verify("def f(n):\n    return n\n", reference)
     assert (verdict.outcome, verdict.value) == ("unscorable", None)
-    assert verdict.rationale.startswith("reference: ")
+    assert verdict.reason.startswith("reference: ")
 
 
 @on_a_safe_rung
@@ -141,7 +141,7 @@ def test_a_candidates_exceptions_reach_the_tests() -> None:
         "try:\n    f(1)\nexcept ValueError as error:\n    assert str(error) == 'odd'\nelse:\n    assert False"
     )
     assert judge(text, test, "assert f(2) == 2").outcome == "pass"
-    assert judge(text, "assert f(3) == 3").rationale.startswith("line 1 of the test: Odd: odd")
+    assert judge(text, "assert f(3) == 3").reason.startswith("line 1 of the test: Odd: odd")
 
 
 @on_a_safe_rung
@@ -347,4 +347,4 @@ def test_where_no_rung_is_safe_nothing_runs_and_the_verdict_is_unscorable(
     monkeypatch.setattr(unit_tests, "safe_rung", lambda: Rung(None, ("full: unshare: refused",)))
     verdict = judge("def f(): return 1", "assert f() == 1")
     assert (verdict.outcome, verdict.value, verdict.rung) == ("unscorable", None, None)
-    assert verdict.rationale == "no safe rung of the sandbox here: full: unshare: refused"
+    assert verdict.reason == "no safe rung of the sandbox here: full: unshare: refused"

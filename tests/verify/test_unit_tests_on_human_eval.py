@@ -55,7 +55,7 @@ def judge(rows: Sequence[tuple[Problem, str]]) -> list[Verdict]:
 
 def not_passed(rows: Sequence[tuple[Problem, str]]) -> list[str]:
     return [
-        f"{problem['task_id']}: {verdict.outcome}, {verdict.rationale}"
+        f"{problem['task_id']}: {verdict.outcome}, {verdict.reason}"
         for (problem, _), verdict in zip(rows, judge(rows), strict=True)
         if verdict.outcome != "pass"
     ]

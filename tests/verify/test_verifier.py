@@ -20,14 +20,14 @@ def test_a_verifier_that_crashes_never_becomes_a_score_of_zero() -> None:
     verdicts = verify_rows(Verifier("crashes", "1", "rule", _crashes), ["bad", "good"], ["1", "1"])
     assert [verdict.outcome for verdict in verdicts] == ["error", "pass"]
     assert verdicts[0].value is None
-    assert verdicts[0].rationale == "ZeroDivisionError: two lines \\ud800"
+    assert verdicts[0].reason == "ZeroDivisionError: two lines \\ud800"
 
 
 def test_a_verifier_that_returns_no_verdict_is_an_error() -> None:
     broken = Verifier("broken", "1", "rule", lambda text, reference: True)  # type: ignore[arg-type,return-value]
     (verdict,) = verify_rows(broken, ["#### 1"], ["1"])
     assert (verdict.outcome, verdict.value) == ("error", None)
-    assert "bool" in verdict.rationale
+    assert "bool" in verdict.reason
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "error", "tampered", "unscorable"])

@@ -27,7 +27,7 @@ from tutor.world import stories
 from warehouse.lake import Lake
 from warehouse.loops import checkpoint
 from warehouse.query import query, read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -72,7 +72,7 @@ def test_the_facts_of_a_round_are_whole(undisturbed: tuple[Lake, str]) -> None:
     scores = query(lake, "SELECT candidate_id FROM scores WHERE coalesce(role, 'filter') = 'filter'")
     assert sorted(scores["candidate_id"]) == sorted(answers["candidate_id"])
     assert read(lake, "evaluations")["checkpoint_id"].n_unique() == 2
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
 
 
 def test_one_server_served_champion_judge_and_challenger(undisturbed: tuple[Lake, str]) -> None:
@@ -139,4 +139,4 @@ def test_what_dies_under_way_costs_no_row_and_doubles_none(
     assert "going on with the night" in again
     lake = Lake(tmp_path / "lake")
     assert query(lake, TEXTS).equals(query(undisturbed[0], TEXTS))
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean

@@ -20,7 +20,7 @@ from warehouse.log import Log
 from warehouse.maintain import maintain
 from warehouse.seal import seal_rounds
 from warehouse.store.fault import ask
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 REFUSED = 3  # exit code of work that ended with one of our own errors
 
@@ -73,14 +73,14 @@ def _fill(disk: Path) -> None:
     for kilobytes in range(16, 2000, 48):
         _resize(disk, kilobytes)
         said = refusal(lake, round_of_work)
-        assert verify(lake).clean, verify(lake).found
+        assert verify_lake(lake).clean, verify_lake(lake).found
         if said is None:
             break
         refused += 1
     _resize(disk, 65536)
     round_of_work(lake)
     assert same(facts(reference), facts(lake))
-    assert verify(lake, deep=True).found == [], verify(lake, deep=True).found
+    assert verify_lake(lake, deep=True).found == [], verify_lake(lake, deep=True).found
     print(refused)
 
 

@@ -19,7 +19,7 @@ from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import read
 from warehouse.snapshot import content_hash
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 NOBODY = make_id("cand", 2, "nobody")
 
@@ -33,11 +33,11 @@ def rows_of(lake: Lake, table: str) -> pl.DataFrame:
 def append(lake: Lake, table: str, rows: pl.DataFrame) -> None:
     """As a faulty step would: through the log, so that every hash is right."""
     Log(lake).once(Unit("ada", 2, "faulty"), table, lambda: rows)
-    assert verify(lake).found == []
+    assert verify_lake(lake).found == []
 
 
 def found(lake: Lake) -> str:
-    return "\n".join(f"{one.where}: {one.what}" for one in verify(lake, deep=True).found)
+    return "\n".join(f"{one.where}: {one.what}" for one in verify_lake(lake, deep=True).found)
 
 
 def test_a_candidate_without_its_prompt(full: Lake) -> None:
@@ -178,7 +178,7 @@ def _refrozen(lake: Lake, change: Callable[[pl.DataFrame], pl.DataFrame]) -> str
 
 def test_a_snapshot_whose_rows_are_not_those_of_its_name(full: Lake) -> None:
     name = _refrozen(full, lambda rows: rows.with_columns(response=pl.lit("#### 0")))
-    assert f"snapshots/{name}" in damaged(verify(full, deep=True))
+    assert f"snapshots/{name}" in damaged(verify_lake(full, deep=True))
 
 
 def test_an_example_that_never_was_a_candidate(full: Lake) -> None:
@@ -201,4 +201,4 @@ def test_a_second_start_of_a_training_is_not_a_finding(full: Lake) -> None:
     event = training_event_id(2, row["training_id"][0], "failed", 1)
     failed = row.with_columns(event_id=pl.lit(event), state=pl.lit("failed"), files=pl.lit(None))
     append(full, "trainings", failed)
-    assert verify(full, deep=True).found == []
+    assert verify_lake(full, deep=True).found == []

@@ -28,7 +28,7 @@ from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import read
 from warehouse.store import durable
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 WRITTEN = ("checkpoints", "rounds", "prompts", "candidates", "scores", "decisions", "tokens")
 TRAINED = ("trainings", "steps", "evaluations")
@@ -73,10 +73,10 @@ def test_killed_at_every_named_step_of_a_round_the_same_work_again_completes(
     for step in STEPS:
         with trial("killed at a named step"):
             assert in_process(lake.root, round_of_work, step) == -signal.SIGKILL, step
-            assert verify(lake).clean, step
+            assert verify_lake(lake).clean, step
     round_of_work(lake)
     assert same(facts(lake), reference)
-    assert verify(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).found == []
 
 
 @pytest.mark.parametrize(("step", "stride"), [("write", 5), ("sync", 19), ("link", 2), ("rename", 4)])
@@ -88,11 +88,11 @@ def test_killed_at_the_nth_write_of_any_kind_the_same_work_again_completes(
     while (code := in_process(lake.root, round_of_work, f"{step}#{number}")) != 0:
         with trial(f"killed at a {step}"):
             assert code == -signal.SIGKILL
-            assert verify(lake).clean, (step, number)
+            assert verify_lake(lake).clean, (step, number)
             number += stride
     assert number > stride
     assert same(facts(lake), reference)
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
 
 
 def small_work(lake: Lake) -> None:
@@ -123,10 +123,10 @@ def test_a_disk_that_fails_at_any_write_is_one_clear_line_and_no_fact_is_lost(
             hits = number if _hit() >= number else 0
             fault("")
             with trial(f"{error} at a {step}"):
-                assert verify(lake).clean
+                assert verify_lake(lake).clean
                 small_work(lake)
                 assert read(lake, "prompts")["prompt_id"].n_unique() == read(lake, "prompts").height == 6
-                assert verify(lake).clean
+                assert verify_lake(lake).clean
         assert number > 1
 
 
@@ -147,10 +147,10 @@ def test_a_disk_that_fails_while_a_round_is_sealed_leaves_it_to_be_sealed_again(
         with trial(f"{error} while sealing"):
             refusal(Lake(lake.root), round_of_work)
             fault("")
-            assert verify(lake).clean
+            assert verify_lake(lake).clean
     round_of_work(lake)
     assert same(facts(lake), reference)
-    assert verify(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).found == []
 
 
 def test_files_that_may_not_grow_fail_for_delta_too_and_the_same_work_again_completes(
@@ -162,12 +162,12 @@ def test_files_that_may_not_grow_fail_for_delta_too_and_the_same_work_again_comp
         with trial("a file may not grow"):
             code = in_process(lake.root, round_of_work, largest_file=largest)
             assert code in (0, REFUSED), largest
-            assert verify(lake).clean, largest
+            assert verify_lake(lake).clean, largest
         refused += code == REFUSED
     assert refused > 4
     round_of_work(lake)
     assert same(facts(lake), reference)
-    assert verify(lake, deep=True).clean
+    assert verify_lake(lake, deep=True).clean
 
 
 def test_a_disk_that_is_really_full_loses_nothing(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_commit_that_landed_though_its_answer_was_lost_is_not_done_again(
         assert said is None or (rows == 0 and "run again" in said)  # an empty commit names no file of ours
         assert log.once(unit, "prompts", lambda: prompts(unit, rows)).height == rows
         assert read(log.lake, "prompts").height == rows
-        assert verify(log.lake, deep=False).found == []
+        assert verify_lake(log.lake, deep=False).found == []
 
 
 def test_retries_that_run_out_leave_nothing_behind(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,5 +224,5 @@ def test_retries_that_run_out_leave_nothing_behind(log: Log, monkeypatch: pytest
         with pytest.raises(CommitOutcomeUnknown, match="run again"):
             log.once(unit, "prompts", lambda: prompts(unit))
     assert not log.holds(unit, "prompts")
-    assert verify(log.lake).found == []
+    assert verify_lake(log.lake).found == []
     assert log.once(unit, "prompts", lambda: prompts(unit)).height == 5

@@ -25,7 +25,7 @@ from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.maintain import maintain
 from warehouse.query import read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 HOUR = 3600
 
@@ -68,7 +68,7 @@ def test_what_is_retired_or_orphaned_goes_and_the_facts_stay(full: Lake) -> None
     assert len(gone) > 20
     assert not any((full.root / name).exists() for name in gone)
     assert same(facts(full), before)
-    assert verify(full, deep=True).found == []
+    assert verify_lake(full, deep=True).found == []
     assert maintain(Log(full), keep_hours=0).freed == []
 
 
@@ -111,9 +111,9 @@ def test_half_written_files_of_killed_writers_go(full: Lake) -> None:
     for name in left:
         (full.root / name).parent.mkdir(parents=True, exist_ok=True)
         (full.root / name).write_text("half")
-    assert verify(full).clean
+    assert verify_lake(full).clean
     assert set(left) <= set(maintain(Log(full), keep_hours=0).freed)
-    assert verify(full, deep=True).found == []
+    assert verify_lake(full, deep=True).found == []
 
 
 def test_a_damaged_log_frees_nothing_of_its_table(full: Lake) -> None:
@@ -178,7 +178,7 @@ def test_it_runs_beside_a_writer_that_never_rests(full: Lake) -> None:
     assert rounds > 0
     assert read(full, "prompts", {"unit": [Unit("bob", 2, "busy", n).key for n in range(40)]}).height == 200
     assert find_seal(full.store, "ada", 2) is not None
-    assert verify(full, deep=False).clean
+    assert verify_lake(full, deep=False).clean
 
 
 def test_killed_in_the_middle_it_goes_on_the_next_time(full: Lake) -> None:
@@ -187,11 +187,11 @@ def test_killed_in_the_middle_it_goes_on_the_next_time(full: Lake) -> None:
         with trial("maintenance killed"):
             assert in_process(full.root, free_now, fault) == -signal.SIGKILL
             assert same(facts(full), before)
-            assert verify(full).clean
+            assert verify_lake(full).clean
     assert in_process(full.root, free_now) == 0
     assert not any((full.root / name).exists() for name in gone)
     assert Log(full).once(shards("ada", 0, "generate")[0], "candidates", pl.DataFrame).height == 4
-    assert verify(full, deep=True).found == []
+    assert verify_lake(full, deep=True).found == []
 
 
 def free_now(lake: Lake) -> None:

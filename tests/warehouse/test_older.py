@@ -31,7 +31,7 @@ from warehouse.log import Log
 from warehouse.maintain import maintain
 from warehouse.query import read
 from warehouse.seal import seal_rounds
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 LATER = ("files",)  # columns that the first Ratchet did not have
 CONFIGURATION = {
@@ -94,11 +94,11 @@ def older(tmp_path: Path) -> Lake:
 
 def test_an_older_lake_reads_goes_on_seals_and_verifies(older: Lake, tmp_path: Path) -> None:
     before = facts(older)
-    assert verify(older).clean
+    assert verify_lake(older).clean
     log = Log(older)
     play(log, "ada", 1)
     assert [seal.round for seal in seal_rounds(log, "ada")] == [0, 1]
-    assert verify(older, deep=True).found == []
+    assert verify_lake(older, deep=True).found == []
     maintain(log, keep_hours=0)
     play(log, "ada", 2)
     assert [seal.round for seal in seal_rounds(log, "ada")] == [2]
@@ -106,7 +106,7 @@ def test_an_older_lake_reads_goes_on_seals_and_verifies(older: Lake, tmp_path: P
     for name in TABLES:
         held = after[name].filter(pl.col("unit").is_in(before[name]["unit"].to_list()))
         assert held.equals(before[name])
-    assert verify(older, deep=True).found == []
+    assert verify_lake(older, deep=True).found == []
     assert "files" in {field.name for field in older.open("snapshots").schema().fields}  # type: ignore[union-attr]
 
 
@@ -123,7 +123,7 @@ def test_a_turned_bit_in_an_older_file_is_found_before_and_after_the_seal(older:
         (name, *_) = older.file_names("scores", {"loop": "ada", "round": 0 if sealed else 1})
         data = (older.root / name).read_bytes()
         with changed(older.root / name, flipped(data, len(data) // 2, 3)):
-            assert name in damaged(verify(older))
+            assert name in damaged(verify_lake(older))
 
 
 def _grown(table: Table) -> Table:
@@ -142,14 +142,14 @@ def test_an_old_writer_is_refused_after_a_new_column_and_its_reads_go_on(
         Log(full).once(unit, "prompts", lambda: rows)
         assert read(full, "prompts", {"unit": unit.key})["mood"].to_list() == ["glad"] * 5
         assert read(full, "prompts", {"round": 0})["mood"].null_count() == 8
-        assert verify(full, deep=False).found == []
+        assert verify_lake(full, deep=False).found == []
     before = full.versions()
     with pytest.raises(SchemaMismatch, match="'mood', which this Ratchet does not know") as refused:
         Log(full).once(late, "prompts", lambda: prompts(late))
     assert "\n" not in str(refused.value)
     assert full.versions() == before
     assert read(full, "prompts", {"unit": unit.key}).height == 5
-    assert verify(full).clean
+    assert verify_lake(full).clean
 
 
 def test_a_writer_that_began_before_the_new_column_is_refused(

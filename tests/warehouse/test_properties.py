@@ -23,7 +23,7 @@ from warehouse.log import Log
 from warehouse.loops import fold
 from warehouse.maintain import maintain
 from warehouse.query import read
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 LOOP = "ada"
 SHARDS = 4
@@ -98,7 +98,7 @@ class AnyOrderOfWork(RuleBasedStateMachine):
         held = {key: set(part["prompt_id"]) for (key,), part in rows.group_by("unit")}
         assert held == {key: ids for key, ids in self.model.items() if ids}
         assert rows.height == sum(map(len, self.model.values()))
-        assert verify(self.log.lake).clean
+        assert verify_lake(self.log.lake).clean
 
 
 def event(unit: Unit, state: str) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from warehouse.delta.seals import Seal, SealedFile, parse_seal, seal_name
 from warehouse.lake import Lake
 from warehouse.verify.chain import check_anchors, read_chains
 from warehouse.verify.findings import Findings
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 from warehouse.verify.tables import check_table
 
 SEED = 20260101
@@ -49,14 +49,14 @@ def one_of(lake: Lake, pattern: str) -> str:
 def named(lake: Lake) -> set[str]:
     """What is called damaged; a lake that does not open says which file is why."""
     try:
-        return damaged(verify(Lake(lake.root)))
+        return damaged(verify_lake(Lake(lake.root)))
     except RatchetError as error:
         return {"lake.json"} if "lake.json" in str(error) or "schema version" in str(error) else set()
 
 
 def test_an_untouched_lake_is_clean_wherever_it_lies(full: Lake, told: Path) -> None:
     for root in (told, full.root):
-        assert verify(Lake(root), deep=True).found == []
+        assert verify_lake(Lake(root), deep=True).found == []
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -168,7 +168,7 @@ def test_a_file_added_to_what_is_sealed_is_damage_and_beside_it_a_leftover(full:
     (sealed / "more.json").unlink()
     (full.root / room / "new").mkdir()
     (full.root / room / "new" / "part.json").write_text("{}")
-    findings = verify(full)
+    findings = verify_lake(full)
     assert findings.clean
     assert [finding.where for finding in findings.found] == [f"{room}/new/part.json"]
 
@@ -254,7 +254,7 @@ def test_damage_to_a_note_does_no_harm(full: Lake, wrong: bytes | None) -> None:
     for entry in full.store.entries("heads") + full.store.entries("locks"):
         path = full.root / entry.name
         path.unlink() if wrong is None else path.write_bytes(wrong)
-    assert verify(full, deep=True).found == []
+    assert verify_lake(full, deep=True).found == []
 
 
 def test_a_head_from_before_is_not_held_against_the_log(full: Lake, told: Path) -> None:
@@ -263,4 +263,4 @@ def test_a_head_from_before_is_not_held_against_the_log(full: Lake, told: Path) 
 
     play(Log(full), "ada", 2)
     shutil.copy(told / head_name(full.log("rounds")), full.root / "heads")
-    assert verify(full).clean
+    assert verify_lake(full).clean

@@ -21,7 +21,7 @@ Begin = Callable[[str], Callable[[int], None]]
 
 
 @dataclass(frozen=True)
-class Reference:
+class Link:
     """A column whose values, or lists of values, are ids in one of the columns that it points to."""
 
     table: Table
@@ -41,7 +41,7 @@ class Reference:
                 SELECT 1 FROM ({known}) AS p WHERE p.loop = child.loop AND p.id = child.named)"""
 
 
-REFERENCES = tuple(Reference(table, column) for table in TABLES.values() for column in table.own if column.to)
+LINKS = tuple(Link(table, column) for table in TABLES.values() for column in table.own if column.to)
 
 PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preference_id": "preferences"}
 """What an example of a snapshot is drawn from: column to table."""
@@ -52,8 +52,8 @@ def check_facts(lake: Lake, findings: Findings, begin: Begin) -> None:
     for table in TABLES:
         _check_ids(lake, table, findings, begin(f"ids of {table}"))
     advance = begin("references")
-    for reference in REFERENCES:
-        _check_reference(lake, reference, findings)
+    for link in LINKS:
+        _check_link(lake, link, findings)
         advance(1)
     _check_snapshots(lake, findings, begin("snapshots"))
     _check_steps(lake, findings)
@@ -79,13 +79,13 @@ def _check_ids(lake: Lake, table: str, findings: Findings, advance: Callable[[in
         advance(batch.num_rows)
 
 
-def _check_reference(lake: Lake, reference: Reference, findings: Findings) -> None:
-    row = query(lake, reference.sql).row(0, named=True)
+def _check_link(lake: Lake, link: Link, findings: Findings) -> None:
+    row = query(lake, link.sql).row(0, named=True)
     if row["n"]:
-        holders = " or ".join(one.split(".")[0] for one in reference.column.to)
+        holders = " or ".join(one.split(".")[0] for one in link.column.to)
         findings.damage(
-            f"tables/{reference.table.name}",
-            f"{row['n']} rows, {row['example']} among them, name a {reference.column.name} "
+            f"tables/{link.table.name}",
+            f"{row['n']} rows, {row['example']} among them, name a {link.column.name} "
             f"that {holders} does not hold: {row['missing']}",
         )
 

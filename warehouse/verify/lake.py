@@ -23,7 +23,7 @@ ROOMS = ("tables", "snapshots", "trainings", "seals", "heads", "locks", "spare",
 Begin = Callable[[str], Advance]
 
 
-def verify(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lambda _: None) -> Findings:
+def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lambda _: None) -> Findings:
     """Hold every file of the lake against what the log and the seals say of it, and with `deep` every fact
     against the facts it rests on. `begin` is told of each part, and gives what is called as it advances.
     """

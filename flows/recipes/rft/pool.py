@@ -19,7 +19,7 @@ from tasks.filter.decision import Filter
 from tasks.filter.distinct import distinct
 from tasks.filter.equations_hold import equations_hold
 from tasks.filter.pool import COLUMNS, kept_before, reference_share, references
-from tasks.models.conversation import asked
+from tasks.models.conversation import prompt_columns
 from warehouse.loops import Checkpoint, find_checkpoint, past_champions
 
 
@@ -40,7 +40,11 @@ def filter_pool(
     """Decisions on the round's answers, on those earlier rounds kept, and on the references."""
     recipe = round_.recipe
     found = scores.select("candidate_id", "outcome", "steps", "path")
-    own = candidates.join(found, on="candidate_id").join(asked(prompts), on="prompt_id").select(COLUMNS)
+    own = (
+        candidates.join(found, on="candidate_id")
+        .join(prompt_columns(prompts), on="prompt_id")
+        .select(COLUMNS)
+    )
     verifier = recipe.verification.verifier
     first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
     earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), verifier)

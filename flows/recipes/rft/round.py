@@ -9,10 +9,10 @@ from flows.steps.admit import admit
 from flows.steps.audit import audit
 from flows.steps.freeze import freeze_examples
 from flows.steps.generate import generate
-from flows.steps.judge import judge_answers
+from flows.steps.judge import judge_sample
 from flows.steps.promote import weigh
 from flows.steps.train import train
-from flows.steps.verify import verify
+from flows.steps.verify import verify_candidates
 from schemas.recipes.rft import Rft
 
 NOTHING_KEPT = "no answer passed every filter: nothing to train on"
@@ -22,8 +22,8 @@ def improve(round_: Round[Rft]) -> Outcome:
     """Sample, verify, filter, fine-tune, measure, and promote what is better."""
     prompts = admit(round_)
     candidates = generate(round_, prompts, writers(round_))
-    scores = verify(round_, prompts, candidates)
-    judge_answers(round_, prompts, candidates)
+    scores = verify_candidates(round_, prompts, candidates)
+    judge_sample(round_, prompts, candidates)
     decisions = filter_pool(round_, prompts, candidates, scores)
     snapshot = freeze_examples(round_, decisions)
     if snapshot is None:

@@ -25,7 +25,7 @@ _DEMONSTRATIONS = """
     ORDER BY c.candidate_id"""
 
 
-def all_seeds(round_: Round[SelfRewarding]) -> pl.DataFrame:
+def all_demonstrations(round_: Round[SelfRewarding]) -> pl.DataFrame:
     """Decisions on every demonstration of both sets: what fits the model is learned from."""
     found = _demonstrations(round_, SETS)
     return _decided(round_, found, [length_filter(round_, round_.recipe.seeds.sft_training)], "sft-start")

@@ -13,9 +13,9 @@ import polars as pl
 
 from flows.round.round import Round
 from flows.steps.filter import length_filter, with_decision_ids
-from flows.steps.judge import Judge, judged
+from flows.steps.judge import Judge, judge_candidates
 from flows.steps.task import GROUP, shards, step_task
-from flows.steps.verify import audited
+from flows.steps.verify import verify_by_auditor
 from flows.writers.guests import guest
 from flows.writers.judges import chosen_rubric
 from schemas.identity import preference_id
@@ -24,14 +24,14 @@ from schemas.tables import PREFERENCES
 from schemas.units import Unit
 from tasks.filter.best_and_worst import best_and_worst, pairs, rewarded
 from tasks.filter.chain import run_chain
-from tasks.models.conversation import asked
+from tasks.models.conversation import prompt_columns
 from tasks.verify.judge.rubric import Rubric
 
 
 def reward(round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
     """The judge's verdicts, which filters go by; the oracle's are recorded beside them."""
-    audited(round_, prompts.filter(pl.col("reference").is_not_null()), candidates)
-    return judged(round_, judge_of(round_), prompts, candidates, "filter", "reward")
+    verify_by_auditor(round_, prompts.filter(pl.col("reference").is_not_null()), candidates)
+    return judge_candidates(round_, judge_of(round_), prompts, candidates, "filter", "reward")
 
 
 def judge_of(round_: Round[SelfRewarding]) -> Judge:
@@ -53,7 +53,7 @@ def choose_pairs(
 ) -> pl.DataFrame:
     """Decides on every answer, and returns the pairs that leaves: rows of table `preferences`."""
     found = scores.select("candidate_id", "outcome", points="value")
-    frame = candidates.join(found, on="candidate_id").join(asked(prompts), on="prompt_id")
+    frame = candidates.join(found, on="candidate_id").join(prompt_columns(prompts), on="prompt_id")
     parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size * GROUP)
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
     with round_.step("filter", frame.height, "answers") as advance:

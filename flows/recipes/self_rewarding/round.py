@@ -8,9 +8,9 @@ import polars as pl
 
 import tutor
 from flows.recipes.room import Room
-from flows.recipes.self_rewarding.demonstrations import all_seeds, kept_judging
+from flows.recipes.self_rewarding.demonstrations import all_demonstrations, kept_judging
 from flows.recipes.self_rewarding.rewards import choose_pairs, reward, reward_rubric
-from flows.recipes.self_rewarding.seeds import check_seeds, with_seeds
+from flows.recipes.self_rewarding.seeds import check_demonstrations, with_demonstrations
 from flows.round.round import Outcome, Round
 from flows.steps.admit import admit
 from flows.steps.audit import audit
@@ -21,7 +21,7 @@ from flows.steps.promote import weigh
 from flows.steps.train import train
 from flows.writers.inventors import check_invention
 from schemas.recipes.self_rewarding import SelfRewarding
-from tasks.admit.prompts import draw
+from tasks.admit.prompts import draw_prompts
 from tasks.models.checkpoint import weights_hash
 from tasks.train.fits import check_fits
 from warehouse.query import read
@@ -34,7 +34,7 @@ def improve(round_: Round[SelfRewarding]) -> Outcome:
     """Ask, answer, judge, pair, learn the preference, measure, and promote what is better."""
     if round_.recipe.seeds.sft_start and not has_started(round_):
         return sft_start(round_)
-    prompts = asked(round_, admit(round_))
+    prompts = with_invented(round_, admit(round_))
     candidates = generate(round_, prompts, [round_.champion])
     rewards = reward(round_, prompts, candidates)
     preferences = choose_pairs(round_, prompts, candidates, rewards)
@@ -46,13 +46,13 @@ def improve(round_: Round[SelfRewarding]) -> Outcome:
     return weigh(round_, train(round_, snapshot, "dpo"))
 
 
-def asked(round_: Round[SelfRewarding], given: pl.DataFrame) -> pl.DataFrame:
+def with_invented(round_: Round[SelfRewarding], given: pl.DataFrame) -> pl.DataFrame:
     """The prompts of the round: those given, a share of them replaced by what the model invents from them."""
     wanted = round(round_.recipe.invention.share * given.height)
     if not wanted:
         return given
     invented = invent(round_, wanted, round_.recipe.invention)
-    left = draw(given, given.height - invented.height, round_.recipe.seed, round_.number)
+    left = draw_prompts(given, given.height - invented.height, round_.recipe.seed, round_.number)
     return pl.concat([left, invented.select(left.columns).cast(left.schema)])
 
 
@@ -65,7 +65,7 @@ def has_started(round_: Round[SelfRewarding]) -> bool:
 
 def sft_start(round_: Round[SelfRewarding]) -> Outcome:
     """The round before the first: the base learns to answer and to judge from the seed sets."""
-    snapshot = freeze_examples(round_, all_seeds(round_))
+    snapshot = freeze_examples(round_, all_demonstrations(round_))
     if snapshot is None:
         return "stopped", NO_SEED, None
     return weigh(round_, train(round_, snapshot, hyper=round_.recipe.seeds.sft_training), must_gain=False)
@@ -86,4 +86,6 @@ def base(recipe: SelfRewarding) -> Path:
     return tutor.BASE if recipe.seeds.sft_start else tutor.SEEDED
 
 
-SELF_REWARDING = Room(SelfRewarding, improve, check=check, opens=with_seeds, continues=check_seeds, base=base)
+SELF_REWARDING = Room(
+    SelfRewarding, improve, check=check, opens=with_demonstrations, continues=check_demonstrations, base=base
+)

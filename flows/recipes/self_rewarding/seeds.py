@@ -18,13 +18,13 @@ from flows.recipes.self_rewarding.rewards import reward_rubric
 from flows.round.progress import reporter
 from flows.writers.judges import TUTORS
 from schemas.errors import BadInput, PromptFileError, RecipeError
-from schemas.recipes.self_rewarding import Seeds, SelfRewarding
+from schemas.recipes.self_rewarding import SeedSets, SelfRewarding
 from tasks.admit.prompts import read_prompts
 from tasks.filter.held_out import MOST, HeldOut
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompts_of, spoken_text
 from tasks.models.neutral import special_texts
-from tasks.verify.judge.judge import Asked, question
+from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.judgement import read_vote
 from warehouse.lake import Lake, Where
 from warehouse.query import read
@@ -32,7 +32,7 @@ from warehouse.query import read
 SETS = ("instruction", "evaluation")
 
 
-def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def demonstration_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """The recipe's demonstrations by set, checked, where it has any: columns as tutor.seeds.DEMONSTRATED.
 
     What asks, or judges answers to, something like a held-out prompt is left out.
@@ -53,15 +53,15 @@ def seed_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dic
     return found
 
 
-def with_seeds(recipe: SelfRewarding, opening: Opening) -> Opening:
+def with_demonstrations(recipe: SelfRewarding, opening: Opening) -> Opening:
     """The opening of a loop with the recipe's seed sets; RecipeError where it needs both and lacks one."""
-    found = seed_sets(opening.model, recipe, opening.held_out)
+    found = demonstration_sets(opening.model, recipe, opening.held_out)
     if recipe.seeds.sft_start and len(found) < len(SETS):
         raise RecipeError("seeds.sft_start needs seeds.instruction and seeds.evaluation")
     return replace(opening, demonstrations=found)
 
 
-def check_seeds(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
+def check_demonstrations(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
     """Refuse to go on with a loop that was opened without the seed sets that a recipe learns from."""
     where: Where = {"loop": loop, "round": 0}
     seeds = read(lake, "prompts", where).filter(pl.col("split") == "seed")
@@ -86,7 +86,7 @@ def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     return read
 
 
-def _refuse_forging(read: pl.DataFrame, model: Path, wanted: Seeds) -> None:
+def _refuse_forging(read: pl.DataFrame, model: Path, wanted: SeedSets) -> None:
     """PromptFileError where a demonstration's conversation would end or begin a turn in its content."""
     forges = forging(read, load_tokenizer(model), wanted.sft_training.turns == "all")
     if forges.any():
@@ -117,7 +117,7 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) 
         if read_vote(text, "stop", rubric).verdict is None:
             raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
     asked = [
-        question(rubric, Asked(prompt, answer), specials)
+        judge_prompt(rubric, JudgeInput(prompt, answer), specials)
         for prompt, answer in zip(prompts_of(read), read["reference"], strict=True)
     ]
     return read.select(

@@ -11,7 +11,7 @@ from warehouse.lake import Lake
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditedRound:
     """A round as monitors see it: its place in the log, its answers, and those that it is held against.
 
     `now` and `baselines` hold the answers with a verdict by `verifier`, whose verdicts filters go by.
@@ -24,13 +24,13 @@ class Audited:
     baselines: Sequence[Answers]
 
 
-Monitor = Callable[[Audited], list[Reading]]
+Monitor = Callable[[AuditedRound], list[Reading]]
 
 
 def _of_answers(name: str, readings: Callable[[Answers, Sequence[Answers]], list[Reading]]) -> Monitor:
     """A monitor of answers, whose reading is none where a round has no answer; that is no baseline."""
 
-    def read(seen: Audited) -> list[Reading]:
+    def read(seen: AuditedRound) -> list[Reading]:
         if seen.now.frame.is_empty():
             return [unmade(name, f"no answer of round {seen.now.round} has a verdict by {seen.verifier}")]
         return readings(seen.now, [then for then in seen.baselines if not then.frame.is_empty()])
@@ -38,7 +38,7 @@ def _of_answers(name: str, readings: Callable[[Answers, Sequence[Answers]], list
     return read
 
 
-def _judging(seen: Audited) -> list[Reading]:
+def _judging(seen: AuditedRound) -> list[Reading]:
     found = judging.readings(seen.lake, seen.loop, seen.now.round)
     return found or [unmade(judging.MONITOR, "no model's judgement decided in this round")]
 

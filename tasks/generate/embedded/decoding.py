@@ -27,7 +27,7 @@ from tasks.generate.embedded.cache import (
     joined,
     new_cache,
 )
-from tasks.generate.embedded.draw import draw, uniforms
+from tasks.generate.embedded.draw import draw_tokens, uniforms
 from tasks.generate.engine import Progress
 
 WIDTH = 4
@@ -205,11 +205,13 @@ def decode(
     finished, look = 0, 1 if device.type == "cpu" else GPU_LOOK
     for step in range(steps):
         slots = rows.slots.flatten()
-        drawn = draw(logits, chance[step, slots], sampling.temperature, sampling.top_p, forward.noise)
+        drawn = draw_tokens(logits, chance[step, slots], sampling.temperature, sampling.top_p, forward.noise)
         tokens[step, slots], logprobs[step, slots] = drawn.tokens, drawn.logprobs
         for slot in slots[drawn.unsure & ~rows.done.flatten()].tolist() if forward.noise else ():
             text = prompts[slot // each] + tokens[:step, slot].tolist()
-            alone = draw(forward.alone(text), chance[step, slot, None], sampling.temperature, sampling.top_p)
+            alone = draw_tokens(
+                forward.alone(text), chance[step, slot, None], sampling.temperature, sampling.top_p
+            )
             tokens[step, slot], logprobs[step, slot] = alone.tokens[0], alone.logprobs[0]
         latest = tokens[step, slots]
         ends = is_end[latest].view_as(rows.done)

@@ -49,7 +49,7 @@ class Drawn:
     unsure: torch.Tensor
 
 
-def draw(
+def draw_tokens(
     logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, noise: float = 0.0
 ) -> Drawn:
     """A token a row from float32 logits, shape (rows, vocabulary), which are right within `noise`.

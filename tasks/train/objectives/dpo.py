@@ -21,7 +21,7 @@ from schemas.job import Dpo
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_tokens
 from tasks.models.turns import answer_tokens
-from tasks.train.objectives.objective import IGNORED, REFERENCE, Batch, Encoded, Loss, Mean, Objective
+from tasks.train.objectives.objective import BASE_LOGPROBS, IGNORED, Batch, Encoded, Loss, Mean, Objective
 from tasks.train.objectives.responses import (
     cross_entropies,
     labelled,
@@ -40,7 +40,7 @@ def dpo(settings: Dpo) -> Objective:
         encode_dpo,
         partial(dpo_loss, settings=settings),
         nullable=("rejected",),
-        reference=reference,
+        base_logprobs=base_logprobs,
     )
 
 
@@ -65,7 +65,7 @@ def _encoded(prompt: list[int], chosen: list[int], rejected: list[int] | None) -
     return Encoded(dict(zip(PADDING, sequences, strict=True)), max(lengths), sum(lengths), 1)
 
 
-def reference(model: Any, batch: Batch) -> Tensor:
+def base_logprobs(model: Any, batch: Batch) -> Tensor:
     """The frozen base's log-probabilities of chosen and rejected: (examples, 2), nats, 0 for none."""
     return _responses(model, batch)[0]
 
@@ -81,7 +81,7 @@ def dpo_loss(model: Any, batch: Batch, *, settings: Dpo) -> Loss:
     """
     logps, tokens = _responses(model, batch)
     is_pair = tokens[:, 1] > 0
-    ratios = logps - batch[REFERENCE]
+    ratios = logps - batch[BASE_LOGPROBS]
     rewards = settings.beta * (ratios / tokens.clamp(min=1) if settings.length_normalised else ratios)
     margins = rewards[:, 0] - rewards[:, 1]
     taught = -logps[:, 0] / tokens[:, 0].clamp(min=1)

@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of a position that carries no loss, as in transformers and TRL
-REFERENCE = "reference"  # the column of a batch with what `Objective.reference` found
+BASE_LOGPROBS = "base_logprobs"  # the column of a batch with what `Objective.base_logprobs` found
 
 Batch = Mapping[str, Tensor]
 
@@ -66,8 +66,8 @@ class Objective:
     """What to train for. `columns` are needed of a snapshot besides `example_id`; `nullable` may have nulls.
 
     `padding` gives each tensor of `Encoded` the value that fills it up to the batch's longest.
-    `reference` computes, once and from the frozen base, numbers of each example that the loss needs:
-    of shape (examples, numbers), they come with every batch as `REFERENCE`.
+    `base_logprobs` computes, once and from the frozen base, numbers of each example that the loss needs:
+    of shape (examples, numbers), they come with every batch as `BASE_LOGPROBS`.
     """
 
     name: str
@@ -76,4 +76,4 @@ class Objective:
     encode: Callable[[PreTrainedTokenizerBase, pl.DataFrame], list[Encoded]]
     loss: Callable[[Any, Batch], Loss]
     nullable: tuple[str, ...] = ()
-    reference: Callable[[Any, Batch], Tensor] | None = None
+    base_logprobs: Callable[[Any, Batch], Tensor] | None = None

@@ -28,12 +28,12 @@ from tasks.verify.scores import Role
 from tasks.verify.verifier import Verdict
 
 NAME = "judge"
-_SHOWN_VOTES = 12  # of a rationale
-_TOO_LONG = Verdict("unscorable", None, rationale="too long for the judge's context")
+_SHOWN_VOTES = 12  # of a reason
+_TOO_LONG = Verdict("unscorable", None, reason="too long for the judge's context")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JudgeInput:
     """One answer to be judged. `reference` is a right answer that the judge may see, None for none."""
 
     prompt: Prompt
@@ -42,7 +42,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class VotedVerdict:
     """A verdict with what it rests on: the judge's texts and the votes read from them, in order."""
 
     verdict: Verdict
@@ -50,53 +50,53 @@ class Judged:
     votes: tuple[Vote, ...] = ()
 
 
-def judge(
+def judge_answers(
     engine: Engine,
     rubric: Rubric,
-    asked: Sequence[Asked],
+    asked: Sequence[JudgeInput],
     *,
     seed: int = 0,
     round_number: int = 0,
     progress: Progress | None = None,
-) -> list[Judged]:
+) -> list[VotedVerdict]:
     """A verdict on each answer, in order. The same question to the judge gets the same judgements.
 
     `value` is the mean of the valid votes in points of the rubric; from `rubric.pass_from` on it is a pass.
     `steps` are the valid votes.
     """
-    texts, refused = _questions(engine, rubric, asked)
+    texts, refused = _judge_prompts(engine, rubric, asked)
     drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
     found = dict(zip(texts, drawn, strict=True))
     return [
-        Judged(refused[place]) if place in refused else _judged(found[place], rubric)
+        VotedVerdict(refused[place]) if place in refused else _voted(found[place], rubric)
         for place in range(len(asked))
     ]
 
 
-def _questions(
-    engine: Engine, rubric: Rubric, asked: Sequence[Asked]
+def _judge_prompts(
+    engine: Engine, rubric: Rubric, asked: Sequence[JudgeInput]
 ) -> tuple[dict[int, str], dict[int, Verdict]]:
     """What the judge is asked, by place, and the verdicts that need no judge."""
     specials = special_texts(getattr(engine, "tokenizer", None))
     texts: dict[int, str] = {}
     refused: dict[int, Verdict] = {}
     for place, one in enumerate(asked):
-        early = _unasked(one, rubric)
+        early = _verdict_without_judge(one, rubric)
         if early is None:
             try:
-                texts[place] = question(rubric, one, specials)
+                texts[place] = judge_prompt(rubric, one, specials)
             except ValueError as error:
-                early = Verdict("unscorable", None, rationale=str(error))
+                early = Verdict("unscorable", None, reason=str(error))
         if early is not None:
             refused[place] = early
     return texts, refused
 
 
-def question(rubric: Rubric, asked: Asked, specials: Sequence[str] = ()) -> str:
+def judge_prompt(rubric: Rubric, asked: JudgeInput, specials: Sequence[str] = ()) -> str:
     """What the judge is asked about one answer, all that is quoted made harmless."""
     slots = {"prompt": quoted_prompt(asked.prompt, specials), "answer": quoted(asked.answer or "", specials)}
     told = None if asked.reference is None else quoted(asked.reference, specials)
-    return rubric.asked(slots, told)
+    return rubric.render(slots, told)
 
 
 def judgements(
@@ -148,7 +148,9 @@ def judgement_rows(
     against it.
     """
     rows = candidates.to_dicts()
-    found = judge(engine, rubric, _asked(candidates), seed=seed, round_number=round_number, progress=progress)
+    found = judge_answers(
+        engine, rubric, _inputs(candidates), seed=seed, round_number=round_number, progress=progress
+    )
     return CANDIDATES.frame(
         [
             judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
@@ -176,16 +178,16 @@ def verdict_rows(
     """
     rows = candidates.to_dicts()
     votes = _votes(rubric, written)
-    texts, verdicts = _questions(engine, rubric, _asked(candidates))
+    texts, verdicts = _judge_prompts(engine, rubric, _inputs(candidates))
     verdicts |= {
-        place: _counted(votes[rows[place]["candidate_id"]], rubric)
+        place: _mean_verdict(votes[rows[place]["candidate_id"]], rubric)
         for place in texts
         if rows[place]["candidate_id"] in votes
     }
     silent = [place for place in texts if place not in verdicts]
     drawn = judgements(engine, rubric, [texts[place] for place in silent], seed, round_number)
     for place, samples in zip(silent, drawn, strict=True):
-        verdicts[place] = _TOO_LONG if samples is None else _counted((), rubric)
+        verdicts[place] = _TOO_LONG if samples is None else _mean_verdict((), rubric)
     shared = {
         "verifier": NAME,
         "verifier_version": rubric.label,
@@ -204,7 +206,7 @@ def verdict_rows(
                 "outcome": verdicts[place].outcome,
                 "value": verdicts[place].value,
                 "steps": list(verdicts[place].steps),
-                "rationale": verdicts[place].rationale,
+                "rationale": verdicts[place].reason,
                 **shared,
             }
             for place, row in enumerate(rows)
@@ -212,9 +214,9 @@ def verdict_rows(
     )
 
 
-def _asked(candidates: pl.DataFrame) -> list[Asked]:
+def _inputs(candidates: pl.DataFrame) -> list[JudgeInput]:
     return [
-        Asked(prompt, row["text"], row.get("reference"))
+        JudgeInput(prompt, row["text"], row.get("reference"))
         for prompt, row in zip(prompts_of(candidates, "prompt"), candidates.to_dicts(), strict=True)
     ]
 
@@ -258,23 +260,23 @@ def judgement_row(
     }
 
 
-def _unasked(one: Asked, rubric: Rubric) -> Verdict | None:
+def _verdict_without_judge(one: JudgeInput, rubric: Rubric) -> Verdict | None:
     """The verdict that needs no judge, where there is one."""
     if one.answer is None:
-        return Verdict("unscorable", None, rationale="there is no text")
+        return Verdict("unscorable", None, reason="there is no text")
     if says_nothing(one.answer):
-        return Verdict("fail", rubric.lowest, rationale="the answer says nothing: no judge was asked")
+        return Verdict("fail", rubric.lowest, reason="the answer says nothing: no judge was asked")
     return None
 
 
-def _judged(samples: tuple[Sample, ...] | None, rubric: Rubric) -> Judged:
+def _voted(samples: tuple[Sample, ...] | None, rubric: Rubric) -> VotedVerdict:
     if samples is None:
-        return Judged(_TOO_LONG)
+        return VotedVerdict(_TOO_LONG)
     votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples)
-    return Judged(_counted(votes, rubric), samples, votes)
+    return VotedVerdict(_mean_verdict(votes, rubric), samples, votes)
 
 
-def _counted(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
+def _mean_verdict(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
     """The votes' mean as a verdict."""
     points = tuple(vote.points for vote in votes if vote.points is not None)
     said = "votes " + ", ".join(vote.verdict or f"none ({vote.why})" for vote in votes[:_SHOWN_VOTES])

@@ -81,7 +81,7 @@ def judge_pairs(
     """Both orders of each pair, in the order of the pairs."""
     specials = special_texts(getattr(engine, "tokenizer", None))
     shown = [order for pair in pairs for order in (pair, pair.turned)]
-    asked = [None if one.settled is not None else _asked(rubric, one, specials) for one in shown]
+    asked = [None if one.settled is not None else _judge_prompt(rubric, one, specials) for one in shown]
     put = [text for text in asked if text is not None]
     drawn = iter(judgements(engine, rubric, put, seed, round_number, progress))
     orders = [
@@ -148,10 +148,10 @@ def pair_question(rubric: Rubric, pair: Pair, specials: Sequence[str] = ()) -> s
         "second": quoted(pair.right, specials),
     }
     told = None if pair.reference is None else quoted(pair.reference, specials)
-    return rubric.asked(slots, told)
+    return rubric.render(slots, told)
 
 
-def _asked(rubric: Rubric, pair: Pair, specials: Sequence[str]) -> str | None:
+def _judge_prompt(rubric: Rubric, pair: Pair, specials: Sequence[str]) -> str | None:
     try:
         return pair_question(rubric, pair, specials)
     except ValueError:  # a special token that cannot be broken

@@ -104,7 +104,7 @@ class Rubric(Template):
         least = min(self.least_valid, votes) if votes <= self.votes else votes // 2 + 1
         return Rubric.model_validate(self.model_dump() | {"votes": votes, "least_valid": least})
 
-    def asked(self, slots: Mapping[str, str], reference: str | None = None) -> str:
+    def render(self, slots: Mapping[str, str], reference: str | None = None) -> str:
         """The prompt with its slots filled in one pass: braces inside a value are only text."""
         told = "" if reference is None else _SLOT.sub(lambda _: reference, self.reference)
         filled = {**slots, "reference": told}

@@ -65,15 +65,15 @@ def verify(text: str | None, reference: str | None, strictness: Strictness | Non
 
     `reference` is a whole solution that marks its answer (a GSM8K `answer` field, a MATH `solution`) or a
     bare answer; one without an answer, or none at all, is unscorable. A text without exactly one marked
-    answer fails, with the reason in the rationale.
+    answer fails, and says why in its reason.
     """
     wanted = _reference(reference)
     if wanted.answer.tree is None and not wanted.answer.written:
-        return Verdict("unscorable", None, rationale=f"reference: {wanted.answer.why}")
+        return Verdict("unscorable", None, reason=f"reference: {wanted.answer.why}")
     if text is None:
-        return Verdict("unscorable", None, rationale="there is no text")
+        return Verdict("unscorable", None, reason="there is no text")
     path, steps = read_equations(text)
-    answer, equal, why = _judge_mark(find_mark(text), wanted, strictness)
+    answer, equal, why = _compare_mark(find_mark(text), wanted, strictness)
     if equal:
         return Verdict("pass", 1.0, steps, "the final answer is the reference's", answer, path)
     if answer is not None and not why:
@@ -89,9 +89,11 @@ def with_strictness(strictness: Strictness) -> Verifier:
     return Verifier(VERIFIER.name, version, VERIFIER.kind, partial(verify, strictness=strictness))
 
 
-def judge(phrase: str, wanted: Wanted, strictness: Strictness | None = None) -> tuple[str | None, bool, str]:
+def compare_phrase(
+    phrase: str, wanted: Wanted, strictness: Strictness | None = None
+) -> tuple[str | None, bool, str]:
     """A marked phrase against a reference: the answer as read, whether it is equal, and why not."""
-    answer, equal, why = _judged(phrase, wanted)
+    answer, equal, why = _compare_by_rule(phrase, wanted)
     if strictness is None or wanted.answer.tree is None:
         return answer, equal, why
     tree = _candidate(phrase).tree
@@ -108,7 +110,7 @@ def judge(phrase: str, wanted: Wanted, strictness: Strictness | None = None) -> 
     )
 
 
-def _judged(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
+def _compare_by_rule(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
     """The same by the verifier's own strictness."""
     if wanted.value is not None:
         found = read_number(phrase)
@@ -157,25 +159,28 @@ def _candidate(phrase: str) -> Answer:
     return Answer(Measure(value, "%") if number.percent else value, answer.written or phrase)
 
 
-def _judge_mark(
+def _compare_mark(
     mark: Marked, wanted: Wanted, strictness: Strictness | None = None
 ) -> tuple[str | None, bool, str]:
-    """As `judge`; boxes of one sentence must all hold the reference's answer, or together be its list."""
+    """A marked answer against a reference, as `compare_phrase` returns it.
+
+    Several boxes of one sentence must each hold the reference's answer, or together be its list.
+    """
     if mark.boxes is None:
         return (
             (None, False, "no marked final answer")
             if mark.phrase is None
-            else judge(mark.phrase, wanted, strictness)
+            else compare_phrase(mark.phrase, wanted, strictness)
         )
     if mark.boxes.why:
         return None, False, mark.boxes.why
     held = mark.boxes.held
-    said = judge(held[-1], wanted, strictness)
-    if len(held) > 1 and not all(judge(each, wanted, strictness)[1] for each in held):
-        answer, equal, _ = judge(", ".join(held), wanted, strictness)
+    said = compare_phrase(held[-1], wanted, strictness)
+    if len(held) > 1 and not all(compare_phrase(each, wanted, strictness)[1] for each in held):
+        answer, equal, _ = compare_phrase(", ".join(held), wanted, strictness)
         return answer, equal, "" if equal else "several boxes that hold different answers"
     if not said[1] and mark.boxes.percent:
-        said = judge(f"{held[-1]}%", wanted, strictness)
+        said = compare_phrase(f"{held[-1]}%", wanted, strictness)
     return said
 
 

@@ -112,10 +112,10 @@ class _Evaluation:
         if function == "abs":
             return abs(values[0])
         if function in ("floor", "ceil"):
-            return self.step(function, values[0])
+            return self.whole(function, values[0])
         return self.transcendental(function, [self.rounded(value) for value in values])
 
-    def step(self, function: str, value: Value) -> Value:
+    def whole(self, function: str, value: Value) -> Value:
         if isinstance(value, Fraction):
             return Fraction(value.__floor__() if function == "floor" else value.__ceil__())
         self.bounded(value, LARGEST_ARGUMENT)

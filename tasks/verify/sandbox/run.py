@@ -98,13 +98,13 @@ class Pool:
 
     def judge_all(self, cases: Iterable[Case]) -> Iterator[Finding]:
         """One finding per case, in order, each as soon as it and those before it are there."""
-        return self._threads.map(self.judge, cases)
+        return self._threads.map(self.examine, cases)
 
-    def judge(self, case: Case) -> Finding:
+    def examine(self, case: Case) -> Finding:
         """The finding of one case; an `error` where a worker broke."""
         worker = self._idle.get()
         try:
-            finding = worker.judge(self._job(case), self._limits.wall_s + _PATIENCE_S)
+            finding = worker.examine(self._job(case), self._limits.wall_s + _PATIENCE_S)
             return Finding(
                 cast(Outcome, finding["outcome"]),
                 str(finding["why"]),
@@ -152,7 +152,7 @@ class _Worker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def judge(self, job: dict[str, object], patience_s: float) -> dict[str, object]:
+    def examine(self, job: dict[str, object], patience_s: float) -> dict[str, object]:
         """One job's finding. OSError, ValueError or TimeoutError where the worker broke."""
         if self._process is None:
             self._process = _start()
@@ -225,7 +225,7 @@ def safe_rung() -> Rung:
 def try_rung(rung: str) -> Finding:
     """What the canaries find on one rung: a pass where none escapes."""
     with Pool(1, rung) as pool:
-        return pool.judge(Case(canaries.PROGRAM, canaries.TESTS))
+        return pool.examine(Case(canaries.PROGRAM, canaries.TESTS))
 
 
 def cores() -> int:

@@ -33,13 +33,13 @@ def main(root: str) -> None:
         job = {**json.loads(line), "root": root}
         job["view"] = rungs.with_packages(view, job["packages"], job["folders"])
         try:
-            finding = judge(job, null)
+            finding = examine(job, null)
         except Exception as error:  # ours, whatever it is; the candidate runs elsewhere
             finding = {"outcome": "error", "why": f"{type(error).__name__}: {error}", "share": None}
         _write_all(1, json.dumps(finding).encode("ascii") + b"\n")
 
 
-def judge(job: dict[str, Any], null: int) -> dict[str, Any]:
+def examine(job: dict[str, Any], null: int) -> dict[str, Any]:
     """One program's outcome and why; afterwards none of its processes is left (RuntimeError if one is)."""
     start = time.monotonic()
     requests, replies, findings = os.pipe(), os.pipe(), os.pipe()

@@ -24,7 +24,7 @@ from warehouse.seal import seal_rounds
 from warehouse.snapshot import freeze, read_snapshot
 from warehouse.store import lease
 from warehouse.store.open import open_store
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 UNIT = Unit("many", 0, "admit")
 
@@ -48,7 +48,7 @@ def test_a_write_whose_reply_is_lost_lands_once(server: Server, log: Log, what: 
     assert server.struck() == times, "the fault was never met"
     server.fault()
     assert len(ids(log)) == len(set(ids(log))) == 6
-    assert verify(Lake(log.lake.where)).found == []
+    assert verify_lake(Lake(log.lake.where)).found == []
 
 
 def test_an_empty_units_lost_reply_is_found_out(server: Server, log: Log) -> None:
@@ -71,7 +71,7 @@ def test_a_seal_whose_replies_are_lost_is_whole(server: Server, log: Log) -> Non
     assert [seal.round for seal in seal_rounds(log, "many")] == [0]
     assert server.struck() == 4, "a fault was never met"
     server.fault()
-    assert verify(Lake(log.lake.where)).found == []
+    assert verify_lake(Lake(log.lake.where)).found == []
     assert len(ids(Log(Lake(log.lake.where)))) == 3
 
 

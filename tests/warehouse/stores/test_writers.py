@@ -19,7 +19,7 @@ from warehouse.maintain import maintain
 from warehouse.query import Session, read
 from warehouse.seal import seal_rounds
 from warehouse.store.open import open_store
-from warehouse.verify.lake import verify
+from warehouse.verify.lake import verify_lake
 
 WRITERS, UNITS, SHARED = 8, 50, 110  # units a writer brings, of so many that there are in all
 
@@ -90,7 +90,7 @@ def test_eight_writers_with_fifty_units_each_land_every_unit_once(where: str, lo
     assert found.height == found["prompt_id"].n_unique() == 3 * len(units)
     stored = {e.name for e in log.lake.store.entries("tables/prompts") if "/part-" in e.name}
     assert stored == set(files_of(log.lake)), "a lost race leaves no file behind"
-    findings = verify(log.lake, deep=True)
+    findings = verify_lake(log.lake, deep=True)
     assert findings.found == []
 
 
@@ -145,7 +145,7 @@ def test_a_closed_round_is_sealed_verified_and_its_old_files_freed(where: str, l
     done = maintain(again, keep_hours=0)
     assert len([name for name in done.freed if name.startswith("tables/prompts/")]) == 4
     assert done.left == []
-    assert verify(again.lake).found == []
+    assert verify_lake(again.lake).found == []
     assert read(again.lake, "prompts").drop("recorded_at").sort("prompt_id").equals(before)
     unit = Unit("many", 0, "late")
     with pytest.raises(RoundSealed, match="round 0 of loop many is sealed"):
@@ -167,6 +167,6 @@ def test_a_file_that_is_not_what_was_written_is_named(where: str, log: Log, what
     else:
         name = name.replace("part-", "stray-")
         store.replace(name, b"not ours")
-    findings = verify(Lake(where))
+    findings = verify_lake(Lake(where))
     assert not findings.clean
     assert [finding.where for finding in findings.found] == [name]

@@ -14,17 +14,17 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tasks.train.batches import collate, micro_batches
-from tasks.train.objectives.objective import REFERENCE, Encoded, Objective
+from tasks.train.objectives.objective import BASE_LOGPROBS, Encoded, Objective
 
 
-def with_reference(
+def with_base_logprobs(
     objective: Objective, accelerator: Accelerator, base: Any, encoded: list[Encoded], size: int
 ) -> list[Encoded]:
     """The examples, each with the base's numbers if the objective has any; `size` examples at a time.
 
     `base` is the prepared model, on every device at once: each computes its share, all get all.
     """
-    if objective.reference is None:
+    if objective.base_logprobs is None:
         return encoded
     shares = micro_batches(
         range(len(encoded)),
@@ -35,22 +35,22 @@ def with_reference(
     )
     base.eval()  # no dropout
     with torch.no_grad():
-        found = [_asked(objective, accelerator, base, encoded, rows) for rows in shares]
+        found = [_logprobs(objective, accelerator, base, encoded, rows) for rows in shares]
     base.train()
     numbers = torch.zeros(len(encoded), found[0].shape[1], device=accelerator.device)
     for rows, values in zip(shares, found, strict=True):
         numbers[rows] = values[: len(rows)].float()
     numbers = accelerator.reduce(numbers, "sum").cpu()
     return [
-        replace(example, tensors=example.tensors | {REFERENCE: row})
+        replace(example, tensors=example.tensors | {BASE_LOGPROBS: row})
         for example, row in zip(encoded, numbers, strict=True)
     ]
 
 
-def _asked(
+def _logprobs(
     objective: Objective, accelerator: Accelerator, base: Any, encoded: list[Encoded], rows: list[int]
 ) -> Tensor:
     """A batch's numbers; a device without examples left takes part with one that counts for nothing."""
-    assert objective.reference is not None
+    assert objective.base_logprobs is not None
     examples = [encoded[row] for row in rows or [0]]
-    return objective.reference(base, collate(examples, objective.padding, accelerator.device))
+    return objective.base_logprobs(base, collate(examples, objective.padding, accelerator.device))
