@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.commands import plain as plain
+from tests.commands import prefect_server as prefect_server
+from tests.conformance.nights import undisturbed as undisturbed
 from tests.tally import pytest_sessionfinish as pytest_sessionfinish
 from tests.tally import pytest_terminal_summary as pytest_terminal_summary
 from tests.tally import pytest_testnodedown as pytest_testnodedown
@@ -35,9 +38,9 @@ settings.load_profile("shared")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST = (
+    "conformance/test_recipes.py",
     "flows/test_self_rewarding.py",
     "flows/test_rounds.py",
-    "flows/test_night.py",
     "warehouse/test_faults.py",
     "warehouse/stores/test_writers.py",
     "train/test_launch.py",

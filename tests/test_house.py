@@ -10,7 +10,6 @@ import click
 import pytest
 
 from flows.cli import main
-from flows.recipes.rooms import ROOMS
 from tests.conftest import REPOSITORY
 
 FLOORS = ("schemas", "warehouse", "tasks", "flows")  # an import goes to the same floor or one before it
@@ -161,9 +160,9 @@ def test_every_command_and_flag_has_help() -> None:
                 assert parameter.help, f"{name} --{parameter.name}"
 
 
-def test_every_recipe_and_command_is_in_the_readme() -> None:
+def test_every_command_is_in_the_readme() -> None:
     readme = (REPOSITORY / "README.md").read_text("utf-8")
-    for name in (*main.commands, *ROOMS):
+    for name in main.commands:
         assert name in readme, f"README.md says nothing of {name}"
 
 
@@ -174,11 +173,3 @@ def test_every_list_of_the_house_is_in_the_page_on_adding() -> None:
     for place in (*lists, *others):
         assert place in page, f"docs/adding.md does not say {place}"
         assert (REPOSITORY / place).exists(), f"docs/adding.md names {place}, which is not there"
-
-
-def test_every_recipe_has_values_of_its_own_name_and_a_base_that_is_there() -> None:
-    for name, one in ROOMS.items():
-        values = one.values(recipe=name)
-        assert values.recipe == name
-        assert one.values.__doc__
-        assert (one.base(values) / "config.json").is_file()

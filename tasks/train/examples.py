@@ -33,3 +33,12 @@ def refuse_long(job: TrainingJob, ids: list[str], encoded: list[Encoded], contex
             f"{len(long)} of {len(ids)} examples are longer than {limit} tokens ({why}): the longest, "
             f"{ids[worst]}, has {encoded[worst].length}; nothing is cut silently"
         )
+
+
+def refuse_unlearnable(job: TrainingJob, objective: Objective, encoded: list[Encoded]) -> None:
+    """TrainingFailed where no example has a unit: a loss over nothing would teach nothing, and say 0."""
+    if not any(example.units for example in encoded):
+        raise TrainingFailed(
+            f"none of the {len(encoded)} examples of snapshot {job.snapshot_id} has anything that "
+            f"{objective.name} learns: there is nothing to learn"
+        )

@@ -28,7 +28,7 @@ from tasks.train.base_logprobs import with_base_logprobs
 from tasks.train.batches import Step, collate, micro_batches, plan
 from tasks.train.devices import accelerator_of
 from tasks.train.dropout import without_dropout
-from tasks.train.examples import check, refuse_long
+from tasks.train.examples import check, refuse_long, refuse_unlearnable
 from tasks.train.machine import (
     claimed,
     cpu_threads,
@@ -134,6 +134,7 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     check(job, objective, examples)
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
+    refuse_unlearnable(job, objective, encoded)
     base = trainable(job, accelerator)
     if objective.base_logprobs is not None:
         without_dropout(base)

@@ -20,7 +20,9 @@ def verify(text: str | None, reference: str | None) -> Verdict:
     wanted = _wanted(reference or "")
     if wanted is None:
         return Verdict("unscorable", None, reason="the reference is not a number that GSM8K's rule reads")
-    found = _marked(text or "")
+    if text is None:
+        return Verdict("unscorable", None, reason="there is no text")
+    found = _marked(text)
     if found is None:
         return Verdict("fail", 0.0, reason="no number after ####")
     same = found == wanted

@@ -19,7 +19,6 @@ from flows.steps.train import train
 from flows.steps.verify import verify_candidates
 from schemas.errors import UnitConflict
 from schemas.recipes.rft import Rft
-from tasks.audit.monitors.registry import MONITORS
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
@@ -99,15 +98,3 @@ def test_a_second_freeze_or_training_of_another_thing_is_refused_not_answered_by
     slower = opened.recipe.training.model_copy(update={"learning_rate": 1e-5})
     with pytest.raises(UnitConflict, match="in another phase"):
         train(opened, snapshot, hyper=slower)
-
-
-def test_a_round_without_a_verdict_is_read_as_none_with_a_reason_and_never_as_a_pass(
-    opened: Round[Rft],
-) -> None:
-    generate(opened, admit(opened).head(4), [opened.champion])
-    readings = audit(opened)
-    assert {one.monitor for one in readings} == set(MONITORS)
-    assert {one.verdict for one in readings} == {"none"}
-    rows = read(opened.lake, "audits")
-    assert not rows["reason"].has_nulls()
-    assert "no answer of round 0 has a verdict by maths" in rows["reason"].to_list()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.conftest import ratchet, small_night
+from tests.commands import ratchet
+from tests.flows.conftest import small_night
 from warehouse.lake import Lake
 from warehouse.query import query, read
 from warehouse.verify.lake import verify_lake
@@ -128,6 +129,11 @@ def test_a_training_that_diverges_is_recorded_and_the_champion_stays(
     assert rounds[0]["verdict"] == "stopped"
     first, second = rounds[0]["champion"], rounds[1]["champion"]
     assert second["checkpoint"] == first["checkpoint"]  # type: ignore[index]
+
+
+def test_only_right_answers_are_trained_on(unwatched: Lake) -> None:
+    trained = query(unwatched, "SELECT s.outcome FROM examples JOIN scores AS s USING (candidate_id)")
+    assert set(trained["outcome"]) == {"pass"}
 
 
 @pytest.mark.parametrize(("start", "number"), [("base", 2), ("champion", 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,14 @@ import polars as pl
 import pytest
 
 from tasks.verify.judge.rubric import ROOM
-from tests.flows.conftest import SMALL, ratchet, small_night
+from tests.commands import ratchet
+from tests.conformance.nights import NIGHTS
+from tests.flows.conftest import small_night
 from tutor import BASE, JUDGE
 from warehouse.lake import Lake
 from warehouse.query import query, read
-from warehouse.verify.lake import verify_lake
 
-FEW = (
-    *SMALL,
-    "prompts.per_round=12",
-    "training.epochs=1",
-    "seeds.count=30",
-    "seeds.keep_judging=0.5",
-    "rewarding.min_gap=1.0",
-    "rewarding.votes=2",
-)
-KILLS = ("freeze: examples written", "train: step done#2")
+FEW = (*NIGHTS["self-rewarding"].settings, "invention.share=0")
 
 
 def run(
@@ -41,13 +34,9 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Lake:
-    """Two rounds by Prefect, a quarter of their prompts invented."""
-    root = tmp_path_factory.mktemp("told") / "lake"
-    code, rounds, said = run(root, prefect_server, "invention.share=0.25", rounds=2)
-    assert code == 0, said
-    assert {one["verdict"] for one in rounds} <= {"promoted", "held"}
-    return Lake(root)
+def told(undisturbed: Callable[[str], Lake]) -> Lake:
+    """Two rounds, a quarter of their prompts invented."""
+    return undisturbed("self-rewarding")
 
 
 def pairs_of(lake: Lake) -> pl.DataFrame:
@@ -89,9 +78,9 @@ def test_a_checkpoint_judges_its_own_answers_and_each_round_goes_on_from_the_cha
     assert query(told, f"FROM ({bases}) ORDER BY round").equals(first)
 
 
-def test_pairs_and_kept_judging_are_trained_on_once_an_epoch(told: Lake) -> None:
-    used = read(told, "steps").explode("example_ids")
-    assert not used.select("training_id", "epoch", "example_ids").is_duplicated().any()
+def test_every_pair_and_a_share_of_the_judging_is_trained_on(told: Lake) -> None:
+    frozen = query(told, "SELECT preference_id FROM examples WHERE preference_id IS NOT NULL")
+    assert sorted(frozen["preference_id"]) == pairs_of(told)["preference_id"].to_list()
     held = query(told, "SELECT round, rejected_id IS NOT NULL AS is_pair FROM examples_of_checkpoint")
     for number, pairs in pairs_of(told).group_by("round").len().iter_rows():
         assert held.filter(round=number, is_pair=True).height == pairs
@@ -124,19 +113,6 @@ def test_what_no_rule_has_judged_is_not_told_as_none_correct(told: Lake) -> None
     assert set(paths.rows()) == {(None, None, None, n) for n in paths["candidates"]}
 
 
-def test_a_lake_of_preferences_verifies_and_its_weights_are_traced(told: Lake, plain: dict[str, str]) -> None:
-    assert verify_lake(told, deep=True).clean
-    trained = read(told, "trainings").filter(state="finished")["checkpoint_id"][0]
-    done = ratchet("trace", "--lake", str(told.root), trained, environment=plain)
-    assert done.returncode == 0
-    frozen = query(told, "SELECT preference_id FROM examples WHERE preference_id IS NOT NULL")
-    assert sorted(frozen["preference_id"]) == pairs_of(told)["preference_id"].to_list()
-    for one in ("chosen_id", "rejected_id"):
-        answer = pairs_of(told).filter(round=0)[one][0]
-        done = ratchet("trace", "--lake", str(told.root), answer, environment=plain)
-        assert trained in done.stdout, done.stdout
-
-
 def test_the_oracle_is_recorded_and_changes_no_pair(
     tmp_path: Path, told: Lake, plain: dict[str, str]
 ) -> None:
@@ -150,28 +126,6 @@ def test_the_oracle_is_recorded_and_changes_no_pair(
     assert pairs_of(blind).select(shown).equals(pairs_of(told).filter(round=0).select(shown))
     snapshots = [read(lake, "snapshots").filter(round=0)["content_hash"][0] for lake in (blind, told)]
     assert snapshots[0] == snapshots[1]
-
-
-@pytest.mark.parametrize("fault", KILLS)
-def test_a_killed_round_goes_on_to_the_same_pairs_and_weights(
-    tmp_path: Path, told: Lake, plain: dict[str, str], fault: str
-) -> None:
-    settings = ("invention.share=0.25",)
-    code, _, _ = run(tmp_path / "lake", plain, *settings, fault=fault)
-    assert code == -9
-    code, _, said = run(tmp_path / "lake", plain, *settings)
-    assert code == 0, said
-    lake = Lake(tmp_path / "lake")
-    for table, key in (("candidates", "candidate_id"), ("decisions", "decision_id"), ("scores", "score_id")):
-        ids = [read(one, table).filter(round=0)[key].sort().to_list() for one in (lake, told)]
-        assert ids[0] == ids[1], table
-    unit = ~pl.col("unit").str.contains("/start/|/close/")
-    assert pairs_of(lake).equals(pairs_of(told).filter(pl.col("round") == 0, unit))
-    hashes = [
-        read(one, "checkpoints").filter(pl.col("round") == 0, pl.col("training_id").is_not_null())
-        for one in (lake, told)
-    ]
-    assert hashes[0]["content_hash"].to_list() == hashes[1]["content_hash"].to_list()
 
 
 def test_another_model_judges_in_the_same_way(tmp_path: Path, plain: dict[str, str]) -> None:

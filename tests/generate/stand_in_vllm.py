@@ -1,9 +1,10 @@
 """Speaks as much of vLLM's API as a run needs, by a table of log-probabilities: `python stand_in_vllm.py
 FOLDER MANNER ...`.
 
-FOLDER/tables.json has the probe's log-probabilities by model folder. Each start and each change of weights is
-noted there. MANNER: honest; liar (says it changed its weights, and did not); mute, curt (answers no JSON, or
-only yes, when it is told to); dies (with the first answer, each time); once (one time).
+FOLDER/tables.json has the probe's log-probabilities by model folder. Starts and changes of weights are noted
+there. MANNER: honest; varied (its texts follow from prompt and seed); liar (says it changed its weights, and
+did not); mute, curt (answers no JSON, or only yes, when it is told to); dies (with the first answer, each
+time); once (one time).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,12 @@ def note(line: str) -> None:
         notes.write(line + "\n")
 
 
+def first_token(body: dict[str, Any], index: int) -> int:
+    """The token before the end: " 4", or one of a hundred that lie about it."""
+    told = f"{body['prompt']} {body['seed'] + index}"
+    return 24 + zlib.crc32(told.encode()) % 100 if manner == "varied" else 24
+
+
 def completion(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("echo"):
         logprobs = {"token_logprobs": [None, *tables[weights[0]]]}
@@ -43,7 +51,7 @@ def completion(body: dict[str, Any]) -> dict[str, Any]:
             "index": i,
             "text": " 4",
             "finish_reason": "stop",
-            "token_ids": [24, 1],
+            "token_ids": [first_token(body, i), 1],
             "logprobs": {"token_logprobs": [-0.5, -0.25]},
         }
         for i in range(body.get("n", 1))

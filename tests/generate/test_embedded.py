@@ -243,15 +243,6 @@ def test_a_hostile_prompt_is_answered_like_any_other(tutor: EmbeddedEngine, prom
     assert texts(together[1:]) == texts(alone)
 
 
-def test_no_prompts_give_no_answers(tutor: EmbeddedEngine) -> None:
-    assert tutor.generate([], FOUR, []) == []
-
-
-def test_a_seed_for_each_prompt_is_needed(tutor: EmbeddedEngine) -> None:
-    with pytest.raises(ValueError, match="2 prompts"):
-        tutor.generate(["a", "b"], FOUR, [1])
-
-
 def test_broken_weights_are_said_to_be_broken(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model", "llama")
     weights = load_file(folder / "model.safetensors")

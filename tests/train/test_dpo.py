@@ -12,7 +12,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from schemas.errors import TrainingFailed
 from schemas.job import Dpo, Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.base_logprobs import with_base_logprobs
@@ -205,35 +204,6 @@ def test_a_job_in_another_process_gives_the_weights_of_one_in_this(
     assert told(here).equals(told(there))
     others = settings | {"dpo": Dpo(beta=0.3, demonstration_weight=0.4)}
     assert train(make_job("others", **others)).weights_hash != here.weights_hash
-
-
-@pytest.mark.parametrize("hyper", [{"micro_batch_size": 3}, {"gradient_checkpointing": True}])
-def test_how_a_step_is_computed_changes_no_loss(
-    make_job: MakeJob, pairs: pl.DataFrame, hyper: dict[str, Any]
-) -> None:
-    told = ["loss", "grad_norm", "reward_accuracy", "reward_chosen", "demonstration_loss"]
-    ledgers = []
-    for name, more in {"plain": {}, "other": hyper}.items():
-        job = make_job(name, objective="dpo", rows=pairs, learning_rate=1e-3, **more)
-        ledgers.append(pl.read_parquet(train(job).ledger))
-    assert ledgers[0]["example_ids"].equals(ledgers[1]["example_ids"])
-    for column in told:
-        left, right = (ledger[column].to_list() for ledger in ledgers)
-        assert left == pytest.approx(right, rel=1e-3, abs=1e-4), column
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"chosen": pl.lit(None, pl.String)}, "nulls in chosen"),
-        ({"rejected": pl.lit("x" * 300)}, r"longer than 256 tokens \(the model's context\)"),
-    ],
-)
-def test_pairs_that_cannot_be_trained_on_are_refused(
-    make_job: MakeJob, pairs: pl.DataFrame, change: dict[str, pl.Expr], line: str
-) -> None:
-    with pytest.raises(TrainingFailed, match=line):
-        train(make_job(objective="dpo", rows=pairs.with_columns(**change)))
 
 
 def test_hyperparameters_without_dpo_read_and_hash_as_before_there_was_any() -> None:

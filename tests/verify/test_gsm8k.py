@@ -23,7 +23,7 @@ verify = get_verifier("gsm8k").verify
         ("The answer is 7", "7", "fail"),
         ("#### 8\n#### 7", "7", "fail"),
         ("", "7", "fail"),
-        (None, "7", "fail"),
+        (None, "7", "unscorable"),
         ("#### 7", "", "unscorable"),
         ("#### 7", None, "unscorable"),
         ("#### 7", "seven", "unscorable"),

@@ -1,4 +1,4 @@
-"""The contract of storage: what a lake relies on holds in a folder and in a bucket alike."""
+"""Promises of every store: what a lake relies on holds in a folder and in a bucket alike."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""Each recipe's small night: the one place to add a new recipe's, so that the suite holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ratchet
+from warehouse.lake import Lake
+
+ROUNDS = 2
+LOOP = "night"
+
+
+@dataclass(frozen=True)
+class SmallNight:
+    """Settings under which two rounds of a recipe take seconds, each with a training of four steps or more.
+
+    `kills` are faults of its own (warehouse/store/fault.py) between the verdicts and the freeze.
+    `silent` are the views that have no row of its rounds.
+    """
+
+    settings: tuple[str, ...]
+    kills: tuple[str, ...] = ()
+    silent: frozenset[str] = frozenset()
+
+
+RFT = (
+    "prompts.per_round=24",
+    "prompts.eval_count=16",
+    "sampling.samples=4",
+    "evaluation.sampled_count=4",
+    "evaluation.samples=2",
+    "training.batch_size=4",
+    "training.save_every=2",
+    "gate.alpha=1.0",
+    "shard_size=8",
+)
+NIGHTS = {
+    "rft": SmallNight(
+        RFT,
+        kills=("append decisions: file written",),
+        silent=frozenset({"inventions", "judge_agreement", "pairs_of_checkpoint", "rewards", "spending"}),
+    ),
+    "self-rewarding": SmallNight(
+        (
+            *RFT,
+            "prompts.per_round=12",
+            "training.epochs=1",
+            "seeds.count=30",
+            "seeds.keep_judging=0.5",
+            "rewarding.min_gap=1.0",
+            "rewarding.votes=2",
+            "invention.share=0.25",
+        ),
+        kills=("append preferences: committed",),
+        silent=frozenset({"spending"}),
+    ),
+}
+
+
+def small_night(recipe: str) -> SmallNight:
+    """The small night of a recipe; a test of a recipe that has none fails by a line that says what to add."""
+    if recipe not in NIGHTS:
+        pytest.fail(
+            f"recipe {recipe} has no small night: add its settings to NIGHTS of {Path(__file__).name}"
+        )
+    return NIGHTS[recipe]
+
+
+def night_arguments(recipe: str, lake: Path | str, rounds: int = ROUNDS) -> list[str]:
+    """The command that runs so many rounds of a recipe's small night."""
+    settings = [word for setting in small_night(recipe).settings for word in ("--set", setting)]
+    return ["run", recipe, "--lake", str(lake), "--loop", LOOP, "--rounds", str(rounds), *settings]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Lake]:
+    """`undisturbed(recipe)`: its small night by Prefect, as a user starts it, that nothing happened to.
+
+    Made once for all processes of a test run: who needs more than to read it takes a copy.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    @cache
+    def made(recipe: str) -> Lake:
+        folder = shared / f"undisturbed-{recipe}"
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "whole").exists():
+                environment = request.getfixturevalue("prefect_server")
+                done = ratchet(*night_arguments(recipe, folder / "lake"), environment=environment, anew=True)
+                assert done.returncode == 0, done.stderr
+                (folder / "whole").touch()
+        return Lake(folder / "lake")
+
+    return made
