@@ -1,7 +1,8 @@
-"""What every recipe's filters share: the length a model takes, and the ids of decisions."""
+"""What every recipe's filters share: whole answers, the length a model takes, and the ids of decisions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,21 @@ import polars as pl
 from flows.round.round import Round
 from schemas.identity import decision_id
 from schemas.job import Hyperparameters
+from schemas.units import Unit
 from tasks.filter.decision import Filter
+from tasks.filter.finished import NAME, finished
 from tasks.filter.length import fits
 from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.turns import example_lengths
+
+
+def finished_filter(round_: Round[Any], units: Iterable[Unit]) -> list[Filter]:
+    """Keeps answers that ended by themselves.
+
+    No filter where these units of decisions were begun before there was this one: a round has one chain.
+    """
+    begun = round_.log.rows(list(units), "decisions")
+    return [finished] if begun.is_empty() or (begun["filter"] == NAME).any() else []
 
 
 def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> Filter:

@@ -11,14 +11,18 @@ from tasks.filter.decision import decide
 from warehouse.lake import Lake, Where
 from warehouse.query import query
 
-COLUMNS = ("candidate_id", "prompt_id", "prompt", "messages", "text", "outcome", "steps", "path")
+COLUMNS = (
+    *("candidate_id", "prompt_id", "prompt", "messages", "text", "finish_reason", "token_count"),
+    *("outcome", "steps", "path"),
+)
 
 _KEPT_BEFORE = """
     WITH kept AS (
         SELECT DISTINCT loop, round, candidate_id FROM last_decisions
         WHERE loop = $loop AND round IN (SELECT unnest($rounds)) AND kept
     )
-    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text, s.outcome, s.steps, s.path
+    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text, c.finish_reason, c.token_count,
+           s.outcome, s.steps, s.path
     FROM kept AS k
     JOIN candidates AS c USING (loop, round, candidate_id)
     JOIN scores AS s USING (loop, round, candidate_id)
@@ -28,7 +32,8 @@ _KEPT_BEFORE = """
     ORDER BY c.candidate_id"""
 
 _REFERENCES = """
-    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text, s.outcome, s.steps, s.path
+    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text, c.finish_reason, c.token_count,
+           s.outcome, s.steps, s.path
     FROM candidates AS c
     JOIN scores AS s USING (loop, round, candidate_id)
     JOIN prompts AS p ON p.loop = $loop AND p.prompt_id = c.prompt_id

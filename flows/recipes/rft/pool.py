@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from flows.round.round import Round
-from flows.steps.filter import length_filter, with_decision_ids
+from flows.steps.filter import finished_filter, length_filter, with_decision_ids
 from flows.steps.task import GROUP, shards, step_task
 from flows.writers.engines import teacher
 from schemas.recipes.rft import Rft
@@ -57,10 +57,11 @@ def filter_pool(
     return pl.concat(decided)
 
 
-def chain(round_: Round[Rft]) -> list[Filter]:
-    """The recipe's filters, in order (Yuan et al. 2023)."""
+def chain(round_: Round[Rft], units: Iterable[Unit]) -> list[Filter]:
+    """The recipe's filters, in order (Yuan et al. 2023), of the answers that the units decide on."""
     recipe = round_.recipe
-    filters: list[Filter] = [correct, equations_hold, length_filter(round_), distinct]
+    whole = finished_filter(round_, units)
+    filters: list[Filter] = [correct, *whole, equations_hold, length_filter(round_), distinct]
     if recipe.cap is not None:
         most = recipe.cap
         filters.append(lambda frame: cap(frame, most, recipe.seed))
@@ -74,14 +75,11 @@ def _decisions(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
 
     def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        return [_decided(round_, pool.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
+        filters = chain(round_, group)
+        shown = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
+        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in shown]
 
     return round_.log.once_each(list(group), "decisions", made)
-
-
-def _decided(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
-    decisions, _ = run_chain(pool, chain(round_))
-    return with_decision_ids(round_, decisions, "filter")
 
 
 @step_task

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from flows.round.round import Round
-from flows.steps.filter import length_filter, with_decision_ids
+from flows.steps.filter import finished_filter, length_filter, with_decision_ids
 from flows.steps.judge import Judge, judge_candidates
 from flows.steps.task import GROUP, shards, step_task
 from flows.steps.verify import verify_by_auditor
@@ -67,15 +67,16 @@ def choose_pairs(
 def _decisions(
     round_: Round[SelfRewarding], frame: pl.DataFrame, group: dict[Unit, list[str]]
 ) -> pl.DataFrame:
-    """Which answers have a reward, fit the model, and are the best and the worst of their prompt."""
+    """Which answers have a reward, ended, fit the model, and are the best and the worst of their prompt."""
     wanted, seed = round_.recipe.rewarding, round_.recipe.seed
-    filters = [
-        rewarded,
-        length_filter(round_),
-        lambda rows: best_and_worst(rows, wanted.min_gap, wanted.length_penalty, seed),
-    ]
 
     def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        filters = [
+            rewarded,
+            *finished_filter(round_, group),
+            length_filter(round_),
+            lambda rows: best_and_worst(rows, wanted.min_gap, wanted.length_penalty, seed),
+        ]
         groups = [frame.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
         return [with_decision_ids(round_, run_chain(rows, filters)[0], "filter") for rows in groups]
 
