@@ -40,7 +40,7 @@ PROMPTS = Table(
         _id("prompt"),
         _text(
             "split",
-            "train, eval (never trained on), seed (demonstrated), refused (too long), invention (asks one)",
+            "train, eval (never trained on), seed (demonstrated), refused (why: refusal), invention (asks)",
         ),
         _text("source", "a file's name, the tutor's family and seed, invented:<writer> or inventor:<label>"),
         Column("line", INT, "line in the source, or place among the texts asked for, from 1", True),
@@ -57,6 +57,7 @@ PROMPTS = Table(
             ("prompts.prompt_id",),
         ),
         _text("messages", "a conversation: JSON of {role, content}; none: the one user message `text`", True),
+        _text("refusal", "why it was refused; none: it was not, or by an older program", True),
     ),
 )
 

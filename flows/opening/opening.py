@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 import tutor
 import tutor.prompts
 from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
+from flows.opening.overlap import near_remark, overlaps, refusals
 from flows.opening.proof import prove, recipe_remarks
 from flows.round.progress import reporter
 from flows.round.round import lake_path
@@ -44,8 +45,9 @@ class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
     `training` None means prompts drawn afresh from the world in each round; `refused` are prompts that
-    do not fit the model's context or hold its marks of a turn; `demonstrations` are the sets that a recipe
-    opens with, by name; `remarks` are what a user is to know of model and recipe.
+    do not fit the model's context, hold its marks of a turn or are almost held-out ones, with the column
+    `refusal`; `demonstrations` are the sets that a recipe opens with, by name; `remarks` are what a user is
+    to know of model, prompts and recipe.
     """
 
     model: Path
@@ -64,14 +66,15 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     check_recipe(recipe, model)
     proof = prove(model, drawing=not isinstance(recipe.engine, Vllm))
     check_fits(model, recipe.training)
-    tokenizer, context = load_tokenizer(model), context_length(model)
+    tokenizer, context, said = load_tokenizer(model), context_length(model), None
     training, held_out = fixed_prompts(recipe)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     room = None if context is None else context - longest
     held_out, refused = _fitting(held_out, tokenizer, room)
     if training is not None:
         training, more = _fitting(training, tokenizer, room, recipe.training.turns == "all")
-        refused = pl.concat([refused, more])
+        training, near, said = _apart(training, held_out, recipe.prompts.overlap == "drop")
+        refused = pl.concat([refused, more, near])
     if held_out.is_empty() or (training is not None and training.is_empty()):
         raise PromptFileError(
             f"no prompt fits the model's context of {context} tokens with answers of up to {longest}"
@@ -84,7 +87,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         held_out,
         refused,
         recipe.verification,
-        remarks=(*proof.remarks, *recipe_remarks(recipe)),
+        remarks=(*proof.remarks, *recipe_remarks(recipe), *([said] if said else [])),
     )
 
 
@@ -128,7 +131,7 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     if not opening.refused.is_empty():
         admit(log, loop, "admit-refused", "refused", opening.refused)
         count = opening.refused.height
-        why = "do not fit the model's context, or hold its own marks of a turn"
+        why = "do not fit the model's context, hold its own marks of a turn, or are almost held-out ones"
         reporter().say(f"loop {loop}: {count:,} prompts {why}: they are left out")
     _register(log, loop, opening)  # last: a loop with a base has its prompts
 
@@ -138,11 +141,25 @@ def _fitting(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Prompts of at most `room` tokens that end and begin no turn of their own, and the others."""
     forges = forging(prompts, tokenizer, all_turns)
-    sound, others = prompts.filter(~forges), prompts.filter(forges)
+    marks = pl.lit("holds the model's own marks of a turn").alias("refusal")
+    sound, others = prompts.filter(~forges), prompts.filter(forges).with_columns(marks)
     if room is None:
         return sound, others
     length = pl.Series("length", prompt_lengths(tokenizer, prompts_of(sound)), dtype=pl.Int64)
-    return sound.filter(length <= room), pl.concat([others, sound.filter(length > room)])
+    long = pl.lit("does not fit the model's context").alias("refusal")
+    return sound.filter(length <= room), pl.concat([others, sound.filter(length > room).with_columns(long)])
+
+
+def _apart(
+    training: pl.DataFrame, held_out: pl.DataFrame, drop: bool
+) -> tuple[pl.DataFrame, pl.DataFrame, str | None]:
+    """Training prompts to train on, those refused since they are almost held-out ones, and what to say."""
+    found = overlaps(training, held_out)
+    said = near_remark(training, found, drop)
+    reasons = refusals(found) if drop else pl.repeat(None, training.height, dtype=pl.String, eager=True)
+    marked = training.with_columns(reasons.alias("refusal"))
+    kept = marked.filter(pl.col("refusal").is_null()).drop("refusal")
+    return kept, marked.filter(pl.col("refusal").is_not_null()), said
 
 
 def forging(prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, all_turns: bool = False) -> pl.Series:

@@ -44,6 +44,11 @@ class Prompts(Strict):
         description="the tutor's held-out stories: in other words, or in those of practice; numbers are new",
     )
     difficulties: tuple[Positive, ...] = Field((1, 2, 3), description="steps a tutor story may need")
+    overlap: Literal["warn", "drop"] = Field(
+        "warn",
+        description="what becomes of a file's training prompts that are almost held-out ones",
+        exclude_if=lambda value: value == "warn",
+    )
 
 
 class Evaluation(Strict):

@@ -1,26 +1,47 @@
-"""Drops invented prompts that overlap a held-out one, so that no loop trains on what it is measured by.
+"""Drops prompts that overlap a held-out one, so that no loop trains on what it is measured by.
 
 The rule is Tülu 3's (Lambert et al. 2024, arXiv 2411.15124), both ways: more than half of the words of the
 prompt, or of a held-out one, stand in runs of eight that the two share. A held-out prompt of fewer words is
-one run, if it has at least four; one of the very same words overlaps whatever its length. Words are those of
-rouge.py.
+one run, if it has at least four; one of the very same words overlaps whatever its length. Words are runs of
+letters and digits, case aside; a Chinese or Japanese character is a word of its own. A run that more than
+2% of many held-out prompts hold is the form that they are written in, and no overlap.
+
+Held-out prompts are indexed by their runs, so a text costs its length and the prompts it shares a run with,
+not a comparison with each of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
 from tasks.filter.decision import decide
-from tasks.filter.rouge import words
 
 RUN = 8  # words
 LEAST = 4  # words of the shortest held-out prompt that is looked for inside others
 MOST = 0.5  # share of a prompt's words
+FORM = 0.02  # share of the held-out prompts that may hold a run
+FEW = 10  # held-out prompts that may hold one, however few there are
+
+_ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # written without spaces: kana, ideographs
+_WORD = re.compile(f"[{_ALONE}]|[^\\W_{_ALONE}]+")
 
 Run = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """The larger share of words (0 to 1), of a text or of a held-out prompt, in runs that the two share; that
+    prompt's id, and the longest stretch of words that both hold.
+    """
+
+    share: float
+    prompt: str
+    span: str
 
 
 class HeldOut:
@@ -29,40 +50,57 @@ class HeldOut:
     def __init__(self, ids: Iterable[str], texts: Iterable[str]) -> None:
         self._whole: dict[Run, str] = {}
         self._words: dict[str, int] = {}
-        self._runs: dict[Run, list[tuple[str, int]]] = defaultdict(list)
+        self._runs: dict[int, dict[Run, dict[str, list[int]]]] = defaultdict(
+            dict
+        )  # length, run, prompt: places
         for prompt, text in zip(ids, texts, strict=True):
-            told = tuple(words(text))
-            self._whole.setdefault(told, prompt)
+            told = _words(text)
             self._words[prompt] = len(told)
+            if told:
+                self._whole.setdefault(told, prompt)
             if len(told) >= LEAST:
-                for place, run in _runs(told, min(RUN, len(told))):
-                    self._runs[run].append((prompt, place))
-        self._lengths = sorted({len(run) for run in self._runs})
+                length = min(RUN, len(told))
+                for place, run in enumerate(_runs(told, length)):
+                    self._runs[length].setdefault(run, {}).setdefault(prompt, []).append(place)
+        most = max(FEW, FORM * len(self._words))
+        for length, runs in self._runs.items():
+            self._runs[length] = {run: places for run, places in runs.items() if len(places) <= most}
 
-    def overlap(self, text: str) -> tuple[float, str | None]:
-        """The larger share of words, of the text or of a held-out prompt, in runs they share; its id."""
-        told = tuple(words(text))
+    def overlap(self, text: str) -> Overlap | None:
+        """The held-out prompt that a text overlaps most, None where they share no run."""
+        told = _words(text)
         if told in self._whole:
-            return 1.0, self._whole[told]
-        ours: dict[str, set[int]] = defaultdict(set)
-        theirs: dict[str, set[int]] = defaultdict(set)
-        for length in self._lengths:
-            for place, run in _runs(told, length):
-                for prompt, there in self._runs.get(run, ()):
-                    ours[prompt].update(range(place, place + length))
-                    theirs[prompt].update(range(there, there + length))
-        shares = [
-            (-max(len(ours[one]) / len(told), len(theirs[one]) / self._words[one]), one) for one in ours
-        ]
-        return (-min(shares)[0], min(shares)[1]) if shares else (0.0, None)
+            return Overlap(1.0, self._whole[told], " ".join(told))
+        found = [one for length in self._runs for one in self._shared(told, length)]
+        return min(found, key=lambda one: (-one.share, one.prompt), default=None)
+
+    def _shared(self, told: Run, length: int) -> Iterator[Overlap]:
+        """The overlap with each held-out prompt that shares a run of the length."""
+        known = self._runs[length]
+        if known.keys().isdisjoint(_runs(told, length)):
+            return
+        ours: dict[str, list[int]] = defaultdict(list)
+        theirs: dict[str, list[int]] = defaultdict(list)
+        places: dict[Run, list[int]] = defaultdict(list)
+        for place, run in enumerate(_runs(told, length)):
+            if run in known:
+                places[run].append(place)
+        for run, here in places.items():
+            for prompt, there in known[run].items():
+                ours[prompt] += here
+                theirs[prompt] += there
+        for prompt in ours:
+            covered, start, end = _covered(ours[prompt], length)
+            share = max(covered / len(told), _covered(theirs[prompt], length)[0] / self._words[prompt])
+            yield Overlap(share, prompt, " ".join(told[start:end]))
 
 
 def held_out(frame: pl.DataFrame, known: HeldOut) -> pl.DataFrame:
     """Decisions (see decision.SCHEMA); the value is the overlap, `duplicate_of` the held-out prompt."""
     found = [known.overlap(text) for text in frame["text"]]
     marked = frame.with_columns(
-        pl.Series("overlap", [share for share, _ in found], dtype=pl.Float64),
-        pl.Series("nearest", [prompt for _, prompt in found], dtype=pl.String),
+        pl.Series("overlap", [one.share if one else 0.0 for one in found], dtype=pl.Float64),
+        pl.Series("nearest", [one.prompt if one else None for one in found], dtype=pl.String),
     )
     over = pl.col("overlap") > MOST
     return decide(
@@ -74,6 +112,22 @@ def held_out(frame: pl.DataFrame, known: HeldOut) -> pl.DataFrame:
     )
 
 
-def _runs(told: Run, length: int) -> Iterator[tuple[int, Run]]:
-    """Every run of `length` words with its place."""
-    return ((place, told[place : place + length]) for place in range(len(told) - length + 1))
+def _words(text: str) -> Run:
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def _runs(told: Run, length: int) -> Iterator[Run]:
+    """Every run of `length` words, by its place."""
+    return zip(*(told[start:] for start in range(length)), strict=False)
+
+
+def _covered(places: list[int], length: int) -> tuple[int, int, int]:
+    """How many words runs at these places cover, and where the longest stretch of them begins and ends."""
+    covered, begun, end, longest = 0, 0, -1, (0, 0)
+    for place in sorted(places):
+        if place > end:
+            begun = place
+        covered += place + length - max(end, place)
+        end = place + length
+        longest = max(longest, (begun, end), key=lambda one: one[1] - one[0])
+    return covered, *longest

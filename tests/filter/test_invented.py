@@ -102,15 +102,21 @@ def test_a_story_has_one_line_and_ends_in_its_only_question() -> None:
     assert fault(f"Story: {told}", STORY) == "not one prompt"
 
 
+def near(known: HeldOut, text: str) -> tuple[float, str | None]:
+    """How much of a text, or of the held-out prompt it overlaps most, they share, and that prompt."""
+    found = known.overlap(text)
+    return (found.share, found.prompt) if found else (0.0, None)
+
+
 def test_a_prompt_is_held_out_by_more_than_half_of_its_words_in_runs_of_eight() -> None:
     eval_prompt = "one two three four five six seven eight nine ten"
     known = HeldOut(["p-0", "p-1", "p-2"], ["a b c", eval_prompt, eval_prompt + " eleven"])
-    assert known.overlap("A, b: C!") == (1.0, "p-0")
-    assert known.overlap("a b c d") == (0.0, None)
-    assert known.overlap(eval_prompt.replace("four", "4")) == (0.0, None)
+    assert near(known, "A, b: C!") == (1.0, "p-0")
+    assert near(known, "a b c d") == (0.0, None)
+    assert near(known, eval_prompt.replace("four", "4")) == (0.0, None)
     half = "one two three four five six seven eight a b c d e f g h"
     longer = HeldOut(["p-0"], [eval_prompt + " eleven" * 6])
-    assert longer.overlap(half) == (0.5, "p-0")
+    assert near(longer, half) == (0.5, "p-0")
     decided = held_out(written(half, half[:-2], eval_prompt.upper(), "x y"), longer)
     assert decided["kept"].to_list() == [True, False, False, True]
     assert decided["duplicate_of"].to_list() == [None, "p-0", "p-0", None]
@@ -119,15 +125,39 @@ def test_a_prompt_is_held_out_by_more_than_half_of_its_words_in_runs_of_eight() 
 
 def test_a_held_out_prompt_inside_a_longer_one_is_found_whatever_its_length() -> None:
     known = HeldOut(["p-0", "p-1", "p-2"], ["What is 17 times 24?", " ".join("abcdefghijkl"), "Why so?"])
-    assert known.overlap("Please tell me now: what is 17 times 24?") == (1.0, "p-0")
-    assert known.overlap(" ".join("abcdefghijkl") + " other words" * 30) == (1.0, "p-1")
-    assert known.overlap("Tell me why so? I ask") == (0.0, None)
+    assert near(known, "Please tell me now: what is 17 times 24?") == (1.0, "p-0")
+    assert near(known, " ".join("abcdefghijkl") + " other words" * 30) == (1.0, "p-1")
+    assert near(known, "Tell me why so? I ask") == (0.0, None)
 
 
 def test_runs_shared_with_several_held_out_prompts_do_not_add_up() -> None:
     first, second = "a b c d e f g h", "i j k l m n o p"
     known = HeldOut(["p-0", "p-1"], [first + " x" * 20, second + " y" * 20])
-    assert known.overlap(f"{first} {second} z") == (8 / 17, "p-0")
+    assert near(known, f"{first} {second} z") == (8 / 17, "p-0")
+
+
+def test_the_stretch_of_words_that_two_prompts_share_is_told() -> None:
+    known = HeldOut(["p-0"], ["Then: one two three four five six seven eight nine ten. Why?"])
+    found = known.overlap("a b c one two, three four five six seven EIGHT nine ten")
+    assert found is not None
+    assert found.span == "one two three four five six seven eight nine ten"
+
+
+def test_words_of_every_script_are_read_and_texts_without_words_are_like_none() -> None:
+    known = HeldOut(
+        ["p-0", "p-1", "p-2"], ["小明有三个苹果又买了五个", "Дети ели пять яблок и семь груш", "???"]
+    )
+    assert near(known, "小红有三个梨") == (0.0, None)
+    assert near(known, "请问小明有三个苹果又买了五个现在有几个") == (1.0, "p-0")
+    assert near(known, "Дети ели пять яблок и семь груш, сколько всего?") == (1.0, "p-1")
+    assert near(known, "!!!") == (0.0, None)
+
+
+def test_the_form_that_all_prompts_are_written_in_is_no_overlap() -> None:
+    form = "solve the following problem step by step and show your work"
+    known = HeldOut([f"p-{n}" for n in range(40)], [f"{form} {n} plus {n * n}" for n in range(40)])
+    assert near(known, f"{form} how many pears") == (0.0, None)
+    assert near(known, f"{form} 7 plus 49") == (1.0, "p-7")
 
 
 def test_the_second_of_two_that_are_alike_is_dropped_and_names_the_first() -> None:

@@ -98,7 +98,11 @@ def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
     """The prompts of a file that overlap no held-out one."""
     apart = read.filter(
         pl.Series(
-            [known.overlap(spoken_text(prompt))[0] <= MOST for prompt in prompts_of(read)], dtype=pl.Boolean
+            [
+                (found := known.overlap(spoken_text(prompt))) is None or found.share <= MOST
+                for prompt in prompts_of(read)
+            ],
+            dtype=pl.Boolean,
         )
     )
     if apart.height < read.height:
