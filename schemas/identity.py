@@ -42,9 +42,11 @@ def answer_id(
     temperature: float | None,
     top_p: float | None,
     max_tokens: int | None,
+    further: str | None = None,
 ) -> str:
     """A candidate: prompt, checkpoint, sample index, seed and sampling settings."""
-    return make_id("cand", round_number, prompt, checkpoint, index, seed, temperature, top_p, max_tokens)
+    settings = (temperature, top_p, max_tokens, *([further] if further else []))
+    return make_id("cand", round_number, prompt, checkpoint, index, seed, *settings)
 
 
 def judgement_id(
@@ -173,7 +175,13 @@ class Identity:
 
 
 def _candidate(
-    round_: int, loop: str, kind: str, prompt: str, parents: Sequence[str] | None, *settings: Any
+    round_: int,
+    loop: str,
+    kind: str,
+    prompt: str,
+    parents: Sequence[str] | None,
+    further: str | None,
+    *settings: Any,
 ) -> str:
     if kind == "reference":
         return reference_id(round_, loop, prompt)
@@ -181,7 +189,7 @@ def _candidate(
         return demonstration_id(round_, loop, prompt)
     if kind == "judgement":
         return judgement_id(round_, parents or (), *settings)
-    return answer_id(round_, prompt, *settings)
+    return answer_id(round_, prompt, *(*settings, further))
 
 
 def _checkpoint(
@@ -204,7 +212,9 @@ _JUDGE = ("principle", "judge_checkpoint_id")
 
 IDENTITIES: Mapping[str, Identity] = {
     "prompts": Identity(("round", "loop", "split", "source", "line", "text", "messages"), prompt_id),
-    "candidates": Identity(("round", "loop", "kind", "prompt_id", "parents", *_SETTINGS), _candidate),
+    "candidates": Identity(
+        ("round", "loop", "kind", "prompt_id", "parents", "settings", *_SETTINGS), _candidate
+    ),
     "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
     "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),

@@ -87,6 +87,7 @@ CANDIDATES = Table(
             True,
             ("candidates.candidate_id",),
         ),
+        _text("settings", "JSON of what else decided the draw: stop, top_k, min_p, repetition_penalty", True),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,7 @@ from flows.round.round import Round
 from flows.steps.generate import answers
 from flows.steps.task import shards
 from flows.steps.verify import verdicts
-from schemas.recipes.shared import Sampling
+from schemas.recipes.shared import Recipe, Sampling
 from schemas.units import Unit
 from tasks.evaluate.measure import (
     evaluation_rows,
@@ -42,7 +43,8 @@ def evaluate(round_: Round[Any], checkpoint: Checkpoint, name: str) -> pl.DataFr
     settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     held_out = held_out_prompts(round_)
     strictness = round_.recipe.verification.strictness
-    suite = suite_id(held_out, get_verifier(verifier, strictness=strictness), settings)
+    further = _further(round_.recipe)
+    suite = suite_id(held_out, get_verifier(verifier, strictness=strictness), settings, further)
     known = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
     known = known.filter(pl.col("suite") == suite)
     if known.is_empty():
@@ -68,12 +70,17 @@ def held_out_prompts(round_: Round[Any]) -> pl.DataFrame:
     return fixed.filter(pl.col("split") == "eval").sort("prompt_id")
 
 
+def _further(recipe: Recipe) -> list[str]:
+    """What else of a recipe decides answers to held-out prompts, where it is not the default."""
+    return [json.dumps({"stop": recipe.sampling.stop})] if recipe.sampling.stop else []
+
+
 def _measure(
     round_: Round[Any], checkpoint: Checkpoint, name: str, held_out: pl.DataFrame, suite: str
 ) -> None:
     """Answers, verdicts and metrics of one checkpoint; the metrics last, so that they say it is done."""
     settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
-    some = held_out.head(settings.sampled_count)
+    some, stop = held_out.head(settings.sampled_count), round_.recipe.sampling.stop
     total = held_out.height + some.height * settings.samples
     metrics = []
     with round_.step("evaluate", total, f"answers ({name})") as advance:
@@ -91,9 +98,9 @@ def _measure(
             found = pl.concat(scored).select("candidate_id", "outcome", "answer")
             return pl.concat(written).join(found, on="candidate_id")
 
-        metrics += greedy_metrics(judged("greedy", held_out, greedy(settings)))
+        metrics += greedy_metrics(judged("greedy", held_out, greedy(settings, stop)))
         if not some.is_empty():
-            sampling = sampled(settings)
+            sampling = sampled(settings, stop)
             metrics += sampled_metrics(judged("sampled", some, sampling), sampling.samples)
     rows = evaluation_rows(metrics, checkpoint.id, suite, round_.loop, round_.number)
     unit = Unit(round_.loop, round_.number, f"evaluate-{checkpoint.id}", 0, suite)

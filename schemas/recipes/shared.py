@@ -10,20 +10,57 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Hyperparameters, Positive, Share, Strict
 from schemas.recipes.strictness import Strictness
 
+StopString = Annotated[str, Field(min_length=1, max_length=200)]
+
 
 class Sampling(Strict):
-    """How texts are drawn from a checkpoint. Temperature 0 is greedy; then `samples` must be 1."""
+    """How texts are drawn from a checkpoint. Temperature 0 is greedy; then `samples` must be 1.
+
+    A repetition penalty comes before all else; tokens are then cut to `top_k`, to `top_p` of what is left and
+    to `min_p`. Log-probabilities on record are the model's own, before any of it.
+    """
 
     samples: Positive = Field(4, description="texts a prompt (k)")
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.7
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     max_tokens: Positive = Field(256, description="longest answer, in tokens")
+    stop: Annotated[tuple[StopString, ...], Field(max_length=16)] = Field(
+        (),
+        description="texts that end an answer, which is cut before them; evaluation goes by them too",
+        exclude_if=lambda value: not value,
+    )
+    top_k: Positive | None = Field(
+        None, description="most likely tokens drawn from; None: all", exclude_if=lambda value: value is None
+    )
+    min_p: Share = Field(
+        0.0,
+        description="least probability of a token drawn, as a share of the likeliest one's",
+        exclude_if=lambda value: value == 0.0,
+    )
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10.0)] = Field(
+        1.0,
+        description="what the logits of tokens seen in prompt or answer are divided by (above 0) or"
+        " multiplied by (below)",
+        exclude_if=lambda value: value == 1.0,
+    )
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def one_or_several(cls, value: object) -> object:
+        """A text alone is one stop string."""
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def further(self) -> str | None:
+        """What beside temperature, top_p and max_tokens decides a draw, as canonical JSON; None: nothing."""
+        told = self.model_dump(mode="json", include={"stop", "top_k", "min_p", "repetition_penalty"})
+        return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if told else None
 
     @model_validator(mode="after")
     def greedy_draws_once(self) -> Sampling:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.identity import evaluation_id
-from schemas.ids import digest
+from schemas.ids import Part, digest
 from schemas.recipes.shared import Evaluation, Sampling
 from schemas.tables import EVALUATIONS
 from tasks.evaluate.passk import majority_vote, mean_interval, pass_at_k, wilson_interval
@@ -25,21 +26,30 @@ class Metric:
     high: float | None = None
 
 
-def suite_id(prompts: pl.DataFrame, verifier: Verifier, evaluation: Evaluation) -> str:
-    """12 hex digits over what a measure depends on besides the checkpoint; equal suites compare."""
+def suite_id(
+    prompts: pl.DataFrame, verifier: Verifier, evaluation: Evaluation, further: Sequence[Part] = ()
+) -> str:
+    """12 hex digits over what a measure depends on besides the checkpoint; equal suites compare.
+
+    `further` is what else of a recipe decides the answers, where that is not the default.
+    """
     settings = evaluation.model_dump_json()
-    return digest([*prompts["prompt_id"].sort(), verifier.name, verifier.version, settings])[:12]
+    parts = [*prompts["prompt_id"].sort(), verifier.name, verifier.version, settings, *further]
+    return digest(parts)[:12]
 
 
-def greedy(evaluation: Evaluation) -> Sampling:
-    """One answer a prompt, the likeliest token each time."""
-    return Sampling(samples=1, temperature=0.0, max_tokens=evaluation.max_tokens)
+def greedy(evaluation: Evaluation, stop: tuple[str, ...] = ()) -> Sampling:
+    """One answer a prompt, the likeliest token each time, ended by the recipe's stop strings."""
+    return Sampling(samples=1, temperature=0.0, max_tokens=evaluation.max_tokens, stop=stop)
 
 
-def sampled(evaluation: Evaluation) -> Sampling:
-    """k answers a prompt."""
+def sampled(evaluation: Evaluation, stop: tuple[str, ...] = ()) -> Sampling:
+    """k answers a prompt, ended likewise."""
     return Sampling(
-        samples=evaluation.samples, temperature=evaluation.temperature, max_tokens=evaluation.max_tokens
+        samples=evaluation.samples,
+        temperature=evaluation.temperature,
+        max_tokens=evaluation.max_tokens,
+        stop=stop,
     )
 
 

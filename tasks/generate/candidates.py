@@ -37,7 +37,7 @@ def candidate_rows(
     else:
         seeds = [prompt_seed(seed, round_number, prompt) for prompt in asked]
     answers = engine.generate(asked, sampling, seeds, progress)
-    settings = (sampling.temperature, sampling.top_p, sampling.max_tokens)
+    settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.further)
     rows = [
         {
             "candidate_id": answer_id(
@@ -63,6 +63,7 @@ def candidate_rows(
         pl.lit(sampling.temperature).alias("temperature"),
         pl.lit(sampling.top_p).alias("top_p"),
         pl.lit(sampling.max_tokens).alias("max_tokens"),
+        pl.lit(sampling.further, pl.String).alias("settings"),
     )
 
 

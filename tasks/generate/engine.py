@@ -23,9 +23,10 @@ class Sample:
 
     `token_ids` and `token_logprobs` have `token_count` entries each, as plain tuples (immutable, ready for an
     Arrow list column). They include the end token where it was sampled (`finish_reason` "stop"); `text`
-    leaves that one out and keeps every other special token. Log-probabilities (nats) are the model's own, at
-    temperature 1 and before any top-p cut; `logprob_sum` is their sum. A server may keep some of this to
-    itself: then the tuple is empty, and the count or the sum is None.
+    leaves that one out and keeps every other special token. Where the answer ended by a stop string, they are
+    all the tokens drawn, those of the string too, and `text` is cut before it. Log-probabilities (nats) are
+    the model's own, at temperature 1, before any cut and without a repetition penalty; `logprob_sum` is their
+    sum. A server may keep some of this to itself: then the tuple is empty, and the count or the sum is None.
     """
 
     index: int

@@ -27,8 +27,8 @@ from transformers import (
 
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
-from tasks.generate.embedded.decoding import Forward
 from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.generate.embedded.forward import Forward
 from tasks.generate.embedded.proof import prove_drawing
 from tasks.models.checkpoint import load_model
 from tests.generate.test_embedded import greedy_by_transformers, spaced, teacher_forced

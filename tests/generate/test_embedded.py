@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from schemas.errors import BadInput, ModelError
 from schemas.recipes.shared import Sampling
-from tasks.generate.embedded.decoding import Forward
 from tasks.generate.embedded.draw import draw_tokens, uniforms
 from tasks.generate.embedded.embedded import EmbeddedEngine, embedded_engine
+from tasks.generate.embedded.forward import Forward
 from tasks.generate.engine import PromptRefused, Sample
 from tasks.models.checkpoint import load_model
 from tasks.models.rendering import prompt_ids
@@ -160,11 +160,11 @@ def test_what_float_noise_could_decide_is_decided_by_the_sample_alone(
         return logits + 0.2 * far * (len(ids) > 1 or ids.shape[1] == 1)
 
     monkeypatch.setattr(Forward, "__call__", noisy)
-    monkeypatch.setattr("tasks.generate.embedded.decoding.LEAST_NOISE", 0.2)
-    monkeypatch.setattr("tasks.generate.embedded.decoding.NOISE_FACTOR", 0.0)
+    monkeypatch.setattr("tasks.generate.embedded.forward.LEAST_NOISE", 0.2)
+    monkeypatch.setattr("tasks.generate.embedded.forward.NOISE_FACTOR", 0.0)
     engine = EmbeddedEngine(BASE, device="cpu")
     assert texts(engine.generate(questions[:10], sampling, seeds)) == quiet
-    monkeypatch.setattr("tasks.generate.embedded.decoding.LEAST_NOISE", 0.0)
+    monkeypatch.setattr("tasks.generate.embedded.forward.LEAST_NOISE", 0.0)
     engine = EmbeddedEngine(BASE, device="cpu")
     assert texts(engine.generate(questions[:10], sampling, seeds)) != quiet
 

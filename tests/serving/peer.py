@@ -230,7 +230,10 @@ def answer_to(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
     count = 1 if peer.n_is_ignored else int(body.get("n", 1))
     limit = int(body.get("max_tokens") or body["max_completion_tokens"])
     sampling = Sampling(
-        samples=count, temperature=body.get("temperature", 1), top_p=body.get("top_p", 1), max_tokens=limit
+        samples=count,
+        max_tokens=limit,
+        **{name: body[name] for name in ("temperature", "top_p") if name in body},
+        **{name: body[name] for name in ("stop", "top_k", "min_p", "repetition_penalty") if name in body},
     )
     prompt = prompt_of(read_messages(body["messages"])) if chat else body["prompt"]
     tokenizer = peer.engine.tokenizer

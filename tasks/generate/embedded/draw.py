@@ -50,35 +50,67 @@ class Drawn:
 
 
 def draw_tokens(
-    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, noise: float = 0.0
+    logits: torch.Tensor,
+    uniform: torch.Tensor,
+    temperature: float,
+    top_p: float,
+    noise: float = 0.0,
+    top_k: int | None = None,
+    min_p: float = 0.0,
+    *,
+    scores: torch.Tensor | None = None,
 ) -> Drawn:
     """A token a row from float32 logits, shape (rows, vocabulary), which are right within `noise`.
 
     Temperature 0 takes the likeliest token (the first of equals). Otherwise the token is where `uniform`
-    (shape (rows,)) falls in the cumulative tempered distribution, cut to its nucleus (Holtzman et al. 2020,
-    arXiv 1904.09751) where top_p is below 1. A row that is not finite gets a log-probability of NaN.
+    (shape (rows,)) falls in the cumulative tempered distribution, cut as transformers cuts it: to the `top_k`
+    likeliest tokens, of those to the nucleus (Holtzman et al. 2020, arXiv 1904.09751) of `top_p`, and to what
+    is at least `min_p` times as likely as the likeliest (Nguyen et al. 2024, arXiv 2407.01082). `scores` are
+    logits to draw by in the place of `logits`, which log-probabilities are of. A row that is not finite gets
+    a log-probability of NaN.
     """
     total = torch.logsumexp(logits, dim=-1)
+    by = logits if scores is None else scores
     if temperature == 0.0:
-        tokens = logits.argmax(dim=-1)
-        first, second = logits.topk(2, dim=-1).values.unbind(dim=-1)
+        tokens = by.argmax(dim=-1)
+        first, second = by.topk(2, dim=-1).values.unbind(dim=-1)
         unsure = (first - second < 2.0 * noise) & (noise > 0.0)
     else:
-        tokens, unsure = _sampled(logits, uniform, temperature, top_p, noise / temperature)
+        weights = torch.softmax(by / temperature, dim=-1)
+        doubtful = _cut(weights, top_k, top_p, min_p, noise / temperature)
+        tokens, unsure = _sampled(weights, uniform, doubtful, noise / temperature)
     return Drawn(tokens, logits.gather(1, tokens[:, None])[:, 0] - total, unsure)
 
 
-def _sampled(
-    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, noise: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens, and whether noise of so much in `logits / temperature` could have made them others."""
-    weights = torch.softmax(logits / temperature, dim=-1)
-    doubtful = torch.zeros_like(uniform)
-    if top_p < 1.0:
-        nucleus = _nucleus(weights, top_p)
+def _cut(weights: torch.Tensor, top_k: int | None, top_p: float, min_p: float, noise: float) -> torch.Tensor:
+    """Sets the probabilities of what is cut to zero; the probability of what noise could bring back or take
+    out, shape (rows,).
+    """
+    doubtful = torch.zeros_like(weights[:, 0])
+    least = weights.amax(dim=-1) * min_p
+    if top_k is not None and top_k < weights.shape[1]:
+        last = weights.topk(top_k, dim=-1).values[:, -1]
         if noise:
-            doubtful = nucleus.doubtful(weights, top_p, noise)
-        weights.masked_fill_(weights < nucleus.least[:, None], 0.0)
+            alike = _alike(weights, last, noise)
+            doubtful += alike.where(alike > last, 0.0)  # the last alone is in, however noise moves it
+        weights.masked_fill_(weights < last[:, None], 0.0)
+    if top_p < 1.0:
+        kept = weights if top_k is None else weights / weights.sum(dim=-1, keepdim=True)
+        nucleus = _nucleus(kept, top_p)
+        if noise:
+            doubtful += nucleus.doubtful(kept, top_p, noise, doubtful)
+        weights.masked_fill_(kept < nucleus.least[:, None], 0.0)
+    if min_p > 0.0:
+        if noise:
+            doubtful += _alike(weights, least, noise)
+        weights.masked_fill_(weights < least[:, None], 0.0)
+    return doubtful
+
+
+def _sampled(
+    weights: torch.Tensor, uniform: torch.Tensor, doubtful: torch.Tensor, noise: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens, and whether noise of so much in tempered logits could have made them others."""
     cumulative = weights.cumsum(dim=-1)
     total = cumulative[:, -1:]
     target = uniform[:, None] * total
@@ -89,6 +121,13 @@ def _sampled(
     slack = _moved(edges, noise) + doubtful[:, None] / total
     unsure = ((edges - uniform[:, None]).abs() < slack).any(dim=-1)
     return tokens[:, 0], unsure & (noise > 0.0)
+
+
+def _alike(probabilities: torch.Tensor, edge: torch.Tensor, noise: float) -> torch.Tensor:
+    """The mass of the tokens that noise could move over an edge (rows,) of probability, shape (rows,)."""
+    ratio = math.exp(min(2.0 * noise, 50.0))
+    above, below = (edge * ratio)[:, None], (edge / ratio)[:, None]
+    return probabilities.where((probabilities < above) & (probabilities > below), 0.0).sum(dim=-1)
 
 
 def _moved(cumulative: torch.Tensor, noise: float) -> torch.Tensor:
@@ -110,7 +149,9 @@ class _Nucleus:
     least: torch.Tensor
     before: torch.Tensor
 
-    def doubtful(self, probabilities: torch.Tensor, top_p: float, noise: float) -> torch.Tensor:
+    def doubtful(
+        self, probabilities: torch.Tensor, top_p: float, noise: float, before: torch.Tensor
+    ) -> torch.Tensor:
         """The probability of what noise could bring into the nucleus or take out of it, shape (rows,).
 
         That is what is as likely as the least one within noise; the least one, where all before it may be
@@ -118,9 +159,9 @@ class _Nucleus:
         within the noise of the sum.
         """
         ratio = math.exp(min(2.0 * noise, 50.0))
-        above, below = (self.least * ratio)[:, None], (self.least / ratio)[:, None]
-        alike = probabilities.where((probabilities < above) & (probabilities > below), 0.0).sum(dim=-1)
-        slack = _moved(torch.full_like(self.least, top_p), noise)
+        below = (self.least / ratio)[:, None]
+        alike = _alike(probabilities, self.least, noise)
+        slack = _moved(torch.full_like(self.least, top_p), noise) + before
         enough_before = (top_p - self.before).abs() < slack
         mass = alike - self.least.where(~enough_before, 0.0) + 2.0 * slack
         not_enough = (self.before + alike - top_p).abs() < slack + alike - self.least

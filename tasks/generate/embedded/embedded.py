@@ -19,10 +19,13 @@ import torch
 
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
-from tasks.generate.embedded.decoding import Decoded, Forward, decode
+from tasks.generate.embedded.decoding import Decoded, decode
+from tasks.generate.embedded.forward import Forward
 from tasks.generate.embedded.proof import Drawing, prove_drawing
+from tasks.generate.embedded.stops import Stops
 from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
+from tasks.generate.stops import cut
 from tasks.models.checkpoint import load_model, load_tokenizer, written
 from tasks.models.conversation import Prompt, plain_text
 from tasks.models.dates import DATE
@@ -37,6 +40,8 @@ MOST_WORKERS = 4
 """Python itself runs one thread at a time, which more workers than these would wait for."""
 LOGIT_COPIES = 5
 """Float32 tensors as large as the logits that one draw holds at a time."""
+PENALTY_COPIES = 3
+"""As many more where repetition is penalised, the table of what was seen included."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class EmbeddedEngine:
         """See Engine.generate. `progress` is called in the caller's thread."""
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        stops = Stops(self.tokenizer, sampling.stop) if sampling.stop else None
         with self._lock:
             ids = self._encode(prompts, sampling.max_tokens)
             batches = [
@@ -96,11 +102,11 @@ class EmbeddedEngine:
 
             def write(forward: Forward, batch: _Batch, heard: Progress) -> Decoded:
                 asked = [ids[prompt] for prompt in batch.prompts]
-                return decode(forward, asked, batch.seeds, sampling, self._is_end, heard)
+                return decode(forward, asked, batch.seeds, sampling, self._is_end, heard, stops)
 
             answers: list[list[Sample]] = [[] for _ in prompts]
             for batch, decoded in self._workers.each(write, batches, progress):
-                drawn, count = self._samples(decoded, batch), len(batch.indices)
+                drawn, count = self._samples(decoded, batch, sampling.stop), len(batch.indices)
                 for place, prompt in enumerate(batch.prompts):
                     answers[prompt] += drawn[place * count : (place + 1) * count]
             return [sorted(drawn, key=lambda sample: sample.index) for drawn in answers]
@@ -158,17 +164,18 @@ class EmbeddedEngine:
         order = sorted(range(len(ids)), key=lambda prompt: (-len(ids[prompt]), prompt))
         start, count = 0, sampling.samples
         token_bytes, vocabulary = self._sizes
+        copies = LOGIT_COPIES + (PENALTY_COPIES if sampling.repetition_penalty != 1.0 else 0)
         share = -(-len(order) // self._workers.count) * count
         while start < len(order):
             longest = len(ids[order[start]])
-            one = (longest + sampling.max_tokens) * token_bytes + LOGIT_COPIES * 4 * vocabulary
+            one = (longest + sampling.max_tokens) * token_bytes + copies * 4 * vocabulary
             slots = max(1, min(self._rows, share, self._memory // one))
             some = order[start : start + max(1, slots // count)]
             for first in range(0, count, slots):
                 yield some, range(first, min(first + slots, count))
             start += len(some)
 
-    def _samples(self, decoded: Decoded, batch: _Batch) -> list[Sample]:
+    def _samples(self, decoded: Decoded, batch: _Batch, stop: Sequence[str]) -> list[Sample]:
         lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
         tokens = [row[:n] for row, n in zip(decoded.tokens.T.tolist(), lengths, strict=True)]
         logprobs = [row[:n] for row, n in zip(decoded.logprobs.T.tolist(), lengths, strict=True)]
@@ -177,6 +184,9 @@ class EmbeddedEngine:
             raise ModelError(f"{self.folder} gives logits that are not finite: its weights are broken")
         bare = [row[:-1] if end else row for row, end in zip(tokens, stopped, strict=True)]
         texts = texts_of(self.tokenizer, bare)
+        for place, text in enumerate(texts) if stop else ():
+            if (before := cut(text, stop)) is not None:
+                texts[place], stopped[place] = before, True
         indices = list(batch.indices) * len(batch.prompts)
         columns = zip(indices, batch.seeds, texts, stopped, lengths, sums, tokens, logprobs, strict=True)
         return [

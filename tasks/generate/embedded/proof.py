@@ -15,7 +15,8 @@ import torch
 
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
-from tasks.generate.embedded.decoding import PROBED, Decoded, Forward, decode
+from tasks.generate.embedded.decoding import Decoded, decode
+from tasks.generate.embedded.forward import PROBED, Forward
 
 STEPS = 6
 """Tokens of an answer in the probe: a prompt as long as a window less some is gone over within them."""

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from tasks.generate.embedded.decoding import Forward
+from tasks.generate.embedded.forward import Forward
 from tasks.generate.engine import Progress
 
 Job = TypeVar("Job")

@@ -79,7 +79,7 @@ class Asker:
                     run.ask, read.samples, read.error, 0, 200, read.prompt_tokens, read.completion_tokens
                 )
             assert refused is not None
-            self._give_up_if(refused)
+            self._give_up_if(refused, sent)
             if refused.status in (400, 422) and self.dialect.learns_from(str(refused), sent):
                 counted -= 1
                 continue
@@ -135,9 +135,12 @@ class Asker:
             counts = (counts[0], sum(count or 0 for count in known))
         return read, None, self._used(ask, counts, bound)
 
-    def _give_up_if(self, refused: Refused) -> None:
+    def _give_up_if(self, refused: Refused, sent: dict[str, Any]) -> None:
         """EndpointError where a refusal is about more than this request."""
         status, url = refused.status, self.endpoint.url
+        field = self.dialect.refused_value(str(refused), sent) if status in (400, 422) else None
+        if field is not None:
+            raise EndpointError(f"{url} does not take sampling.{field} ({refused}): leave it at its default")
         if status == 401 or (status == 403 and not self.answered):
             raise EndpointError(key_refused(self._line, refused))
         if status == 404:

@@ -18,6 +18,7 @@ from typing import Any
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import FinishReason, Sample
 from tasks.generate.served.requests import Ask
+from tasks.generate.stops import cut
 
 LONGEST_LINE = 200  # characters of a server's words in an error
 ENDS: dict[str, FinishReason] = {"stop": "stop", "eos": "stop", "eos_token": "stop", "length": "length"}
@@ -159,10 +160,13 @@ def _sample(
         raise Unusable(f"cut after {count} of max_tokens {sampling.max_tokens}", overflow=True)
     if len(logprobs) != count:
         logprobs = ()
+    text = _text(choice, ids, reason, decode)
+    if (before := cut(text, sampling.stop)) is not None:  # tokens hold a stop string that ended them
+        text, reason = before, "stop"
     return Sample(
         ask.first + index,
         ask.seed + index,
-        _text(choice, ids, reason, decode),
+        text,
         reason,
         count,
         math.fsum(logprobs) if logprobs else None,

@@ -65,6 +65,9 @@ class Dialect:
     context: int | None = None
     left_out: set[str] = field(default_factory=set)
 
+    DECISIVE = ("stop", "top_k", "min_p", "repetition_penalty")
+    """Fields that decide what is drawn: a server that refuses one cannot write what the recipe asks for."""
+
     OPTIONAL = ("return_token_ids", "logprobs", "n", "seed")
     """Fields that can be left out, where a server refuses them by name; max_tokens can be renamed."""
 
@@ -77,6 +80,11 @@ class Dialect:
         named = [name for name in self.OPTIONAL if name in sent and _names(said, name)]
         self.left_out.update(named[:1])
         return bool(named)
+
+    def refused_value(self, refusal: str, sent: dict[str, Any]) -> str | None:
+        """The field of the recipe's sampling that a refusal (HTTP 400 or 422) names; None: it names none."""
+        said = refusal.lower()
+        return next((name for name in self.DECISIVE if name in sent and _names(said, name)), None)
 
 
 def body_of(ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect) -> dict[str, Any]:
@@ -91,8 +99,14 @@ def body_of(ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect) 
         body |= {"prompt": asked, "logprobs": 0}
     if ask.count > 1:
         body["n"] = ask.count
+    further = {"top_k": sampling.top_k, "min_p": sampling.min_p or None, "stop": list(sampling.stop) or None}
+    if sampling.repetition_penalty != 1.0:
+        further["repetition_penalty"] = sampling.repetition_penalty
+    body |= {name: value for name, value in further.items() if value is not None}
     if dialect.vllm:
         body["return_token_ids"] = True
+        if sampling.stop:  # it looks for them in its own text, without special tokens unless told so
+            body |= {"skip_special_tokens": False, "spaces_between_special_tokens": False}
     return {name: value for name, value in body.items() if name not in dialect.left_out}
 
 
