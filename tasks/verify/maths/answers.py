@@ -14,7 +14,7 @@ from tasks.verify.maths.glyphs import fold
 from tasks.verify.maths.latex_reader import Reader
 from tasks.verify.maths.latex_tokens import tokens
 from tasks.verify.maths.words import may_follow, may_lead
-from tasks.verify.maths.writings import SAYINGS, plainer
+from tasks.verify.maths.writings import REALS, SAYINGS, plainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,23 @@ _LABEL = re.compile(
     r"(?![a-z])|\\(?:text|mathrm|operatorname|mathbb|mathbf)\s*\{|[A-Za-z]{1,4}\s*\(|[A-Za-z]{3,}\b"
     r"|\\(?:angle|triangle|overline|vec|hat|bar|widehat)(?![a-z])|[|\\])"
 )
+_NAMED = re.compile(r"\s*(?:\\(?:text|mbox|mathrm)\s*\{)?\s*([A-Za-z][A-Za-z ]{2,60}):\s*\}?\s*([^:=,;]+)")
 _NONE = frozenset(("", "none", "nan", "null", "nil", "inf", "n/a", "na", "unknown", "idk", "?", "..."))
 _CHOICE = re.compile(r"(?<![a-z\\])(?:or|lor)(?![a-z])|[a-z0-9]\s*\?", re.IGNORECASE)
 _DENIAL = re.compile(r"(?<![a-z\\])(?:not|never|cannot|neither|nor)(?![a-z])|n['\u2019]t\b", re.IGNORECASE)
+_IF = re.compile(r"\b(?:if|whether|unless|wrong|false|than|nearly|almost)\b", re.IGNORECASE)
 _STYLE = re.compile(
     r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|math(?:rm|bf|it|sf)|operatorname|left|right|displaystyle|quad|qquad)"
     r"(?![A-Za-z])|\\[,;:! ()\[\]]|[\s$`~]|\*\*"
 )
 _IN_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|hbox|mathrm|mathbf|mathit)\s*\{([^{}]*)\}")
+_AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+)\s+(?=[^A-Za-z\s])")
 _BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
+_ARTICLE = re.compile(r"^(?:an?|the)\s+(?=[a-z]{2})")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
-_LETTERED = re.compile(r"\s*(?:\\text(?:bf)?\s*\{)?\s*\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)")
+_LETTERED = re.compile(
+    r"\s*(?:\\text(?:bf)?\s*\{)?\s*(?:[Oo]ption\s+|[Cc]hoice\s+)?\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)"
+)
 _LETTER = re.compile(r"(?<![A-Za-z\\])(?:[B-J]|A(?!\s+[a-z]))(?![A-Za-z])")
 _MATHS = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _PROSE = re.compile(r"[^0-9\\^_=<>]*")
@@ -57,14 +63,17 @@ def read_answer(phrase: str) -> Answer:
     if len(phrase) > LONGEST:
         return Answer(None, "", f"the marked answer is longer than {LONGEST} characters")
     phrase = plainer(phrase)
-    written = _STYLE.sub("", _BETWEEN.sub("\0", fold(phrase, " {}"))).replace("\0", " ")
+    bare = _AFTER_COMMAND.sub(r"\1", _IN_TEXT.sub(r"\1", fold(phrase, " {}")))
+    written = _STYLE.sub("", _BETWEEN.sub("\0", bare)).replace("\0", " ")
     words = _words(phrase)
     if written.strip("{}().").lower() in _NONE:
         return Answer(None, "", "the marked answer is empty or says that there is none")
     if words is not None:
         if _CHOICE.search(words):
             return Answer(None, "", "more than one answer, joined by 'or'")
-        said = words.lower().strip()
+        said = _ARTICLE.sub("", words.lower().strip())
+        if said in REALS:
+            return Answer(Name("reals"), written)
         return Answer(Words(SAYINGS.get(said, said)), written)
     why = ""
     for part in (phrase, _after_is(phrase), _maths_in_prose(phrase), _beside_label(phrase)):
@@ -92,9 +101,11 @@ def _read(phrase: str) -> tuple[Tree, bool]:
 def _beside_label(phrase: str) -> str:
     r"""What stands beside a left side that only says what the value is: \lim_{x\to 0} f(x) = 3."""
     left, found, right = phrase.rpartition("=")
-    if not found or not _LABEL.match(left) or re.search(r"[<>=]|\\(?:le|ge|ne|lt|gt)(?![a-z])", left):
-        return ""
-    return right.strip()
+    bounds = re.sub(r"_\s*\{[^{}]*\}", "", left)
+    if found and _LABEL.match(left) and not re.search(r"[<>=]|\\(?:le|ge|ne|lt|gt)(?![a-z])", bounds):
+        return right.strip()
+    named = _NAMED.fullmatch(phrase)
+    return named[2].strip() if named and may_follow(named[1]) else ""
 
 
 def letter(phrase: str) -> str:
@@ -137,8 +148,9 @@ def _words(phrase: str) -> str | None:
 
 def _after_is(phrase: str) -> str:
     """What a sentence says that something is: "The largest n is 34"."""
-    _, found, after = phrase.rpartition(" is ")
-    return after if found and not (_CHOICE.search(phrase) or _DENIAL.search(phrase)) else ""
+    before, found, after = phrase.rpartition(" is ")
+    doubted = any(each.search(phrase) for each in (_CHOICE, _DENIAL)) or _IF.search(before)
+    return after if found and not doubted else ""
 
 
 def _maths_in_prose(phrase: str) -> str:

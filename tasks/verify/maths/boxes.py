@@ -1,8 +1,9 @@
 r"""What a solution's boxes say: the last one counts, with the boxes that stand in one sentence with it.
 
 A sign or a factor outside the box belongs to the answer (-\boxed{5} is -5, \boxed{3}\sqrt2 is no 3), and so
-does a percent sign. A last box that is empty, or that nothing closes, is no answer, and none before it is one
-in its place. An empty box before it is an instruction, repeated. Time is linear in the text.
+do a percent sign and a scale (million). Words beside it that bound, change or deny it make it no answer. A
+last box that is empty, or that nothing closes, is no answer, and none before it is one in its place. An empty
+box before it is an instruction, repeated. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tasks.verify.maths.expression import LONGEST
+from tasks.verify.maths.units import SCALES
 
 MOST_BOXES = 32  # of one text; more is no answer
 
@@ -20,12 +22,12 @@ _BLANK = re.compile(r"(?:\\phantom\{[^{}]*\}|\\q?quad|\\[,;:! ]|\\(?:dots|ldots|
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=[\s$*])(?!\s*\.)|\n")
 _HEDGE = re.compile(r"[\W_]*(?:or|alternatively|otherwise|maybe|perhaps)\b", re.IGNORECASE)
 _CUT_BEFORE = re.compile(
-    r".*(?:\$|\\\[|\\\(|\\\)|\\\]|[=:,;&≈⇒→]|\\(?:approx|implies|Rightarrow|to|therefore|rightarrow|equiv|quad|qquad|sim)"
+    r".*(?:[-=]+>|\|>|[.!?](?=\s)|\$|\\\[|\\\(|\\\)|\\\]|[=:,;&≈⇒→]|\\(?:approx|implies|Rightarrow|to|therefore|rightarrow|equiv|quad|qquad|sim)"
     r"(?![a-z])|\\text\{[^{}]*\}|\\\\|(?<![\\A-Za-z])[A-Za-z]{2,}(?![a-z{])|[\u0080-\uffff])",
     re.DOTALL,
 )
 _CUT_AFTER = re.compile(
-    r"\$|\\[\])]|[.,;:](?:\s|$|\$)|\n|\\(?:text|mbox|quad|qquad|tag|implies|\\)|\\%|%|\s[A-Za-z]{2,}|\*\*|[)\]](?![^(\[]*$)"
+    r"\$|<\||\s\((?=[A-Za-z]{2})|\\[\])]|[.,;:](?:\s|$|\$)|\n|\\(?:text|mbox|quad|qquad|tag|implies|end|checkmark|square|blacksquare|\\)|\\%|%|\s[A-Za-z]{2,}|\*\*|[)\]](?![^(\[]*$)"
 )
 _LAYOUT = re.compile(r"\\(?:displaystyle|textstyle|left|right|bigl?|Bigl?|[,;:! ])|[\s*]|^\{+$")
 _OR_BEFORE = re.compile(r"\bor\b(?:\s+(?:maybe|perhaps|possibly|else))?[\s$\\(\[]*$", re.IGNORECASE)
@@ -33,6 +35,33 @@ _BULLET = re.compile(r"^\s*(?:[>#|]+\s*)*(?:[-*+]\s+|[0-9]+[.)]\s+)?")
 _OR_AFTER = re.compile(r"[\s$.}\\)\]]{0,8}(?:,\s*)?\bor\b\s*[-$\\0-9(A-Za-z]", re.IGNORECASE)
 _PERCENT = re.compile(r"[\s$]{0,4}(?:\\?%|percent|pct)")
 _SIGN_BEFORE = re.compile(r"(?:^|[\s=(:])([-\u2212])\$$")
+_DOUBTED_BEFORE = re.compile(
+    r"(?:\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower|other|rather)\s+than"
+    r"|(?:(?:is|are|was|be|number|value|anything|strictly|just)\s+)(?:not|never|under|over|above|below|beyond)"
+    r"|up\s+to|times|unlikely|different\s+from|(?:all|any\w*|every\w*|no\w*|integers?|numbers?)\s+but"
+    r"|(?:divisible|divided|multiplied|increased|decreased|reduced|exceeded)\s+by|can\s?not|half(?:\s+of)?|third\s+of|twice|double|triple|thrice|minus|between|not|never|nearly|almost|impossible"
+    r"|except|(?:square|cube|root|negative|reciprocal|factorial|multiple|divisor|factor|opposite|inverse|power)s?\s+of)"
+    r"|n['\u2019]t)(?:\s+(?:to\s+)?(?:be|equal|equal\s+to))?[\s$\\([*]*$",
+    re.IGNORECASE,
+)
+_DOUBTED_AFTER = re.compile(
+    r"""[\s$)*]{0,4}(?:\\(?:text|mbox|mathrm)\s*\{\s*)?
+    (?:(?:is|was|are)(?:\s+not|n['\u2019]t)\b(?!\s+(?:only|just))|(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible)\b
+    |can(?:not|['\u2019]t)\s+be\b|(?:squared|cubed|factorial|plus|minus|fold|doubled|tripled|halved|halves|thirds|quarters)\b
+    |times\s+(?:as|the|that|more|two|three|four|[0-9])
+    |(?:or|and)\s+(?:more|less|fewer|greater|higher|lower|above|below|up|over|under)\b
+    |(?:more|less|fewer|greater|smaller|larger)\s+than\b|(?:percent|\\?%)[\s$]+of\b|at\s+(?:least|most)\b)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SCALE_AFTER = re.compile(
+    r"[\s$]{0,4}(?:\\(?:text|mbox|mathrm)\s*\{)?\s*("
+    + "|".join(f"{word}s?" for word in SCALES)
+    + r"|dozen)(?![a-z])",
+    re.IGNORECASE,
+)
+_NEGATIVE = re.compile(r"\bnegative\s+[$\\(]*$", re.IGNORECASE)
+_FACTORIAL = re.compile(r"\s{0,4}(!+)\s{0,4}(?:\$|\\\)|\\\])")
+_BOUND_AFTER = re.compile(r"\s*(?:[<>]|\\(?:[lg]eq?|[lg]t|[lg]eqslant)(?![a-z]))=?\s*[A-Za-z](?![A-Za-z])")
 _ATOM = re.compile(r"[0-9.,{}!\\]+|[A-Za-z]|\\[a-z]+|\\[dt]?frac\{[^{}]*\}\{[^{}]*\}")
 
 
@@ -78,6 +107,8 @@ def read_boxes(text: str) -> Boxed | None:
         return Boxed(why="a box that nothing closes")
     if _OR_AFTER.match(text, last.end, last.end + 40):
         return Boxed(why="more than one answer, joined by 'or'")
+    if any(_is_doubted(text, each) for each in group):
+        return Boxed(why="words beside the box that bound, change or deny what it holds")
     held = tuple(dict.fromkeys(_whole(text, each) for each in group))
     return Boxed(held, "", bool(_PERCENT.match(text, last.end)))
 
@@ -116,20 +147,34 @@ def _group(text: str, boxes: list[_Box]) -> list[_Box]:
     return group
 
 
+def _is_doubted(text: str, box: _Box) -> bool:
+    before = text[max(0, box.start - 60) : box.start].rpartition("\n")[2]
+    return bool(_DOUBTED_BEFORE.search(before) or _DOUBTED_AFTER.match(text, box.end, box.end + 60))
+
+
 def _whole(text: str, box: _Box) -> str:
-    """What a box holds, with the sign and the factors that stand outside it."""
+    """What a box holds, with the sign, the scale and the factors that stand outside it."""
     assert box.held is not None
     line = text[max(text.rfind("\n", 0, box.start) + 1, box.start - LONGEST) : box.start]
-    line = _BULLET.sub("", line, count=1)
+    line = _BULLET.sub("", line, count=1).removesuffix("\\")
     before = _CUT_BEFORE.sub("", line, count=1)
     sign = _SIGN_BEFORE.search(line)
     before = _LAYOUT.sub("", sign[1] if sign and not before else before)
     rest = text[box.end : box.end + 80]
+    scale, factorial = _SCALE_AFTER.match(rest), _FACTORIAL.match(rest)
+    if _NEGATIVE.search(line) and not before:
+        before = "-"
+    if scale:
+        return f"{before}{box.held}\\text{{ {scale[1]}}}"
     cut = _CUT_AFTER.search(rest)
     after = _LAYOUT.sub("", rest[: cut.start()] if cut else rest)
     if before.strip("{(+") == "":
         before = ""
-    if after.strip("})!.'\"") == "" or _relation(after):
+    if factorial:
+        after = factorial[1]
+    elif after.strip("})!.'\"") == "" or (_relation(after) and not _BOUND_AFTER.match(after)):
+        after = ""
+    if after == "|" and not before and rest.startswith(" |"):  # the cell of a table
         after = ""
     if after and not before and after[0] in "})":
         after = ""

@@ -130,6 +130,11 @@ def _same_items(found: tuple[Tree, ...], wanted: tuple[Tree, ...]) -> bool:
     if len(found) != len(wanted) or len(found) > MOST_ITEMS:
         return False
     named = [[isinstance(item, Chain) for item in items] for items in (found, wanted)]
+    nouns = [
+        [item.noun for item in items if isinstance(item, Measure) and item.noun] for items in (found, wanted)
+    ]
+    if sorted(map(len, nouns)) == [0, len(found)] and len({*nouns[0], *nouns[1]}) == len(found) > 1:
+        return all(map(same, found, wanted))  # 7, 5 says nothing of which are the apples
     if all(named[0]) != all(named[1]) and len(set(_names(found) + _names(wanted))) == len(found):
         return all(map(same, found, wanted))
     left = list(wanted)
@@ -190,7 +195,7 @@ def _assigned(chain: Chain) -> Tree | None:
     value = chain.sides[-1]
     if value == Number(Fraction(0)) and any(part.function == "+" for part in _applied(chain.sides[0])):
         return None  # x - y = 0 is a relation, x + y = 7 may be asked for
-    return value if all(same(side, value) for side in chain.sides[1:-1]) else None
+    return value if all(same(side, value) or _true(side, value) for side in chain.sides[1:-1]) else None
 
 
 def _is_equal_to_itself(chain: Chain) -> bool:

@@ -170,10 +170,13 @@ def undone(tree: Tree) -> bool:
     return False
 
 
+_DONE_LAST = frozenset(("^", "*", "/", "negative", "factorial", "binom"))
+
+
 def _plain(tree: Tree) -> bool:
     if rational(tree) is not None:
         return True
-    return isinstance(tree, Apply) and tree.function in "^*/negative" and all(map(_plain, tree.arguments))
+    return isinstance(tree, Apply) and tree.function in _DONE_LAST and all(map(_plain, tree.arguments))
 
 
 def _is_power_of_ten(tree: Tree) -> bool:

@@ -6,6 +6,8 @@ Not covered: sums, integrals and limits with bounds, set builders, derivatives, 
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from tasks.verify.maths.expression import (
     Apply,
     Chain,
@@ -16,8 +18,9 @@ from tasks.verify.maths.expression import (
     Tree,
     Unreadable,
     negative,
+    variables,
 )
-from tasks.verify.maths.measures import joined_or_both, measured, scaled, together
+from tasks.verify.maths.measures import joined_or_both, measured, scaled, together, without
 from tasks.verify.maths.operands import Operands, apply
 from tasks.verify.maths.units import CURRENCY, scale_of, unit_name
 
@@ -46,7 +49,10 @@ class Reader(Operands):
                 if _is_set(items[-1]) and _is_set(either):
                     items[-1] = Apply("cup", (items[-1], either))
                     continue
-                self.choice = self.choice or not (isinstance(either, Chain) and isinstance(items[-1], Chain))
+                named = [each.sides[0] for each in (items[-1], either) if isinstance(each, Chain)]
+                if len(named) == 2 and named[0] != named[1] and not variables(named[0]) & variables(named[1]):
+                    raise Unreadable("a choice between two unknowns")
+                self.choice = self.choice or len(named) < 2
                 items.append(either)
             elif self.take(",", ";"):
                 self.take("and")
@@ -67,8 +73,12 @@ class Reader(Operands):
 
     def union(self) -> Tree:
         parts = [self.ratio()]
-        while self.take("cup"):
-            parts.append(self.ratio())
+        while sign := self.take("cup", "setminus"):
+            part = self.ratio()
+            if sign == "cup":
+                parts.append(part)
+            else:
+                parts[-1] = without(parts[-1], part)
         return Apply("cup", tuple(parts)) if len(parts) > 1 else parts[0]
 
     def ratio(self) -> Tree:
@@ -220,6 +230,10 @@ class Reader(Operands):
             self.need("}")
             return Measure(base, "degree")
         exponent = self.exponent()
+        if exponent == Number(Fraction(-1)) and isinstance(base, Name) and base.text in "fghFGH":
+            written = self.argument_written(base.text)
+            if written:
+                return Name(f"{base.text}^-1{written}")
         if base == Name("reals"):
             return Name(f"reals^{exponent}")
         return apply("^", base, exponent)
@@ -233,6 +247,7 @@ class Reader(Operands):
                 value = Measure(value, "degree")
             elif isinstance(value, Name) and self.take("'"):
                 value = Name(f"{value.text}'")
+                value = Name(value.text + self.argument_written(value.text.rstrip("'")))
             elif self.next.text == "_" and isinstance(value, Name):
                 self.place += 1
                 value = Name(f"{value.text}_{self.subscript()}")

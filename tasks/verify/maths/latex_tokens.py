@@ -53,7 +53,8 @@ _ACCENTS = {"hat", "bar", "vec", "dot", "ddot", "tilde", "overline", "overrighta
 _SIGNS = {
     "cdot": "*", "times": "*", "ast": "*", "div": "/", "pm": "pm", "mp": "mp", "le": "<=", "leq": "<=",
     "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=",
-    "neq": "!=", "approx": "~", "in": "in", "cup": "cup", "infty": "infinity", "circ": "deg",
+    "neq": "!=", "approx": "~", "in": "in", "cup": "cup", "setminus": "setminus", "backslash": "setminus",
+    "infty": "infinity", "circ": "deg",
     "degree": "deg", "langle": "<(", "rangle": ")>", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|",
     "lfloor": "floor(", "rfloor": ")floor", "lceil": "ceil(", "rceil": ")ceil", "{": "\\{", "}": "\\}",
     "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
@@ -97,14 +98,14 @@ _BASES = (
 _BASE = rf"(?:\{{\s*)?(?:\\{_TEXT}\s*\{{)?\s*(?:[0-9]{{1,2}}|[a-z]{{3,6}}\b)[\s}}]*"
 _TOKEN = re.compile(
     rf"""(?P<numeral>[0-9][0-9A-F]{{0,63}}\s*_\s*{_BASE})
-    |(?P<repeating>[0-9]*\.[0-9]*\s*\\overline\s*\{{[0-9]{{1,40}}\}})
+    |(?P<repeating>[0-9]*\.[0-9]*\s*\\(?:overline|bar|dot)\s*\{{[0-9]{{1,40}}\}})
     |(?P<number>[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{{1,4}}(?![0-9]))?|\.[0-9]+)
     |\\{_TEXT}\s*\{{(?P<text>[^{{}}]*)\}}
     |\\mathbb\s*\{{?(?P<board>[A-Z])\}}?
     |\\(?P<fence>begin|end)\s*\{{(?P<block>[a-z]{{1,9}})\*?\}}(?:\s*\{{[lcr|\s]{{1,20}}\}})?
     |\\(?P<command>[A-Za-z]+|[^A-Za-z])
     |(?P<letters>[A-Za-z]+(?:\.m\.?)?)
-    |(?P<sign><=|>=|!=|[-+*/^_=<>()\[\]{{}}|,;:!%&'~])
+    |(?P<sign><=|>=|(?:(?<![0-9)\]}}])!=)|[-+*/^_=<>()\[\]{{}}|,;:!%&'~])
     |(?P<space>\s+|[$`"]|\.(?=\s|$))""",
     re.VERBOSE,
 )
@@ -112,6 +113,7 @@ _THOUSANDS = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\[,! ])\s*(?=[0-9
 _LONE_DOLLAR = re.compile(r"^(\s*-?\s*)\$(?=\s*-?[0-9.])")
 _COMMAS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _PRIMES = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![a-z]))")
+_DERIVATIVE = re.compile(r"\\[dt]?frac\s*\{\s*d\s*\}\s*\{\s*d[a-z]\s*\}")
 _UNION = re.compile(r"(?<=[\])}])\s*U\s*(?=[\[({\\])")
 _DOUBLED = re.compile(  # a backslash that was escaped on its way; as the end of a row none of these follows
     r"(?<!\\)\\\\(?=(?:left|right|[dtc]?frac|sqrt|pi|infty|cdot|times|text|cup|leq?|geq?|pm)(?![a-z]))"
@@ -140,6 +142,8 @@ def tokens(phrase: str) -> list[Token]:
     text = _UNION.sub(r" \\cup ", text)
     if "**" in text:
         text = _powers(text)
+    if _DERIVATIVE.search(text):
+        raise Unreadable("a derivative")
     found: list[Token] = []
     place, depth, spaced = 0, 0, False
     while place < len(text):
@@ -233,6 +237,8 @@ def _words(text: str) -> list[Token]:
         if part in ("and", "or"):
             cut.append(Token("sign", part, True))
         elif part[0].isalpha():
+            if len(part) == 1 and part not in UNIT_LETTERS and re.search(rf"[0-9]{part}", text):
+                raise Unreadable(f"the letter {part!a} after a number")
             cut.append(Token("name" if len(text.strip("() .")) == 1 else "word", part, True))
         elif part[0].isdigit():
             cut.append(Token("number", part, True))

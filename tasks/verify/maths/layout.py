@@ -10,10 +10,14 @@ import json
 import re
 
 _THOUGHT = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad")
-_CLOSED = re.compile(rf"</(?:{'|'.join(_THOUGHT)})>|<\|?(?:/think|end_of_thought)\|?>", re.IGNORECASE)
-_OPENED = re.compile(rf"<(?:{'|'.join(_THOUGHT)})>|<\|begin_of_thought\|>", re.IGNORECASE)
-_ANSWER = re.compile(r"</?(?:answer|final_answer|final|solution)>", re.IGNORECASE)
-_ANY = re.compile(r"<[/|A-Za-z]")
+_CLOSED = re.compile(
+    rf"</(?:{'|'.join(_THOUGHT)})>|<\|?(?:/think|end_of_thought)\|?>|\[/THINK\]|◁/think▷", re.IGNORECASE
+)
+_OPENED = re.compile(rf"<(?:{'|'.join(_THOUGHT)})>|<\|begin_of_thought\|>|\[THINK\]|◁think▷", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"</?(?:answer|final_answer|final|solution)>|<\|(?:begin|end)_of_solution\|>", re.IGNORECASE
+)
+_ANY = re.compile(r"<[/|A-Za-z]|THINK\]|think▷")
 _JSON = re.compile(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```\s*)?", re.DOTALL)
 _KEYS = ("final_answer", "answer", "result", "value")
 _MOST_JSON = 20_000  # characters
@@ -21,13 +25,11 @@ _MOST_JSON = 20_000  # characters
 
 def has_tag(text: str) -> bool:
     """Whether a text has anything that may be a tag; most have none, and a look for this alone is fast."""
-    return "<" in text and _ANY.search(text) is not None
+    return ("<" in text or "THINK]" in text or "◁" in text) and _ANY.search(text) is not None
 
 
 def without_reasoning(text: str) -> str:
     """The text after its reasoning; all of it where it has none."""
-    if "<" not in text:
-        return text
     ends = [found.end() for found in _CLOSED.finditer(text)]
     text = text[ends[-1] :] if ends else text
     opened = _OPENED.search(text)
@@ -41,11 +43,15 @@ def in_answer_tag(text: str) -> str | None:
     tags = list(_ANSWER.finditer(text))
     if not tags:
         return None
-    opening = next((tag for tag in reversed(tags) if tag[0][1] != "/"), None)
+    opening = next((tag for tag in reversed(tags) if not _closes(tag[0])), None)
     if opening is None:
         return None
-    closing = next((tag for tag in tags if tag.start() > opening.start() and tag[0][1] == "/"), None)
+    closing = next((tag for tag in tags if tag.start() > opening.start() and _closes(tag[0])), None)
     return text[opening.end() : closing.start()] if closing else ""
+
+
+def _closes(tag: str) -> bool:
+    return tag[1] == "/" or tag.startswith("<|end")
 
 
 def in_json(text: str) -> str | None:

@@ -8,25 +8,30 @@ answer; `**73**` where no digit follows it; a text that is nothing but a number.
 from __future__ import annotations
 
 import re
-from collections import deque
 from dataclasses import dataclass
 
 from tasks.verify.maths.boxes import Boxed, has_box, read_boxes
 from tasks.verify.maths.expression import LONGEST
 from tasks.verify.maths.glyphs import fold
 from tasks.verify.maths.layout import has_tag, in_answer_tag, in_json, without_reasoning
+from tasks.verify.maths.words import may_lead
 
 _ANSWER_IS = re.compile(
     r"""(?:(?<![A-Za-z])(?:answer|(?:correct|right|best)\s{1,4}(?:option|choice)|option
     |final\s{1,4}(?:result|value))[*_ ]{0,4}
-    (?:\ to\ [^.:\n]{1,80}?)?(?:\s{1,4}(?:is|equals|would\ be|will\ be)\b|\s{0,4}[:=]|[*_]{2}\s{0,4}(?=\n))
-    |(?:R[ée]ponse|Antwort|Respuesta|Risposta|Resposta|Ответ|Lösung|Svar|Antwoord|Odpowiedź|Cevap)(?:\s{1,4}(?:es|ist|est|è|é|är|is|to)\b|\s{0,4}(?:[:=]|\*\*:|:\*\*))
-    |(?:答案|答|答え|정답|回答|最终答案)(?:\s{0,4}(?:[:\uff1a=]|为|是|は|은|는)))
-    (?!\s{1,4}(?:correct|right|reasonable|verified|confirmed|consistent)\b)[:*_\s]*+""",
+    (?:\ to\ [^.:\n]{1,80}?)?(?:\s{1,4}(?:is|equals|would\ be|will\ be)\b|\s{0,4}[:=]|[*_]{2}\s{0,4}(?=\n)
+        |\s{1,4}(?:should|must)\ be\b(?=[:\s*]{1,4}[-$\\(]{0,3}[0-9A-J\\]))
+    |(?<![A-Za-z])ans(?=\.?\s{0,4}[:=])\.?\s{0,4}[:=]
+    |(?<![^\n])(?:\#{1,6}\s{1,4})?(?:the\s)?(?:final\s{1,4})?answer\s{0,4}(?=\n)
+    |(?:R[ée]ponse|Antwort|Respuesta|Risposta|Resposta|Ответ|Lösung|Svar|Antwoord|Odpowiedź|Cevap)(?:\s{1,4}(?:correcta|correcte|finale?|corretta))?(?:\s{1,4}(?:es|ist|est|è|é|är|is|to)\b|\s{0,4}(?:[:=]|\*\*:|:\*\*))
+    |(?:答案|答|答え|정답|回答|最终答案)(?:\s{0,4}(?:[:\uff1a=]|[为是][:\uff1a]?|は|은|는)))
+    (?!\s{1,4}(?:(?:correct|right|reasonable|verified|confirmed|consistent|rounded|obvious|even|odd)\b
+        |(?:positive|negative)\b(?!\s+[0-9$\\])|an?\s+(?:positive|whole|integer|even|odd|prime|perfect)\b
+        |in\s+(?!total|all)[a-z]{3,}(?![^.\n]*[0-9])))(?P<gap>[:*_\s]*+)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _WORDS_OF_MARKS = re.compile(
-    "answer|option|choice|final|ponse|Antwort|espuesta|isposta|esposta|Ответ|sung|Svar|Odpow|Cevap|答|답",
+    "answer|ans\\.?\\s*[:=]|option|choice|final|ponse|Antwo|espuesta|isposta|esposta|Ответ|sung|Svar|Odpow|Cevap|答|답",
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"(?<!#)####(?!#)")
@@ -39,10 +44,17 @@ _INK = re.compile(r"\S")
 _DIGIT = re.compile("[0-9]")
 _DISPLAY = re.compile(r"\s*(?:\\\[(.*?)\\\]|\$\$(.*?)\$\$|```[a-z]*\n(.*?)```|(?:\*\*)?([^\n]*))", re.DOTALL)
 _SENTENCE = re.compile(
-    r"[.!](?=\s|$)|\n|,?\s(?:because|since|which|in\stotal|altogether)\b|,\s(?:so|as|i\.e\.|that\sis|it|and\s(?:so|not|the)|therefore|hence|meaning|with)\s|;\s(?=[A-Za-z0-9]+\s[a-z])"
-    r"|\s\((?=[a-z])(?=[^()\n]{0,80}\)\s*$)",
+    r"[.!](?=\s|$)|\n|,?\s(?:because|since|which|in\stotal|altogether)\b|,\s(?:so|as|i\.e\.,?|that\sis|it|and\s(?:so|not|the)|therefore|hence|meaning|with)\s|;\s(?=[A-Za-z0-9]+\s[a-z])"
+    r"|\s\((?=[a-z]{2})(?!pi|sqrt|sin|cos|tan|log|ln|exp)(?=[^()\n]{0,80}\)\s*$)",
     re.IGNORECASE,
 )
+_REASON = re.compile(r",?\s(?:because|since|as)\s|\s\((?:as|see|from|because|since)\s", re.IGNORECASE)
+_SUPPOSED = re.compile(
+    r"\b(?:if|whether|unless|once|when|suppos(?:e|ing)|assum(?:e|ing)|think|thought|claims?|guess(?:ed)?)(?:\s+that)?"
+    r"(?:\s+(?:the|my|your|our|this|an?))?(?:\s+(?:final|correct|right))?\s+$",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"[-*+>]\s+")
 _LEADING_OR = re.compile(r"\bor\W*$", re.IGNORECASE)
 _BARE = re.compile(r"[^A-DF-Za-df-z\n]*[0-9][^A-DF-Za-df-z\n]*")
 
@@ -71,10 +83,13 @@ def find_mark(text: str) -> Marked:
 
 
 def _mark_in(text: str) -> Marked:
+    told = in_json(text)
+    if told is not None:
+        return _mark_in(told) if has_box(told) else Marked(told)
     boxed = read_boxes(text) if has_box(text) else None
     hashed = _after_hashes(text)
     if boxed is not None:
-        if hashed is not None and hashed[1] and boxed.held and not boxed.why:
+        if hashed is not None and hashed[1] and boxed.held and not boxed.why and not has_box(hashed[0]):
             return Marked(boxes=Boxed(tuple(dict.fromkeys((*boxed.held, hashed[0]))), "", boxed.percent))
         return Marked(boxes=boxed)
     if hashed is not None:
@@ -82,8 +97,6 @@ def _mark_in(text: str) -> Marked:
     phrase = _after_letter(text)
     if phrase is None:
         phrase = _after_answer_is(text)
-    if phrase is None:
-        phrase = in_json(text)
     if phrase is None:
         phrase = _in_bold(text) or _whole(text)
     return Marked(phrase)
@@ -105,12 +118,19 @@ def _after_hashes(text: str) -> tuple[str, bool] | None:
             line = _line(text, start + 4)
             end = text.find("\n", start + 4)
             last = end < 0 or not _INK.search(text, end) or not text[start + 4 : end].strip()
-            if not _HEADING.match(line) and (last or (_DIGIT.search(line) and not _NUMBERED.match(line))):
-                return line, last
+            if not _is_heading(line) and (last or (_DIGIT.search(line) and not _NUMBERED.match(line))):
+                return _REASON.split(line.rstrip().removesuffix("####"), maxsplit=1)[0], last
         start = text.rfind("####", 0, begins) if begins else -1
         if len(text) - start > 20_000_000:
             return None
     return None
+
+
+def _is_heading(line: str) -> bool:
+    """Whether a line after #### names a part of the text: words before a number that do not lead to it."""
+    digit = _DIGIT.search(line)
+    lead = line[: digit.start()] if digit else ""
+    return _HEADING.match(line) is not None and not (lead.strip() and may_lead(lead))
 
 
 def _line(text: str, start: int) -> str:
@@ -133,15 +153,22 @@ def _after_answer_is(text: str) -> str | None:
     """What the last "answer is", "answer:" or "answer =" states, on its line or displayed below."""
     if "nswer" not in text and not _WORDS_OF_MARKS.search(text):
         return None
-    last = deque(_ANSWER_IS.finditer(text), maxlen=1)
-    if not last:
+    last = None
+    for each in _ANSWER_IS.finditer(text):
+        before = text[max(0, each.start() - 30) : each.start()]
+        if not _SUPPOSED.search(before) and not (last and before.lower().endswith("this ")):
+            last = each
+    if last is None:
         return None
-    start = last[0].end()
+    start = last.end()
     phrase = text[start : start + LONGEST + 1]
+    if "\n" in last["gap"]:
+        phrase = _BULLET.sub("", phrase, count=1)
     shown = _DISPLAY.match(phrase)
     if shown and (shown[1] or shown[2] or shown[3]):
         return next(group for group in shown.groups() if group).strip()
-    return _SENTENCE.split(phrase, maxsplit=1)[0]
+    phrase = _SENTENCE.split(phrase, maxsplit=1)[0].rstrip()
+    return phrase[:-1] if phrase.endswith("]") and "[" not in phrase else phrase
 
 
 def _in_bold(text: str) -> str | None:

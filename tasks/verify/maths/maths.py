@@ -38,12 +38,13 @@ from tasks.verify.maths.loosened import same_by
 from tasks.verify.maths.marks import Marked, find_mark
 from tasks.verify.maths.plain_number import Reading, canonical_number, read_number, read_short
 from tasks.verify.maths.scalars import near, rounds_to
-from tasks.verify.maths.units import ratio
+from tasks.verify.maths.units import CURRENCY, ratio
 from tasks.verify.verifier import Verdict, Verifier
 
 __all__ = ["VERIFIER", "equations", "verify"]
 
 _MARKS = re.compile(r"####|box|nswer|<|\*\*|A:|\n")  # a reference without any of them is an answer as it is
+_SIGN = re.compile("[" + "".join(CURRENCY) + "]")
 LONGEST_BARE = 200
 _CACHED_REFERENCES = 4096
 _LONGEST_CACHED = 10_000  # characters
@@ -115,7 +116,7 @@ def _compare_by_rule(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str
     if wanted.value is not None:
         found = read_number(phrase)
         if found.value is not None:
-            decimals = found.rounded, wanted.rounded
+            decimals = bool(found.rounded), wanted.rounded
             value = _in_unit(found, wanted.unit)
             equal = value is not None and same_number(value, wanted.value, decimals)
             return canonical_number(found.value) + "%" * found.percent, equal, ""
@@ -155,8 +156,9 @@ def _candidate(phrase: str) -> Answer:
     number = read_number(phrase)
     if number.value is None:
         return answer
-    value = Number(Fraction(*number.value), int(number.rounded))
-    return Answer(Measure(value, "%") if number.percent else value, answer.written or phrase)
+    value = Number(Fraction(*number.value), number.rounded)
+    unit = "%" if number.percent else number.unit if _SIGN.search(phrase) else ""
+    return Answer(Measure(value, unit) if unit else value, answer.written or phrase)
 
 
 def _compare_mark(
@@ -192,9 +194,9 @@ def read_reference(reference: str) -> Wanted:
     phrase = mark.phrase if mark.boxes is None else ", ".join(mark.boxes.held)
     short = read_short(reference if phrase is None else phrase)
     if short and short.value:
-        tree = Number(Fraction(*short.value), int(short.rounded))
+        tree = Number(Fraction(*short.value), short.rounded)
         unit = "dollar" if "$" in (reference if phrase is None else phrase) else ""
-        return Wanted(Answer(tree, reference), short.value, short.rounded, unit)
+        return Wanted(Answer(tree, reference), short.value, bool(short.rounded), unit)
     answer = _candidate(reference.strip() if phrase is None else phrase)
     if answer.choice:
         return Wanted(Answer(None, "", "more than one answer, joined by 'or'"))
@@ -244,4 +246,4 @@ def _short(answer: str) -> str:
     return ascii(answer)[1:-1] if len(answer) <= 40 else ascii(answer[:40])[1:-1] + "..."
 
 
-VERIFIER = Verifier("maths", "3", "rule", verify)
+VERIFIER = Verifier("maths", "4", "rule", verify)

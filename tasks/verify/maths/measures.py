@@ -9,6 +9,7 @@ from tasks.verify.maths.expression import (
     Chain,
     Matrix,
     Measure,
+    Name,
     Number,
     Numeral,
     Row,
@@ -35,6 +36,15 @@ def joined_or_both(left: Tree, right: Tree) -> list[Tree]:
 
 def _is_condition(tree: Tree) -> bool:
     return isinstance(tree, Chain) and all(sign in ("<", ">", "<=", ">=", "!=") for sign in tree.signs)
+
+
+def without(whole: Tree, points: Tree) -> Tree:
+    """A set of numbers without the listed ones."""
+    if not isinstance(points, Row) or points.opening != "\\{":
+        raise Unreadable("what is taken out is no list of numbers")
+    for point in points.items:
+        whole = Apply("cap", (whole, Chain((Name("x"), point), ("!=",))))
+    return whole
 
 
 def measured(amount: Tree, words: list[str]) -> Measure:

@@ -26,6 +26,7 @@ from tasks.verify.maths.latex_tokens import Token
 
 _CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "<(": ")>", "{": "}"}
 _END = Token("end", "")
+_FUNCTIONS = frozenset((*"fghpqu", "phi", "varphi", "sigma", "tau"))
 _SHAPES = (Row, Matrix, Chain, Measure, Numeral)
 
 
@@ -145,13 +146,15 @@ class Operands:
 
     def argument_written(self, name: str) -> str:
         """The "(0)" of f(0) and y(0), which are no products; x(3) and f(x) may be."""
-        opening, content, closing = (*self.tokens[self.place : self.place + 3], _END, _END)[:3]
+        ahead = self.tokens[self.place : self.place + 4]
+        sign = "-" if len(ahead) == 4 and (ahead[1].kind, ahead[1].text) == ("sign", "-") else ""
+        opening, content, closing = (*ahead[:1], *ahead[1 + len(sign) :], _END, _END)[:3]
         if opening.spaced or (opening.text, content.kind, closing.text) != ("(", "number", ")"):
             return ""
-        if content.text != "0" and not (name.isupper() or name in "fghpqu"):
+        if content.text != "0" and not (name.isupper() or name in _FUNCTIONS):
             return ""
-        self.place += 3
-        return f"({content.text})"
+        self.place += 3 + len(sign)
+        return f"({sign}{content.text})"
 
     def opened(self, sign: str) -> Tree:
         """What a bracket, a bar, a fraction or a binomial opens."""

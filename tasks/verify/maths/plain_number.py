@@ -26,19 +26,19 @@ LARGEST_EXPONENT = 300  # of 1e300; no finite 64-bit float is far beyond
 class Reading:
     """What a phrase states: its exact `value`, or None and `why` there is none (one printable line).
 
-    `rounded` where decimals were written, `percent` where a percent sign was; `unit` where one that is known
-    was, by its name in `units.py`.
+    `rounded` is how many decimals were written, `percent` where a percent sign was; `unit` where one that is
+    known was, by its name in `units.py`.
     """
 
     value: Rational | None
     why: str = ""
-    rounded: bool = False
+    rounded: int = 0
     percent: bool = False
     unit: str = ""
 
 
 _DIGIT = re.compile("[0-9]")
-_DECIMALS = re.compile(r"\.[0-9]")
+_DECIMALS = re.compile(r"\.[0-9]+")
 _SHORT = re.compile(r"\s*\$?(-?)([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(\.[0-9]{1,15})?\s*\.?\s*")
 
 # What a phrase may not say: more than one answer, a range, a denial.
@@ -46,8 +46,8 @@ _HEDGE = re.compile(
     r"\b(?:or|nor|either|neither|between|not|never|cannot)\b|n['\u2019]t\b|[<>≤≥≠±∓|]", re.IGNORECASE
 )
 _TAG = re.compile(r"</?[\w|]{1,30}>")
-_CURRENCY = re.compile(r"\\?[$€£¥₹₩₽¢₫₪]|\bRs\.?(?=\s*[0-9])")
-_WORD_SIGN = re.compile(r"\b(?:minus|negative)\s+", re.IGNORECASE)
+_CURRENCY = re.compile(r"(?:\bUS)?\\?[$€£¥₹₩₽¢₫₪]|\bRs\.?(?=\s*[0-9])")
+_WORD_SIGN = re.compile(r"\b(?:minus|negative)\s+(?!of\b)", re.IGNORECASE)
 _FRACTION = re.compile(
     r"\\[cdt]?frac\s*(?:\{\s*([0-9]{1,40})\s*\}|([0-9]))\s*(?:\{\s*([0-9]{1,40})\s*\}|([0-9])(?![0-9]))"
 )
@@ -55,7 +55,7 @@ _LATEX_SPACE = re.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right|[,;:! ()\[
 _DOUBLE_SIGN = re.compile(r"[-+]\s*(?:[-+]|\()")
 _START_SIGN = re.compile(r"^\s*([-+])\s+")
 _THIN_SPACE = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
-_SCALE_WORDS = "|".join((*SCALES, "dozen", "lakhs", "crores", "dozens"))
+_SCALE_WORDS = "|".join(f"{word}s?" for word in (*SCALES, "dozen")) + "|score|gross"
 _SIGNED_UNIT = re.compile(r"\\?([$€£¥₹₩¢])")
 
 # One number with nothing that would make it part of something longer on either side.
@@ -82,7 +82,8 @@ _ALGEBRA = re.compile(
     | \)\s*(?:[*/^!]|[a-z](?![a-z])) | [0-9]\s*\([a-z](?![a-z]) | (?<![a-z'\u2019])[b-hj-wyz]\s+[0-9]
     | [0-9]\.?\s*(?:[+*^]\s*[a-z]|\^\s*\{) | [0-9]\.\s*\^
     | (?<![0-9a-z ])x\s+[0-9] | [0-9]:[a-z] | [0-9]\s*,\s*[a-z](?![a-z]) | (?<![a-z])[a-ln-z]\s*\^
-    | \b(?:log|ln|exp|sin|cos|tan|cot|sec|csc|mod|gcd|lcm)\b""",
+    | \b(?:log|ln|exp|sin|cos|tan|cot|sec|csc|mod|gcd|lcm)\b
+    | \(\s*-?[0-9]{1,3}(?:,[0-9]{3})+\s*\)""",  # a point, or thousands
     re.VERBOSE | re.IGNORECASE,
 )
 _UNITS = "|".join(sorted(ABBREVIATIONS)) + "|k|st|nd|rd|th"
@@ -93,7 +94,8 @@ _JUXTAPOSED = re.compile(  # 2ab and x\frac12 are products; 2 kg and 12apples ar
     | frac\s*(?:\{{[0-9\s]*\}}|[0-9])\s*(?:\{{[0-9\s]*\}}|[0-9])\s*[a-z(|]""",
     re.VERBOSE | re.IGNORECASE,
 )
-_PERCENT = re.compile(r"%|\bpercent|\bpct\b")
+_PERCENT = re.compile(r"%|\bper\s?cent|\bpct\b")
+_WORKING = re.compile(r"\s*(?:\(([-+*/x.0-9 ]{3,60})\)|=([-+*/x.0-9 ]{3,60}))\s*\.?\s*$")
 _OPERATION = re.compile(r"(?<![A-Za-z]{2})[-+*/^]|[-+*/^](?![A-Za-z]{2})")
 _FREE_DIGIT = re.compile(r"(?<![A-Za-z0-9^_])[0-9]")
 
@@ -108,6 +110,7 @@ def read_number(phrase: str) -> Reading:
     plain = _plain(phrase)
     if _JUXTAPOSED.search(phrase):
         return Reading(None, f"the marked answer is not one number: {_quote(phrase)}")
+    plain = _without_working(plain)
     hedged = _HEDGE.search(plain)
     if "=" in plain and not hedged:
         plain = _right_side(plain)
@@ -126,7 +129,8 @@ def read_number(phrase: str) -> Reading:
     before, after = plain[: found[0].start()], plain[found[0].end() :]
     if not (may_lead(before) and may_follow(after)):
         return Reading(None, f"words that may change the number: {_quote(phrase)}")
-    rounded = bool(_DECIMALS.search(found[0]["digits"]))
+    decimals = _DECIMALS.search(found[0]["digits"])
+    rounded = len(decimals[0]) - 1 if decimals else 0
     return Reading(value, "", rounded, bool(_PERCENT.search(plain)), _unit(phrase, after))
 
 
@@ -146,7 +150,7 @@ def read_short(phrase: str) -> Reading | None:
         return None
     sign, whole, decimals = short.groups()
     n, d = number(whole.replace(",", "") + (decimals or ""))
-    return Reading((-n if sign else n, d), "", bool(decimals))
+    return Reading((-n if sign else n, d), "", len(decimals or ".") - 1)
 
 
 def _read_power(power: str, phrase: str) -> Reading:
@@ -168,6 +172,20 @@ def _plain(phrase: str) -> str:
     phrase = re.sub(r"([-+])\s*" + _CURRENCY.pattern + r"\s*", r"\1", _TAG.sub("", phrase))
     phrase = _WORD_SIGN.sub("-", _CURRENCY.sub(" ", phrase))
     return _START_SIGN.sub(r"\1", phrase)
+
+
+def _without_working(phrase: str) -> str:
+    """72 (8 * 9) and 72 = 8 * 9 as 72, where what follows the number comes to it."""
+    found = _WORKING.search(phrase)
+    working = "".join((found[1] or found[2]).replace("x", "*").split()) if found else ""
+    if not found or not _OPERATION.search(working):
+        return phrase
+    value = _value(_NUMBER.fullmatch(phrase[: found.start()].strip()))
+    try:
+        n, d = evaluate(working)
+    except (Unreadable, ZeroDivisionError):
+        return phrase
+    return phrase[: found.start()] if value and n * value[1] == value[0] * d else phrase
 
 
 def _right_side(phrase: str) -> str:

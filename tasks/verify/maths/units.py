@@ -31,6 +31,12 @@ _TABLE: dict[str, tuple[str, str, str]] = {
     "milliliter": ("volume", "1", "ml mL millilitre milliliter"),
     "liter": ("volume", "1000", "l L litre liter"),
     "millisecond": ("time", "1", "ms millisecond"),
+    "gallon": ("kitchen", "768", "gal gallon"),
+    "quart": ("kitchen", "192", "qt quart"),
+    "pint": ("kitchen", "96", "pint"),
+    "cup": ("kitchen", "48", "cup"),
+    "tablespoon": ("kitchen", "3", "tbsp tablespoon"),
+    "teaspoon": ("kitchen", "1", "tsp teaspoon"),
     "second": ("time", "1000", "s sec secs second"),
     "minute": ("time", "60000", "min mins minute"),
     "hour": ("time", "3600000", "h hr hrs hour"),
@@ -77,10 +83,14 @@ UNIT_LETTERS = frozenset("mgshlLJWNVB")
 _SINGLE = UNIT_LETTERS | {"%"}
 
 SCALES = {
-    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mn": 6, "bn": 9, "lakh": 5,
-    "lac": 5, "crore": 7, "\u5343": 3, "\u4e07": 4, "\u842c": 4, "\u4ebf": 8, "\u5104": 8,
+    "tens": 1, "hundred": 2, "thousand": 3, "grand": 3, "myriad": 4, "million": 6, "billion": 9,
+    "trillion": 12, "quadrillion": 15, "quintillion": 18, "mn": 6, "mio": 6, "bn": 9, "mrd": 9, "lakh": 5,
+    "lac": 5, "crore": 7, "\u5341": 1, "\u767e": 2, "\u5343": 3, "\u4e07": 4, "\u842c": 4, "\u4ebf": 8,
+    "\u5104": 8,
 }  # fmt: skip
-"""Words that multiply the number before them, as powers of ten; a dozen is in `scale_of`."""
+"""Words that multiply the number before them, as powers of ten."""
+_COUNTS = {"dozen": 12, "dozens": 12, "score": 20, "gross": 144}
+"""The same, as numbers."""
 
 CURRENCY = {"$": "dollar", "\u20ac": "euro", "\u00a3": "sterling", "\u00a5": "yen", "\u20b9": "rupee",
             "\u20a9": "won", "\u00a2": "cent"}  # fmt: skip
@@ -96,9 +106,7 @@ def scale_of(word: str) -> int | None:
     for form in (plain, plain.removesuffix("s")):
         if form in SCALES:
             return int(10 ** SCALES[form])
-        if form in ("dozen", "score"):
-            return 12 if form == "dozen" else None
-    return None
+    return _COUNTS.get(plain)
 
 
 def unit_name(text: str) -> str:

@@ -66,6 +66,12 @@ _LEADING = frozenset(
             "about",
             "around",
             "simply",
+            "actually",
+            "clearly",
+            "indeed",
+            "obviously",
+            "still",
+            "integer",
             "now",
         ),
         *(
@@ -113,11 +119,11 @@ _STATING = frozenset(
 """Verbs after which a number is what the sentence is about, whatever leads to them."""
 _UNSURE = re.compile(
     r"\b(?:any(?:thing|one|where)?|never|nothing|no|none|isn|aren|doesn|if|whether|could|might|may|can|"
-    r"than|same|opposite|far|close|nearly|almost|divisible|multiple|factor|n['\u2019]t)\b",
+    r"than|same|opposite|far|close|wrong|incorrect|false|mistake|nearly|almost|divisible|multiple|factor|n['\u2019]t)\b",
     re.IGNORECASE,
 )
 _TOTALS = re.compile(
-    r"\b(?:sum|number|value|total|amount|product|result|cost|price|area|length)\s+of\b"
+    r"\b(?:sum|number|value|product|result|cost|price|area|length|maximum|minimum|negative)\s+of\b"
     r"|\bless\b|\bmore\b|\bmost\b|\bleast\b|\bof the\b|\bfor\b.*\bof\b",
     re.IGNORECASE,
 )
@@ -127,7 +133,11 @@ _CHANGING = re.compile(
     short|away|apart|or|nor|to|not|halves|thirds|fourths|quarters|fifths|sixths|sevenths|eighths|ninths|tenths|
     hundredths|thousandths|th\s+root|root|roots|mod|modulo|choose|power|powers|up|down|off|out|
     half|double|twice|thrice|different\s+from|either|between|except|but|unless|if|excluding|
-    base|radians?\s+per|and\s+a|remainder|r)\b""",
+    base|radians?\s+per|and\s+a|remainder|r|fold|minimum|maximum|min|max|too\s+(?:many|much|few|little)|
+    mega|giga|doubled|tripled|quadrupled|halved|raised|increased|decreased|reduced|something|
+    point\s+(?:zero|one|two|three|four|five|six|seven|eight|nine)|(?:st|nd|rd|th)\s+(?:\w+\s+)?(?:primes?|terms?|fibonacci|numbers?|powers?|triangular|squares?|cubes?)|
+    (?:m|b|tr|quadr)illionths)\b
+    |^\s*\+|^\s*(?-i:[MB])\b""",  # 5 M: million, or a unit that nobody can tell
     re.IGNORECASE | re.VERBOSE,
 )
 _HARMLESS = re.compile(

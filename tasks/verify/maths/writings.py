@@ -32,13 +32,18 @@ _CASES = re.compile(
 _LETTERS = re.compile(
     r"\s*(?:\\text\s*\{)?\s*\(?([A-J]\)?(?:\s*(?:,\s*and|,|and|&)\s*\(?[A-J]\)?)+)\s*\}?\s*"
 )
+_OPTION = re.compile(
+    r"\s*(?:\\text(?:bf)?\s*\{)?\s*(?:the\s+)?(?:[Oo]ption|[Cc]hoice)\s+\(?([A-J])\)?\s*\}?\s*"
+)
+_LINK = re.compile(r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*(to|out of|in every|and)\s*\}")
 _CIS = re.compile(r"\\(?:text|operatorname|mathrm)\s*\{\s*cis\s*\}|(?<![A-Za-z\\])cis(?![A-Za-z])")
 _MODULO = re.compile(
-    r"\\pmod\s*([A-Za-z0-9])|\(\s*\\(?:bmod|mod)\s*\{?([A-Za-z0-9]+)\}?\s*\)|\\pmod\s*\{\s*([^{}]*?)\s*\}"
+    r"\\p?mod\s*([A-Za-z0-9]+)|\(\s*\\(?:bmod|mod|text\s*\{\s*mod\s*\})\s*\{?([A-Za-z0-9]+)\}?\s*\)"
+    r"|\\p?mod\s*\{\s*([^{}]*?)\s*\}|\(\s*(?:\\text\s*\{)?\s*mod\s+([A-Za-z0-9]+)\s*\}?\s*\)"
 )
 _DOTS = re.compile(r"\\(?:dots|cdots|dotsc|dotsb)(?![a-z])|…|(?<![0-9.])\.\.\.")
 _WHERE_BACKSLASH = re.compile(
-    "[\\\\…\u00a0\u2009\u202f]|\\.\\.\\.|[0-9] [0-9]| to | of |for |with | and |[A-J],"
+    "[\\\\…\u00a0\u2009\u202f]|\\.\\.\\.|[0-9] [0-9]| to | of |for |with | and |[A-J],|ption |hoice "
 )
 
 
@@ -54,9 +59,17 @@ def plainer(phrase: str) -> str:
     phrase = _GOES_ON.sub(_repeating, phrase)
     phrase = _DOTS.sub(r"\\ldots", _MODULO.sub(_modulo, phrase))
     phrase = _THOUSANDS.sub(lambda found: found[1] + re.sub(r"\s", "", found[2]), phrase)
+    phrase = _LINK.sub(r" \1 ", phrase)
     phrase = _CIS.sub(r"\\cis ", _QUALIFIER.sub("", phrase))
-    for pattern, written in ((_RATIO, r"\1:\2"), (_OUT_OF, r"\\frac{\1}{\2}"), (_BUILDER, r"\2")):
+    for pattern, written in (
+        (_RATIO, r"\1:\2"),
+        (_OUT_OF, r"\\frac{\1}{\2}"),
+        (_BUILDER, r"\2"),
+        (_OPTION, r"\1"),
+    ):
         phrase = pattern.sub(written, phrase) if pattern.fullmatch(phrase) else phrase
+    if "{aligned}" in phrase or "{gathered}" in phrase:
+        phrase = re.sub(r"&\s*(?=[=<>])", "", phrase)
     cases = _CASES.fullmatch(phrase)
     if cases:
         phrase = ", ".join(part.strip(" ,") for part in re.split(r"\\\\", cases[1]) if part.strip(" ,"))
@@ -65,7 +78,7 @@ def plainer(phrase: str) -> str:
 
 
 def _modulo(found: re.Match[str]) -> str:
-    return rf"\pmod{{{found[1] or found[2] or found[3]}}}"
+    return rf"\pmod{{{next(filter(None, found.groups()))}}}"
 
 
 def _repeating(found: re.Match[str]) -> str:
@@ -97,4 +110,5 @@ SAYINGS = {
     "infinitely many": "infinitely many solutions",
 }  # fmt: skip
 """Answers in words, and what they are compared as."""
+REALS = frozenset(("all real numbers", "all reals", "real numbers", "reals", "all real x", "all real values"))
 EMPTY = "no solution"

@@ -1,0 +1,91 @@
+# ruff: noqa: E501, RUF001 - answers stand as they are written
+"""The maths verifier on further variations of the kinds of faults in `test_reported_faults.py`: each row is a
+text, a reference, and whether it passes; `B` puts an answer into a box.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.verify.maths.maths import verify
+from tests.verify.test_reported_faults import B
+
+BOUNDS_AND_OPERATIONS = [
+    "12 at minimum", "12 per cent", "12 too many", "12-fold the original", "a maximum of 12", "a minimum of 12",
+    "the negative of 12", "the 12th prime", "the 12th Fibonacci number", "wrong if it is 12", "12+", "12 doubled",
+    "12 halved", "12 point five", "12 raised by one", "at least 12", "no fewer than 12", "12 factorial", "5 over 12",
+    "a multiple of 12", "12 or more", "100 divided by 12", "twice 12", "not 12", "between 12 and 20", "12 score",
+    "12 gross", "12 mega", "12 tens", "12 hundreds", "12 grand", "12 billionths", "12 M", "12 in base 7",
+]  # fmt: skip
+
+BESIDE_BOXES = [
+    r"at least \boxed{5}", r"more than $\boxed{5}$", r"half of \boxed{5}", r"twice \boxed{5}", r"minus \boxed{5}",
+    r"negative \boxed{5}", r"It is not \boxed{5}.", r"The answer isn't \boxed{5}.", r"It cannot be \boxed{5}",
+    r"three times \boxed{5}", r"divisible by \boxed{5}", r"different from \boxed{5}", r"any integer but \boxed{5}",
+    r"\boxed{5} squared", r"\boxed{5} dozen", r"$\boxed{5}$ million dollars", r"$\boxed{5}\text{ million}$",
+    r"\boxed{5} is not the answer.", r"\boxed{5} is wrong.", r"\boxed{5} or more", r"\boxed{5} doubled",
+    r"$\boxed{5}!$", r"\boxed{5}<x", r"$\boxed{5} \le n$", r"$\boxed{5}\%$ of 50", r"5 to the power of \boxed{5}",
+]  # fmt: skip
+
+FAILS = [
+    (B(r"7,5"), r"5\text{ apples},7\text{ oranges}"), (B(r"x=1\text{ or }y=2"), "x=1,y=2"), (B("(3,100)"), "3100"),
+    (B(r"5\text{ score}"), "5"), (B(r"5\text{M}"), "5"), (B("5百"), "5"), (B(r"\text{€}5"), r"\$5"), (B("5 mio"), "5"),
+    (B(r"5\text{ quadrillion}"), "5"), (B("3!=6"), "3"), (B("5!=119"), "119"), (B(r"3!\ne 6"), "6"), (B("3!+2"), "8"),
+    (B(r"\text{12x}"), "12"), (B("0^n"), "0^{n+1}"), (B(r"\phi(10)=5"), "4"), (B("f(-1)=5"), "-1"),
+    (B(r"\sum_{k=1}^{10} k=54"), "55"), (B(r"\mathbb{R}\setminus\{1\}"), r"\mathbb{R}\setminus\{2\}"),
+    (B(r"\text{all real numbers except }0"), r"\mathbb{R}"), (B("12 cups"), r"12\text{ pints}"), (B("3.1"), r"\pi"),
+    ("The answer is 16. If the answer is 5, something is wrong.", "5"), ("#### 16\n\n#### 5. Notes", "5"),
+    ("The answer is 3 (x+1)", "3"), ("The answer is 8 (2 * 3).", "8"), ("We get 3. \\boxed{8}", "0.8"),
+    ("[THINK]\\boxed{9}[/THINK]\\boxed{4}", "9"), ('{"answer": "at most 12"}', "12"), (r"-\boxed{5}", "5"),
+    (r"\boxed{5} hundred", "5"), ("Answer:\n- 9", "-9"), (B(r"\text{At most: }5"), "5"),
+]  # fmt: skip
+
+PASSES = [
+    ("The answer is 72 (12 x 6).", "72"), ("The answer is 72 = 8*9.", "72"), ("The answer is 72, i.e., seventy-two.", "72"),
+    ("## Final Answer\n\n9", "9"), ("### Answer\n\n$$\n9\n$$", "9"), ("#### Final Answer\n9", "9"), ("Answer\n9", "9"),
+    ("Answer:\n- 9", "9"), ("Answer:\n> 9", "9"), ("[Answer: 220]", "220"), ("Ans: 220", "220"), ("ANS = 220", "220"),
+    ("The answer should be 220.", "220"), ("Answer: US$220", "220"), ("La respuesta correcta es 220.", "220"),
+    ("Het antwoord is 220.", "220"), ("答案为：220", "220"), ('{"answer": "\\\\boxed{220}"}', "220"),
+    ("#### \\boxed{12}", "12"), ("#### 12 because 5 + 7 = 12", "12"), ("#### exactly 12", "12"), ("#### the number 12", "12"),
+    ("#### a total of 12", "12"), ("The answer is actually 12", "12"), ("#### 12 (as computed above)", "12"),
+    ("**16**\n\nThe answer is in dollars.", "16"), ("The answer is 16. Since the answer is positive, we are done.", "16"),
+    ("The answer is 16. This answer is 4 more than 12.", "16"), ("#### 16\n\n#### 5. Notes", "16"),
+    ("Answer: 16\n\nNote: the answer is rounded to the nearest 10.", "16"), ("The answer is option B.", "B"),
+    ("Answer: Option B: Paris", "B"), (B(r"\text{Option B}"), "B"), ("Let me see. That is not right. \\boxed{8}.", "8"),
+    ("Put your final answer within \\boxed{}. \\boxed{11}", "11"), ("◁think▷\\boxed{9}◁/think▷\\boxed{4}", "4"),
+    ("<|begin_of_thought|>x<|end_of_thought|><|begin_of_solution|>\\boxed{4}<|end_of_solution|>", "4"),
+    ("Total => \\boxed{5}", "5"), ("| \\boxed{5} |", "5"), ("\\\\boxed{5}", "5"), (r"\boxed{5} dozen", "60"),
+    ("$$\\begin{aligned} x &= 5+7 \\\\ &= \\boxed{12} \\end{aligned}$$", "12"), ("\\boxed{12} (since 5+7=12)", "12"),
+    ("It is not 13 but \\boxed{12}", "12"), ("negative \\boxed{5}", "-5"), (r"x=\boxed{12}\checkmark", "12"),
+    (B("3!=6"), "6"), (B("0!=1"), "1"), (B("x!=3"), r"x\ne 3"), (B("x=7+5=12"), "12"), (B(r"\phi(10)=4"), "4"),
+    (B("f(-1)=5"), "5"), (B("f'(3)=7"), "7"), (B("f^{-1}(3)=5"), "5"), (B(r"\sum_{k=1}^{10} k=55"), "55"),
+    (B(r"\frac{d}{dx}x^2=2x"), "2x"), (B(r"\text{Number of apples: }10"), "10"), (B("June 20"), r"\text{June 20}"),
+    (B(r"\text{an ellipse}"), r"\text{ellipse}"), (B(r"5\text{ millions}"), "5000000"), (B(r"4\text{ quarts}"), r"1\text{ gallon}"),
+    (B(r"\mathbb{R}\setminus\{0\}"), r"(-\infty,0)\cup(0,\infty)"), (B(r"\text{all real numbers}"), r"(-\infty,\infty)"),
+    (B(r"[1,2)\cup(2,3]"), r"[1,3]\setminus\{2\}"), (B(r"0.\bar{3}"), "1/3"), (B(r"3\text{ to }2"), "3:2"),
+    (B(r"3 \text{ out of } 8"), "3/8"), (B(r"A\text{ and }C"), "A,C"), (B(r"x\equiv3\pmod7"), r"x\equiv 3 \pmod{7}"),
+    (B(r"x \equiv 3 \mod 7"), r"x\equiv3\pmod7"), (B(r"\begin{aligned}x&=1\\y&=2\end{aligned}"), "x=1,y=2"),
+    (B(r"\pi"), "3.14"), (B(r"\sqrt2"), "1.41"), (B(r"7,5"), r"7\text{ apples},5\text{ oranges}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", BOUNDS_AND_OPERATIONS)
+def test_words_that_bound_or_change_a_number_are_not_that_number(words: str) -> None:
+    for text in (f"The answer is {words}.", f"#### {words}", B(rf"\text{{{words}}}")):
+        assert verify(text, "12").outcome == "fail", text
+
+
+@pytest.mark.parametrize("text", BESIDE_BOXES)
+def test_what_stands_beside_a_box_is_part_of_what_it_says(text: str) -> None:
+    assert verify(text, "5").outcome == "fail"
+
+
+@pytest.mark.parametrize(("text", "reference"), FAILS)
+def test_a_text_without_the_answer_fails(text: str, reference: str) -> None:
+    assert verify(text, reference).outcome == "fail"
+
+
+@pytest.mark.parametrize(("text", "reference"), PASSES)
+def test_an_answer_in_other_clothes_passes(text: str, reference: str) -> None:
+    verdict = verify(text, reference)
+    assert verdict.outcome == "pass", verdict
