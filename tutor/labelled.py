@@ -1,4 +1,4 @@
-"""Answers to stories with the oracle's labels: what a judge of the tutor's world is held against.
+"""Answers to stories, labelled by the stories' known answers: a judge of the tutor's world is held to them.
 
 Every story is answered by a careful and a careless writer, by two attacks (a text without an answer, a wrong
 answer that claims its score) and, where an engine is given, by a model. The maths verifier labels them.

@@ -54,7 +54,7 @@ def calibrate(
 
     FILE is JSONL with prompt, answer and label (true: right), and topic, writer and own where known. Without
     it: the tutor's stories, answered by careful and careless writers and by the tutor's base, and labelled by
-    the oracle. No lake is opened.
+    the stories' known answers. No lake is opened.
     """
     from flows.commands.environment import prepare
 

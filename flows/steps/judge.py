@@ -35,7 +35,7 @@ class Judge:
 def judge_sample(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
     """A further opinion, that no filter goes by, on the answers to a sample of prompts.
 
-    The sample is drawn by the same lots as the audit's: judge and truth meet on the same answers.
+    The sample is drawn by the same lots as the auditor's, so that both judge the same answers.
     """
     wanted = round_.recipe.verification.judge
     sample = sample_of_prompts(prompts, wanted.share, round_.recipe.seed)

@@ -1,4 +1,4 @@
-"""The verification step of a round: the verdict that filters go by, further opinions, and an audit sample."""
+"""The verification step of a round: the verdicts that filters go by, further ones, and the auditor's."""
 
 from __future__ import annotations
 

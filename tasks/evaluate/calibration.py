@@ -1,4 +1,4 @@
-"""How far a judge can be trusted: its verdicts against an oracle's or a person's labels.
+"""How far a judge can be trusted: its verdicts against labels by known answers or by people.
 
 Agreement and kappa (Cohen 1960) over verdicts, the area under the ROC curve over values, blind spots by
 topic, bias by length and by writer among equally right answers, consistency of repeated votes, and for pairs

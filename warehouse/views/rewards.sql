@@ -1,5 +1,5 @@
 -- What a round's pairs are made of, by topic: prompts, the share that gives no pair for a tie or a near tie, rewards and
--- lengths (in tokens) of chosen and rejected, and how often each is right by the oracle, where that was asked.
+-- lengths (in tokens) of chosen and rejected, and how often the auditor passes each, where it was asked.
 WITH prompt_decisions AS (
     SELECT d.loop, d.round, d.prompt_id, coalesce(p.topic, 'none') AS topic,
            coalesce(bool_or(d.reason = 'tie'), false) AS tie,
@@ -16,7 +16,7 @@ texts AS (
     FROM preferences
     WHERE chosen_value IS NOT NULL
 ),
-told AS (
+scored AS (
     SELECT t.loop, t.round, t.prompt_id, t.chosen, t.reward, c.token_count AS tokens,
            (o.outcome = 'pass')::INT AS is_right
     FROM texts AS t
@@ -33,7 +33,7 @@ pairs AS (
            any_value(tokens) FILTER (NOT chosen) AS rejected_tokens,
            any_value(is_right) FILTER (chosen) AS chosen_right,
            any_value(is_right) FILTER (NOT chosen) AS rejected_right
-    FROM told
+    FROM scored
     GROUP BY ALL
 )
 SELECT q.loop, q.round, q.topic,

@@ -1,7 +1,7 @@
 """What self-rewarding alone has in a round: the model's own rewards, and the pairs they make.
 
-The oracle is the independent verifier of the audit: it is asked about answers whose prompt has a known
-answer, and neither rewards nor pairs ever see what it says.
+The auditor, an independent verifier, gives verdicts on answers whose prompt has a reference; neither rewards
+nor pairs ever see them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tasks.verify.judge.rubric import Rubric
 
 
 def reward(round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The judge's verdicts, which filters go by; the oracle's are recorded beside them."""
+    """The judge's verdicts, which filters go by; the auditor's are recorded beside them."""
     verify_by_auditor(round_, prompts.filter(pl.col("reference").is_not_null()), candidates)
     return judge_candidates(round_, judge_of(round_), prompts, candidates, "filter", "reward")
 

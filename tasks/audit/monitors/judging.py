@@ -1,6 +1,6 @@
 """Judging: does a model that rewards itself still tell right from wrong, and what do its rewards go by?
 
-By topic and for the whole round: agreement of the judge with the oracle, rewards and lengths of chosen and
+By topic and for the whole round: agreement of the judge with the auditor, rewards and lengths of chosen and
 rejected answers, and the share of prompts without a pair for a tie (Yuan et al. 2024, arXiv 2401.10020, saw
 answers grow from 1,092 to 2,552 characters over three rounds). Read from two views, `judge_agreement` and
 `rewards`.
@@ -17,7 +17,7 @@ from warehouse.query import query
 MONITOR = "judging"
 WARN = 0.1  # agreement lost since a baseline: a judge that forgets, see docs/lab.md
 EARLIEST = 4  # rounds that are looked through for the first with rewards: an SFT start has none
-FEWEST = 100  # answers with a known truth that agreement needs before it can warn
+FEWEST = 100  # answers with a verdict by both that agreement needs before it can warn
 
 _AGREEMENT = """
     SELECT topic, answers - no_verdict AS n, agreement FROM judge_agreement
