@@ -32,7 +32,8 @@ def verify(deep: bool, expected: tuple[str, ...], lake: str, as_json: bool) -> N
     """Check every file of the lake against the log and the seals, and say what is wrong and where.
 
     Exit code 0: every fact is there and unchanged. 1: damage, each on a line of its own. What killed
-    writers left behind is named too, and is no damage.
+    writers left behind is named too, and so are retired files (compacted away, and not freed yet by `ratchet
+    maintain`) that were changed: no fact is lost with either, and the exit code stays 0.
     """
     opened, start = Lake(lake), time.monotonic()
     with progress_on(Console(stderr=True, emoji=False)):
@@ -78,4 +79,6 @@ def _print(findings: Findings, chains: dict[str, dict[str, object]], seconds: fl
         click.echo(f"loop {loop} is sealed up to round {head['round']}: {head['seal']}")
     damaged = sum(finding.kind == "damage" for finding in findings.found)
     verdict = "clean" if findings.clean else f"{damaged} damaged"
+    if retired := sum(finding.kind == "retired" for finding in findings.found):
+        verdict += f", {retired} notes on retired files"
     click.echo(f"{verdict}: {findings.files:,} files, {findings.size / 1e6:,.1f} MB in {seconds:.1f} s")

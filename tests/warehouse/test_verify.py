@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.warehouse.damage import changed, damaged, flips
 from warehouse.delta.heads import head_name
 from warehouse.delta.seals import Seal, SealedFile, parse_seal, seal_name
 from warehouse.lake import Lake
+from warehouse.verify import files
 from warehouse.verify.chain import check_anchors, read_chains
 from warehouse.verify.findings import Findings
 from warehouse.verify.lake import verify_lake
@@ -263,4 +265,22 @@ def test_a_head_from_before_is_not_held_against_the_log(full: Lake, told: Path) 
 
     play(Log(full), "ada", 2)
     shutil.copy(told / head_name(full.log("rounds")), full.root / "heads")
-    assert verify_lake(full).clean
+    assert verify(full).clean
+
+
+def test_a_retired_file_that_was_changed_is_named_and_no_fact_is_lost(full: Lake, monkeypatch: Any) -> None:
+    names = {entry.name for entry in full.store.entries("tables") if "part-" in entry.name} - _needed(full)
+    name = max(names, key=lambda one: ((full.root / one).stat().st_size, one))
+    data = (full.root / name).read_bytes()
+    for wrong in (*flips(data, 2, SEED), data[:-1]):
+        with changed(full.root / name, wrong):
+            findings = verify(full)
+            assert [(one.kind, one.where) for one in findings.found] == [("retired", name)]
+            assert findings.clean
+    with changed(full.root / name, None):  # as when `maintain` has freed it
+        assert verify(full).found == []
+    monkeypatch.setattr(files, "SPARE", 0)
+    with changed(full.root / name, next(flips(data, 1, SEED))):
+        assert {one.kind for one in verify(full).found} == {"retired"}
+        assert all("were not read" in one.what for one in verify(full).found)
+        assert [one.where for one in verify(full, deep=True).found] == [name]

@@ -1,4 +1,6 @@
-"""What a check of the lake finds: damage, which loses or changes facts, and leftovers, which do not."""
+"""What a check of the lake finds: damage, which loses or changes facts; leftovers and what became of retired
+files, which do not.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import duckdb
 
 from schemas.errors import RatchetError
 
-Kind = Literal["damage", "leftover"]
+Kind = Literal["damage", "leftover", "retired"]
 
 
 @dataclass(frozen=True, order=True)
@@ -38,6 +40,10 @@ class Findings:
     def leftover(self, where: str, what: str) -> None:
         """No fact is touched; `ratchet maintain` clears it away or finishes it."""
         self._add(Finding("leftover", where, what))
+
+    def retired(self, where: str, what: str) -> None:
+        """A retired file is not what was written. No fact is touched, but the disk may be rotting."""
+        self._add(Finding("retired", where, what))
 
     def _add(self, finding: Finding) -> None:
         if finding not in self.found:

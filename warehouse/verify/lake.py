@@ -15,8 +15,9 @@ from warehouse.seal import unsealed
 from warehouse.store.durable import left_behind
 from warehouse.verify.chain import Chains, check_anchors, read_chains
 from warehouse.verify.deep import check_facts
+from warehouse.verify.files import Advance, check_bytes
 from warehouse.verify.findings import Findings
-from warehouse.verify.tables import Advance, TableStory, check_bytes, check_table
+from warehouse.verify.tables import TableStory, check_table
 
 ROOMS = ("tables", "snapshots", "trainings", "seals", "heads", "locks", "spare", "lake.json")
 
@@ -32,7 +33,7 @@ def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lamb
         findings.damage("lake.json", "was changed")
     chains = read_chains(lake, findings)
     seals = [seal for chain in chains.values() for seal in chain]
-    stories = {name: check_table(lake, name, seals, findings, begin(name)) for name in TABLES}
+    stories = {name: check_table(lake, name, seals, findings, begin(name), deep=deep) for name in TABLES}
     check_anchors(lake, chains, stories["rounds"], findings)
     _check_artifacts(lake, chains, findings, begin("snapshots and trainings"))
     _check_strangers(lake, findings)

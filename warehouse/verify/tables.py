@@ -8,12 +8,11 @@ Delta's writer puts into it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.errors import LogDamaged
-from warehouse.delta.datafile import hash_in_name
 from warehouse.delta.heads import CHECKPOINT, checkpoint_name, read_head
 from warehouse.delta.health import last_checkpoint
 from warehouse.delta.journal import LogEntry, entry_name, half_written, problem, read_entry
@@ -21,9 +20,8 @@ from warehouse.delta.seals import START, Seal, SealedFile, running_hash, seal_na
 from warehouse.lake import Lake
 from warehouse.store.face import Entry
 from warehouse.verify.checkpoints import check_checkpoint
+from warehouse.verify.files import Advance, check_files
 from warehouse.verify.findings import Findings
-
-Advance = Callable[[int], None]
 
 
 @dataclass
@@ -42,14 +40,17 @@ class TableStory:
 
 
 def check_table(
-    lake: Lake, name: str, seals: Sequence[Seal], findings: Findings, advance: Advance
+    lake: Lake, name: str, seals: Sequence[Seal], findings: Findings, advance: Advance, *, deep: bool = False
 ) -> TableStory:
-    """Check one table's log and files; what its log says, as far as it can be read."""
+    """Check one table's log and files, `deep` every retired one too; what its log says, as far as it can be
+    read.
+    """
     log = f"{lake.log(name)}/"
     in_log = lake.store.entries(lake.log(name))  # first: what the log names is there when we look
     files = [file for file in lake.store.entries(f"tables/{name}") if not file.name.startswith(log)]
     story = check_log(lake, name, seals, in_log, findings, advance)
-    _check_files(lake, story, files, findings, advance)
+    live, retired = list(story.live.values()), list(story.retired.values())
+    check_files(lake, live, retired, files, findings, advance, deep=deep)
     return story
 
 
@@ -239,45 +240,3 @@ def _check_checkpoints(
     for name in story.vouched.keys() - set(there):
         if CHECKPOINT.fullmatch(name):
             findings.damage(f"{log}/{name}", "is missing")
-
-
-def _check_files(
-    lake: Lake, story: TableStory, files: Sequence[Entry], findings: Findings, advance: Advance
-) -> None:
-    """Data files: the log's are there to the byte; others are leftovers or strangers."""
-    there = {entry.name: entry for entry in files}
-    for file in story.live.values():
-        problem = check_bytes(lake, file, there.get(file.name))
-        if problem:
-            findings.damage(file.name, problem)
-        advance(1)
-    retired = {file.name for file in story.retired.values()}
-    for name in there.keys() - {file.name for file in story.live.values()}:
-        findings.files += 1
-        findings.size += there[name].size
-        if name in retired:
-            continue  # compacted away; `maintain` frees it
-        if hash_in_name(name):
-            findings.leftover(name, "left by a writer that was killed: no commit names it")
-        elif name.rpartition("/")[2].startswith("."):
-            findings.leftover(name, "left by a writer that was killed")
-        else:
-            findings.damage(name, "does not belong to the table")
-
-
-def check_bytes(lake: Lake, file: SealedFile, found: Entry | None) -> str | None:
-    """What is wrong with a file that should be there, in one line; None for nothing."""
-    if found is None:
-        return "is missing"
-    if found.size != file.size:
-        what = "truncated" if found.size < file.size else "changed"
-        return f"was {what}: it has {found.size:,} bytes, {file.size:,} were written"
-    try:
-        sha256 = lake.store.digest(file.name)
-    except FileNotFoundError:
-        return "is missing"
-    except LogDamaged as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    return None if sha256 == file.sha256 else "was changed: its hash is not the one on record"
