@@ -48,12 +48,18 @@ def wilson_interval(passed: int, n: int) -> tuple[float, float]:
 
 
 def mean_interval(values: Floats) -> tuple[float, float]:
-    """The 95% normal interval of a mean over prompts, cut to 0 and 1; the mean itself for one prompt."""
+    """The 95% interval of a mean over prompts, of values from 0 to 1: cut to these, with a width there.
+
+    The normal interval with two prompts of 0 and two of 1 added (Agresti & Coull 1998, The American
+    Statistician 52:119, whose proportions are means here): that none of these was solved does not say that
+    none can be.
+    """
     if values.size == 0:
         raise ValueError("a mean needs at least one prompt")
-    mean = float(values.mean())
-    half = Z * float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else 0.0
-    return max(0.0, mean - half), min(1.0, mean + half)
+    mean, more = float(values.mean()), np.append(values, [0.0, 0.0, 1.0, 1.0])
+    half = Z * float(more.std(ddof=1)) / math.sqrt(more.size)
+    centre = float(more.mean())
+    return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
 
 
 def _one(n: int, c: int, k: int) -> float:

@@ -89,17 +89,24 @@ def test_wilsons_interval_refuses_what_is_no_proportion(passed: int, n: int) -> 
         wilson_interval(passed, n)
 
 
-def test_nineteen_of_twenty_intervals_of_a_mean_cover_it() -> None:
+@pytest.mark.parametrize(("prompts", "chance"), [(200, 0.2), (100, 0.003), (100, 0.5), (20, 0.1)])
+def test_nineteen_of_twenty_intervals_of_a_mean_cover_it(prompts: int, chance: float) -> None:
     rng = np.random.default_rng(1)
     held = 0
     for _ in range(2000):
-        low, high = mean_interval(pass_at_k(np.full(200, 8), rng.binomial(8, 0.2, size=200), 4))
-        held += low <= 1 - 0.8**4 <= high
-    assert held / 2000 == pytest.approx(0.95, abs=0.015)
+        low, high = mean_interval(pass_at_k(np.full(prompts, 8), rng.binomial(8, chance, size=prompts), 4))
+        held += low <= 1 - (1 - chance) ** 4 <= high
+    assert 0.935 < held / 2000 < 0.995
 
 
-def test_a_mean_of_nothing_is_refused_and_of_one_is_itself() -> None:
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_a_mean_of_0_or_1_has_an_interval_too(n: int) -> None:
+    low, high = mean_interval(np.zeros(n))
+    assert low == 0.0
+    assert wilson_interval(0, n)[1] * 0.8 < high < wilson_interval(0, n)[1] * 1.4
+    assert mean_interval(np.ones(n)) == pytest.approx((1 - high, 1.0))
+
+
+def test_a_mean_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         mean_interval(np.array([]))
-    assert mean_interval(np.array([0.5])) == (0.5, 0.5)
-    assert mean_interval(np.array([0.0, 1.0])) == (0.0, 1.0)
