@@ -48,6 +48,6 @@ def score_rows(
 
 
 def sample_of_prompts(prompts: pl.DataFrame, share: float, seed: int) -> pl.DataFrame:
-    """The prompts that an auditor or a judge sees: a share (0 to 1), by hash of seed and id, always the same."""
+    """The prompts that an auditor or a judge sees: a share (0 to 1), by hash of seed and id."""
     lots = [int(digest(("audit", seed, one))[:12], 16) / 16**12 for one in prompts["prompt_id"]]
     return prompts.filter(pl.Series("lot", lots, dtype=pl.Float64) < share)

@@ -265,7 +265,7 @@ def test_a_head_from_before_is_not_held_against_the_log(full: Lake, told: Path) 
 
     play(Log(full), "ada", 2)
     shutil.copy(told / head_name(full.log("rounds")), full.root / "heads")
-    assert verify(full).clean
+    assert verify_lake(full).clean
 
 
 def test_a_retired_file_that_was_changed_is_named_and_no_fact_is_lost(full: Lake, monkeypatch: Any) -> None:
@@ -274,13 +274,13 @@ def test_a_retired_file_that_was_changed_is_named_and_no_fact_is_lost(full: Lake
     data = (full.root / name).read_bytes()
     for wrong in (*flips(data, 2, SEED), data[:-1]):
         with changed(full.root / name, wrong):
-            findings = verify(full)
+            findings = verify_lake(full)
             assert [(one.kind, one.where) for one in findings.found] == [("retired", name)]
             assert findings.clean
     with changed(full.root / name, None):  # as when `maintain` has freed it
-        assert verify(full).found == []
+        assert verify_lake(full).found == []
     monkeypatch.setattr(files, "SPARE", 0)
     with changed(full.root / name, next(flips(data, 1, SEED))):
-        assert {one.kind for one in verify(full).found} == {"retired"}
-        assert all("were not read" in one.what for one in verify(full).found)
-        assert [one.where for one in verify(full, deep=True).found] == [name]
+        assert {one.kind for one in verify_lake(full).found} == {"retired"}
+        assert all("were not read" in one.what for one in verify_lake(full).found)
+        assert [one.where for one in verify_lake(full, deep=True).found] == [name]
