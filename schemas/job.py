@@ -75,7 +75,7 @@ class Hyperparameters(Strict):
         description="of a conversation: the last answer is learned, or all that the assistant said (sft)",
         exclude_if=lambda value: value == "last",
     )
-    # Left out where it says nothing: rounds and trainings that were begun before it was keep their hashes.
+    # Not in the dump at its default, so that recipes and trainings from before this field keep their hashes.
     dpo: Dpo | None = Field(
         None,
         description="settings of objective dpo; None: its defaults",

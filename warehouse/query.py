@@ -280,8 +280,8 @@ def _condition(where: Where) -> tuple[str, dict[str, Any]]:
     return " AND ".join(parts), values
 
 
-def _polars(found: duckdb.DuckDBPyRelation) -> pl.DataFrame:
-    frame = pl.from_arrow(found.to_arrow_table())
+def _polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    frame = pl.from_arrow(relation.to_arrow_table())
     if not isinstance(frame, pl.DataFrame):
         raise LakeError("the query gave no table")
     return frame

@@ -141,7 +141,7 @@ def _sealed_table(
     history = _history(log.lake, table, loop, number, before, delta.version())
     if history.files or history.units:
         delta = _compact(log, delta, table, history, loop, number)
-    return _told(log.lake, table, loop, number, before, delta.version())
+    return _as_sealed(log.lake, table, loop, number, before, delta.version())
 
 
 def _compact(
@@ -213,7 +213,9 @@ def _history(lake: Lake, table: Table, loop: str, number: int, before: Seal | No
     return history(table.name, entries, loop, number)
 
 
-def _told(lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int) -> SealedTable:
+def _as_sealed(
+    lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int
+) -> SealedTable:
     """What a round's part of a table consists of at a version, and where the table's log stands there."""
     name = lake.log(table.name)
     earlier = None if before is None else before.tables.get(table.name)

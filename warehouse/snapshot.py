@@ -92,15 +92,15 @@ def freeze(
 
 def read_snapshot(folder: Path, snapshot: str) -> pl.DataFrame:
     """The examples in frozen order; SnapshotMismatch where they do not hash to the id."""
-    told = read_manifest(folder)
+    manifest = read_manifest(folder)
     try:
         examples = pl.read_parquet(folder / "examples.parquet", glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SnapshotMismatch(f"snapshot at {folder} cannot be read: {one_line(error)}") from None
     content = content_hash(examples)
-    within = str(told.get("purpose", "")), str(told.get("phase", ""))
+    within = str(manifest.get("purpose", "")), str(manifest.get("phase", ""))
     own = snapshot_id(round_of(snapshot) or 0, content, *within)
-    if told.get("content_hash") != content or snapshot != own:
+    if manifest.get("content_hash") != content or snapshot != own:
         raise SnapshotMismatch(f"snapshot at {folder} holds {content[:HEX_DIGITS]}, not {snapshot}")
     return examples
 
@@ -207,7 +207,7 @@ def _manifest(
 
 
 def _refuse_second(lake: Lake, unit: Unit, snapshot: str) -> None:
-    """UnitConflict where another unit of the round holds a snapshot of the same id: ids stand once."""
+    """UnitConflict where another unit of the round holds a snapshot with this id: ids stand once."""
     known = read(lake, "snapshots", {"loop": unit.loop, "round": unit.round, "snapshot_id": snapshot})
     if not known.is_empty():
         raise UnitConflict(f"{snapshot} was frozen by {known['unit'][0]}: {unit.key} would freeze it again")
@@ -221,10 +221,10 @@ def _refuse_other(
     drawn_from: Sequence[str],
     parameters: Mapping[str, Any],
 ) -> None:
-    """UnitConflict where a unit's snapshot was drawn otherwise than it is asked for now."""
-    asked = (objective, sorted(drawn_from), dict(parameters))
-    told = read_manifest(lake.place(row["path"]))
-    if (row["purpose"], sorted(row["units"]), told.get("parameters", {})) != asked:
+    """UnitConflict where the unit's snapshot has another objective, other units or other parameters."""
+    drawn = (objective, sorted(drawn_from), dict(parameters))
+    manifest = read_manifest(lake.place(row["path"]))
+    if (row["purpose"], sorted(row["units"]), manifest.get("parameters", {})) != drawn:
         raise UnitConflict(
             f"{unit.key} holds {row['snapshot_id']}, drawn for {row['purpose']} from other facts than are "
             "asked for now: freeze again in another phase of the round"
@@ -234,10 +234,10 @@ def _refuse_other(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a snapshot's folder as plain values; SnapshotMismatch where it cannot be read."""
     try:
-        told = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SnapshotMismatch(f"snapshot at {folder} cannot be read: {one_line(error)}") from None
-    return told if isinstance(told, dict) else {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _write(lake: Lake, manifest: Manifest, examples: pl.DataFrame) -> None:

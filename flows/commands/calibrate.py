@@ -85,7 +85,7 @@ def calibrate(
         _print(found, f"judge {folder.name}, rubrics {points.label} and {pairwise.label}")
 
 
-def _print(found: list[dict[str, Any]], title: str) -> None:
+def _print(readings: list[dict[str, Any]], title: str) -> None:
     from flows.pages.show import rows_table
 
     rows = [
@@ -96,7 +96,7 @@ def _print(found: list[dict[str, Any]], title: str) -> None:
             "95% interval": "" if one["low"] is None else f"[{one['low']:.3f}, {one['high']:.3f}]",
             "n": one["n"],
         }
-        for one in found
+        for one in readings
     ]
     wide().print(rows_table(rows, title=title))
 

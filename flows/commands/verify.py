@@ -40,7 +40,7 @@ def verify(deep: bool, expected: tuple[str, ...], lake: str, as_json: bool) -> N
         findings = checked(opened, deep=deep, begin=_begin)
         chains = _heads(opened, findings, expected)
     if as_json:
-        print_json(_told(findings, chains))
+        print_json(_as_json(findings, chains))
     else:
         _print(findings, chains, time.monotonic() - start)
     if not findings.clean:
@@ -61,7 +61,7 @@ def _heads(lake: Lake, findings: Findings, expected: tuple[str, ...]) -> dict[st
     return {loop: {"round": chain[-1].round, "seal": chain[-1].sha256} for loop, chain in chains.items()}
 
 
-def _told(findings: Findings, chains: dict[str, dict[str, object]]) -> dict[str, object]:
+def _as_json(findings: Findings, chains: dict[str, dict[str, object]]) -> dict[str, object]:
     found = [{"kind": f.kind, "where": f.where, "what": f.what} for f in findings.found]
     return {
         "clean": findings.clean,

@@ -45,12 +45,12 @@ def judged_answers(
     engine: Engine, rubric: Rubric, answers: pl.DataFrame, seed: int, progress: Progress | None = None
 ) -> pl.DataFrame:
     """The judge's verdicts beside the labels (columns as `JUDGED`)."""
-    asked = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    found = judge_answers(engine, rubric, asked, seed=seed, progress=progress)
+    inputs = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    verdicts = judge_answers(engine, rubric, inputs, seed=seed, progress=progress)
     return answers.with_columns(
-        pl.Series("outcome", [one.verdict.outcome for one in found], dtype=pl.String),
-        pl.Series("value", [one.verdict.value for one in found], dtype=pl.Float64),
-        pl.Series("votes", [list(one.verdict.steps) for one in found], dtype=pl.List(pl.Float64)),
+        pl.Series("outcome", [one.verdict.outcome for one in verdicts], dtype=pl.String),
+        pl.Series("value", [one.verdict.value for one in verdicts], dtype=pl.Float64),
+        pl.Series("votes", [list(one.verdict.steps) for one in verdicts], dtype=pl.List(pl.Float64)),
         length=pl.col("answer").str.len_chars().cast(pl.Int64),
     ).select(JUDGED.names())
 

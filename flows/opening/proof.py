@@ -133,8 +133,8 @@ def _check_prompts(tokenizer: PreTrainedTokenizerBase) -> None:
         raise ModelError("a training would not learn the whole answer")
 
 
-def _unprobed(found: Drawing | None) -> Sequence[str]:
-    if found is None or not found.unprobed:
+def _unprobed(drawing: Drawing | None) -> Sequence[str]:
+    if drawing is None or not drawing.unprobed:
         return []
-    widths = " and ".join(f"{width:,}" for width in found.unprobed)
+    widths = " and ".join(f"{width:,}" for width in drawing.unprobed)
     return [f"its attention has a window of {widths} tokens, which is too wide to be probed here"]

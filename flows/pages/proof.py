@@ -15,30 +15,30 @@ MOST = 400  # tokens of an example that are shown
 ENDS = 12  # of a longer one: so many at each end of each part
 
 
-def proof_page(console: Console, found: Checked) -> None:
+def proof_page(console: Console, checked: Checked) -> None:
     """The proof, line by line, then the example as a training sees it."""
-    for name, line in _proved(found.proof):
+    for name, line in _proved(checked.proof):
         console.print(
             f"[green]proved[/green]  [bold]{name}[/bold]: {escape(printable(line))}", soft_wrap=True
         )
-    for remark in found.proof.remarks:
+    for remark in checked.proof.remarks:
         console.print(f"[yellow]know[/yellow]    {escape(printable(remark))}", soft_wrap=True)
-    if found.file is not None:
-        told = found.file
+    if checked.file is not None:
+        told = checked.file
         console.print(
             f"\n{told.prompts:,} prompts, {told.worked:,} of them with a worked answer; the longest has "
             f"{told.longest_prompt:,} tokens, {told.longest_example:,} with its answer",
             highlight=False,
             soft_wrap=True,
         )
-    taught = sum(token.taught for token in found.example)
+    taught = sum(token.taught for token in checked.example)
     console.print(
-        f"\none example as a training sees it: {len(found.example)} tokens, {taught} of them taught, the "
+        f"\none example as a training sees it: {len(checked.example)} tokens, {taught} of them taught, the "
         "others masked",
         highlight=False,
         soft_wrap=True,
     )
-    console.print(_example(found.example))
+    console.print(_example(checked.example))
 
 
 def _proved(proof: Proof) -> list[tuple[str, str]]:

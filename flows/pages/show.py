@@ -64,13 +64,13 @@ def rows_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Tabl
     return table
 
 
-def story(console: Console, told: dict[str, Any]) -> None:
+def story(console: Console, lineage: dict[str, Any]) -> None:
     """A trace, as a person reads it."""
-    (_checkpoint_story if told["kind"] == "checkpoint" else _candidate_story)(console, told)
+    (_checkpoint_story if lineage["kind"] == "checkpoint" else _candidate_story)(console, lineage)
 
 
-def _checkpoint_story(console: Console, told: dict[str, Any]) -> None:
-    for depth, one in enumerate(told["generations"]):
+def _checkpoint_story(console: Console, lineage: dict[str, Any]) -> None:
+    for depth, one in enumerate(lineage["generations"]):
         checkpoint, training, snapshot = one["checkpoint"], one["training"], one["snapshot"]
         lead = "" if depth == 0 else "trained from "
         _say(console, f"{lead}{checkpoint['checkpoint_id']}  weights {checkpoint['content_hash'][:12]}", 0)
@@ -113,16 +113,16 @@ def _points(chosen: float | None, rejected: float | None) -> str:
     return "" if chosen is None or rejected is None else f", {chosen:.2f} points to {rejected:.2f}"
 
 
-def _candidate_story(console: Console, told: dict[str, Any]) -> None:
-    candidate, prompt = told["candidate"], told["prompt"]
-    _say(console, f"{told['id']}  ({candidate['kind']}, round {candidate['round']})", 0)
+def _candidate_story(console: Console, lineage: dict[str, Any]) -> None:
+    candidate, prompt = lineage["candidate"], lineage["prompt"]
+    _say(console, f"{lineage['id']}  ({candidate['kind']}, round {candidate['round']})", 0)
     if prompt:
         _say(
             console,
             f"prompt {prompt['prompt_id']} ({prompt['split']}, {prompt['source']}:{prompt['line']})",
             1,
         )
-        for line in _asked(prompt):
+        for line in _prompt_lines(prompt):
             _say(console, line, 2)
         _say(console, f"reference {_short(prompt['reference'] or 'none')}", 2)
     writer = candidate["checkpoint_id"] or "the reference"
@@ -133,30 +133,30 @@ def _candidate_story(console: Console, told: dict[str, Any]) -> None:
     )
     _say(console, f"written by {writer}{drawn}", 1)
     _say(console, _short(candidate["text"]), 2)
-    for score in told["scores"]:
+    for score in lineage["scores"]:
         value = "" if score["value"] is None else f" {score['value']:g}"
         by = f"{score['verifier']} {score['verifier_version']}"
         _say(console, f"{by}: {score['outcome']}{value} ({score['rationale']})", 1)
-    for decision in told["decisions"]:
+    for decision in lineage["decisions"]:
         word = "kept" if decision["kept"] else f"dropped: {decision['reason']}"
         instead = f" of {decision['duplicate_of']}" if decision["duplicate_of"] else ""
         _say(console, f"round {decision['round']}, {decision['filter']}: {word}{instead}", 1)
-    for one in told["preferences"]:
-        chosen = one["chosen_id"] == told["id"]
+    for one in lineage["preferences"]:
+        chosen = one["chosen_id"] == lineage["id"]
         other = f"chosen over {one['rejected_id']}" if chosen else f"rejected for {one['chosen_id']}"
         points = _points(one["chosen_value"], one["rejected_value"])
         _say(console, f"round {one['round']}, preference: {other}{points}", 1)
-    for use in told["uses"]:
+    for use in lineage["uses"]:
         steps = ", ".join(map(str, use["steps"][:8])) + (" ..." if len(use["steps"]) > 8 else "")
         place = f" as {use['place']}, beside {use['beside']}," if use["place"] else ""
         _say(console, f"trained on{place} in round {use['round']}: {use['training_id']}, steps {steps}", 1)
-    if not told["uses"]:
+    if not lineage["uses"]:
         _say(console, "no training has used it", 1)
-    for touched in told["checkpoints"]:
+    for touched in lineage["checkpoints"]:
         _say(console, f"touches {touched['checkpoint_id']} ({touched['how']})", 1)
 
 
-def _asked(prompt: dict[str, Any]) -> list[str]:
+def _prompt_lines(prompt: dict[str, Any]) -> list[str]:
     """What was asked, a line a turn where that was a conversation."""
     if prompt["messages"] is None:
         return [_short(prompt["text"])]

@@ -55,10 +55,9 @@ class Round(Generic[R]):
         return Unit(self.loop, self.number, step, shard, self.recipe.hash, self.phase)
 
     def in_phase(self, number: int, name: str) -> Round[R]:
-        """The same round in one of its phases, from 1: what is done there is done apart from other phases.
+        """The same round in phase `number` (from 1), which has seeds, units and ids of its own.
 
-        Answers are drawn by other seeds; decisions, snapshots and trainings have other ids. What is the whole
-        round's (its prompts, evaluation, audit and verdict) stays outside of phases.
+        Prompts, evaluation, audit and verdict belong to the whole round and are done outside of phases.
         """
         return replace(self, phase=f"{number:02d}-{name}")
 
@@ -139,8 +138,8 @@ def hold(
 ) -> Closed:
     """One round of any recipe, from its start to its verdict.
 
-    What cannot work stops it, in the log: it is not open for ever; the champion is untouched, and the night
-    ends.
+    A BadInput or TrainingFailed closes the round as stopped, with the error as its reason: the champion stays
+    and the night ends. Other errors leave the round open, to be resumed.
     """
     start = time.monotonic()
     begin(round_, night_begins, night_ends)

@@ -28,6 +28,6 @@ def _readings(round_: Round[Any]) -> list[Reading]:
     ]
     now = round_answers(round_.lake, round_.loop, number, verifier)
     seen = AuditedRound(round_.lake, round_.loop, verifier, now, baselines)
-    found = [reading for monitor in MONITORS.values() for reading in monitor(seen)]
-    round_.log.once(round_.whole.unit("audit"), "audits", lambda: audit_rows(found, round_.loop, number))
-    return found
+    readings = [reading for monitor in MONITORS.values() for reading in monitor(seen)]
+    round_.log.once(round_.whole.unit("audit"), "audits", lambda: audit_rows(readings, round_.loop, number))
+    return readings

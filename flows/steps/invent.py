@@ -98,8 +98,8 @@ class PromptsSoFar:
         return self._indexed
 
 
-def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFrame:
-    """Up to `wanted` new training prompts, admitted to this round: rows of table `prompts`.
+def invent(round_: Round[Any], count: int, invention: Invention) -> pl.DataFrame:
+    """Up to `count` new training prompts, admitted to this round: rows of table `prompts`.
 
     There are fewer where `invention.attempts` passes did not give as many. Examples are the loop's training
     prompts, so those of this round come first. BadInput where there are too few; RecipeError where the round
@@ -111,15 +111,15 @@ def invent(round_: Round[Any], wanted: int, invention: Invention) -> pl.DataFram
     writer = round_.champion if given is None else guest(round_, Path(given), "teacher")
     prompts = PromptsSoFar(round_)
     found = [pl.DataFrame(schema=PROMPTS.polars)]
-    with round_.step("invent", wanted, "prompts") as advance:
-        for batch in _batches(found, wanted, invention.attempts, round_.recipe.shard_size):
+    with round_.step("invent", count, "prompts") as advance:
+        for batch in _batches(found, count, invention.attempts, round_.recipe.shard_size):
             rows = invent_batch(round_, inventor, writer, invention.novelty, prompts, batch)
             prompts.add(rows)
             found.append(rows)
             advance(rows.height)
     admitted = pl.concat(found)
-    if admitted.height < wanted:
-        reporter().say(f"round {round_.number}: {admitted.height:,} of {wanted:,} prompts were invented")
+    if admitted.height < count:
+        reporter().say(f"round {round_.number}: {admitted.height:,} of {count:,} prompts were invented")
     return admitted
 
 

@@ -37,12 +37,12 @@ def judge_sample(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataF
 
     The sample is drawn by the same lots as the auditor's, so that both judge the same answers.
     """
-    wanted = round_.recipe.verification.judge
-    sample = sample_of_prompts(prompts, wanted.share, round_.recipe.seed)
+    settings = round_.recipe.verification.judge
+    sample = sample_of_prompts(prompts, settings.share, round_.recipe.seed)
     if sample.is_empty():
         return
-    folder = None if wanted.endpoint else judge_folder(wanted.model)
-    rubric = chosen_rubric(folder, wanted.rubric, "points", wanted.votes)
+    folder = None if settings.endpoint else judge_folder(settings.model)
+    rubric = chosen_rubric(folder, settings.rubric, "points", settings.votes)
     judge = Judge(_judge(round_, folder), rubric)
     judge_candidates(round_, judge, sample, candidates, "also", "judge")
 
@@ -70,8 +70,10 @@ def judgements(
     unit: Unit,
     advance: Callable[[int], None],
 ) -> pl.DataFrame:
-    """One shard's judgements, then its verdicts, which are read from the judgements on record: whenever the
-    process is killed, no text is thrown away for another. The verdicts last, so that they say it is done.
+    """One shard's judgements, then the verdicts read from them: rows of table `scores`.
+
+    The judgements are appended first. A process that is killed before the verdicts are appended reads the
+    judgements back and does not ask the judge again. A unit with verdicts is done.
     """
 
     def made() -> pl.DataFrame:

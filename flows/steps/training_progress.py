@@ -32,7 +32,7 @@ class TrainingProgress:
         if self._silent or (taken.step < taken.steps and time.monotonic() < self._due):
             return
         try:
-            self._send(100 * taken.step / taken.steps, _told(taken))
+            self._send(100 * taken.step / taken.steps, _line(taken))
         except Exception as error:
             self._silent = True
             logging.getLogger("ratchet").warning("no progress of %s: %s", self._training, error)
@@ -46,7 +46,7 @@ class TrainingProgress:
             update_progress_artifact(self._artifact, progress=percent, description=description)
 
 
-def _told(taken: OptimizerStep) -> str:
+def _line(taken: OptimizerStep) -> str:
     memory = taken.peak_memory_bytes / 2**30
     return (
         f"step {taken.step} of {taken.steps}: loss {taken.loss:.4f}, "

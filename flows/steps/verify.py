@@ -15,53 +15,57 @@ from tasks.verify.verifier import get_verifier
 
 
 def verify_candidates(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """A verdict on every candidate, by the verifier that filters go by, which is what comes back.
+    """Verdicts on every candidate by the verifier that filters go by: rows of table `scores`.
 
-    Further verifiers judge too, and an independent one a sample of prompts: the log keeps what they say,
-    and no filter sees it.
+    Further verifiers, and the auditor on its sample of prompts, give verdicts too. These are recorded but not
+    returned, so that no filter sees them.
     """
-    wanted = round_.recipe.verification
-    scores = _judged(round_, prompts, candidates, wanted.verifier, "filter", "verify")
-    for name in wanted.also:
+    settings = round_.recipe.verification
+    scores = _judged(round_, prompts, candidates, settings.verifier, "filter", "verify")
+    for name in settings.also:
         _judged(round_, prompts, candidates, name, "also", f"verify-{name}")
     verify_by_auditor(round_, prompts, candidates)
     return scores
 
 
 def verify_by_auditor(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
-    """An independent verifier's verdicts on the answers to a sample of prompts, that no filter sees."""
-    wanted = round_.recipe.verification
-    sample = sample_of_prompts(prompts, wanted.audit_share, round_.recipe.seed)
+    """Record the auditor's verdicts on the answers to its sample of prompts; no filter sees them."""
+    settings = round_.recipe.verification
+    sample = sample_of_prompts(prompts, settings.audit_share, round_.recipe.seed)
     if sample.height:
-        _judged(round_, sample, candidates, wanted.audit, "audit", "verify-audit")
+        _judged(round_, sample, candidates, settings.audit, "audit", "verify-audit")
 
 
 def _judged(
     round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame, verifier: str, role: Role, step: str
 ) -> pl.DataFrame:
     """One verifier's verdicts on the answers to prompts, in shards of prompts."""
-    asked = candidates.join(prompts.select("prompt_id", "reference"), on="prompt_id")
+    answers = candidates.join(prompts.select("prompt_id", "reference"), on="prompt_id")
     parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)
     scores = []
-    with round_.step(step, asked.height, "verdicts") as advance:
+    with round_.step(step, answers.height, "verdicts") as advance:
         for start in range(0, len(parts), GROUP):
             group = {round_.unit(step, start + i): ids for i, ids in enumerate(parts[start : start + GROUP])}
-            found = verdicts(round_, asked, group, verifier, role)
-            advance(found.height)
-            scores.append(found)
+            shard_scores = verdicts(round_, answers, group, verifier, role)
+            advance(shard_scores.height)
+            scores.append(shard_scores)
     return pl.concat(scores)
 
 
 @step_task
 def verdicts(
-    round_: Round[Any], asked: pl.DataFrame, group: dict[Unit, list[str]], name: str, role: Role = "filter"
+    round_: Round[Any],
+    candidates: pl.DataFrame,
+    group: dict[Unit, list[str]],
+    name: str,
+    role: Role = "filter",
 ) -> pl.DataFrame:
     """Some shards' verdicts: units of table scores, one commit."""
     verifier = get_verifier(name, strictness=round_.recipe.verification.strictness)
 
     def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         return [
-            score_rows(verifier, asked.filter(pl.col("prompt_id").is_in(group[unit])), unit.round, role)
+            score_rows(verifier, candidates.filter(pl.col("prompt_id").is_in(group[unit])), unit.round, role)
             for unit in missing
         ]
 

@@ -18,8 +18,10 @@ def judge_folder(model: str | None) -> Path:
 
 
 def chosen_rubric(model: Path | None, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
-    """The rubric of a name or file, or the default of a model (None: behind an endpoint) of a kind;
-    RecipeError where it is of another.
+    """The rubric with this name or in this file; without a name, the default one of `kind` for the judge.
+
+    `model` is the judge's folder, None behind an endpoint. `votes` replaces the rubric's own number.
+    RecipeError where the rubric is not of `kind`.
     """
     taught = {JUDGE.resolve(), SEEDED.resolve()}
     default = TUTORS if model is not None and model.resolve() in taught else OTHERS

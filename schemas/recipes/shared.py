@@ -213,8 +213,10 @@ class Recipe(Strict):
         return self.verification.verifier
 
     def with_effort_of(self, other: Recipe) -> Self:
-        """The recipe as it is, its endpoints asked as hard, and for as much money, as the other says, and
-        its jobs launched by the other's Accelerate configuration where both are launched.
+        """This recipe with another's values of effort, which change how work is done and not its results.
+
+        They are `EFFORT` of schemas/engine.py (an endpoint's parallel requests, retries, budget) and, where
+        both recipes launch their trainings, the path of the Accelerate configuration.
         """
         judge, theirs = self.verification.judge, other.verification.judge
         judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})

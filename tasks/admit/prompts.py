@@ -108,7 +108,7 @@ def draw_prompts(prompts: pl.DataFrame, count: int | None, seed: int, round_numb
         return prompts.sort("prompt_id")
     order = [
         digest(("draw", seed, round_number, text, *([] if messages is None else [messages])))
-        for text, messages in _told(prompts).select("text", "messages").iter_rows()
+        for text, messages in _distinct(prompts).select("text", "messages").iter_rows()
     ]
     drawn = prompts.with_columns(pl.Series("order", order)).sort("order").head(count)
     return drawn.drop("order").sort("prompt_id")
@@ -166,7 +166,7 @@ def _bytes(path: Path) -> bytes:
         raise PromptFileError(f"prompt file {path}: {error.strerror or _first(error)}") from None
 
 
-def _told(prompts: pl.DataFrame) -> pl.DataFrame:
+def _distinct(prompts: pl.DataFrame) -> pl.DataFrame:
     """Prompts with a column `messages`, null where they have none."""
     if "messages" in prompts.columns:
         return prompts
@@ -175,7 +175,7 @@ def _told(prompts: pl.DataFrame) -> pl.DataFrame:
 
 def _once(prompts: pl.DataFrame) -> pl.DataFrame:
     """Each prompt once, where it comes first: a conversation is not the text that it is written as."""
-    return _told(prompts).unique(["text", "messages"], keep="first", maintain_order=True)
+    return _distinct(prompts).unique(["text", "messages"], keep="first", maintain_order=True)
 
 
 def _plain() -> pl.Expr:

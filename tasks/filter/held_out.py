@@ -74,15 +74,15 @@ class HeldOut:
         found = [one for length in self._runs for one in self._shared(told, length)]
         return min(found, key=lambda one: (-one.share, one.prompt), default=None)
 
-    def _shared(self, told: Run, length: int) -> Iterator[Overlap]:
+    def _shared(self, words: Run, length: int) -> Iterator[Overlap]:
         """The overlap with each held-out prompt that shares a run of the length."""
         known = self._runs[length]
-        if known.keys().isdisjoint(_runs(told, length)):
+        if known.keys().isdisjoint(_runs(words, length)):
             return
         ours: dict[str, list[int]] = defaultdict(list)
         theirs: dict[str, list[int]] = defaultdict(list)
         places: dict[Run, list[int]] = defaultdict(list)
-        for place, run in enumerate(_runs(told, length)):
+        for place, run in enumerate(_runs(words, length)):
             if run in known:
                 places[run].append(place)
         for run, here in places.items():
@@ -91,8 +91,8 @@ class HeldOut:
                 theirs[prompt] += there
         for prompt in ours:
             covered, start, end = _covered(ours[prompt], length)
-            share = max(covered / len(told), _covered(theirs[prompt], length)[0] / self._words[prompt])
-            yield Overlap(share, prompt, " ".join(told[start:end]))
+            share = max(covered / len(words), _covered(theirs[prompt], length)[0] / self._words[prompt])
+            yield Overlap(share, prompt, " ".join(words[start:end]))
 
 
 def held_out(frame: pl.DataFrame, known: HeldOut) -> pl.DataFrame:
@@ -116,9 +116,9 @@ def _words(text: str) -> Run:
     return tuple(_WORD.findall(text.casefold()))
 
 
-def _runs(told: Run, length: int) -> Iterator[Run]:
+def _runs(words: Run, length: int) -> Iterator[Run]:
     """Every run of `length` words, by its place."""
-    return zip(*(told[start:] for start in range(length)), strict=False)
+    return zip(*(words[start:] for start in range(length)), strict=False)
 
 
 def _covered(places: list[int], length: int) -> tuple[int, int, int]:

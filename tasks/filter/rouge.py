@@ -76,8 +76,8 @@ class Texts:
         f: Floats = 2 * common / np.maximum(both, 1)  # no words on either side: 0
         return f
 
-    def _spell(self, told: Sequence[str]) -> str:
-        return "".join(self._letters.get(word, _UNKNOWN) for word in told)
+    def _spell(self, words: Sequence[str]) -> str:
+        return "".join(self._letters.get(word, _UNKNOWN) for word in words)
 
 
 def _lengths(spelt: Sequence[str]) -> npt.NDArray[np.int64]:

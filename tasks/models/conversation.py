@@ -30,10 +30,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What is asked of a model in the middle of a talk: at most one system message, first, then the user and
-    the assistant in turn, the user last. A user's only message is no conversation but a text.
+    """A prompt of several messages: perhaps one by system, then user and assistant in turn, the user last.
 
-    BadInput where it is otherwise.
+    BadInput for any other order, and for one user's message alone: that prompt is a text.
     """
 
     messages: tuple[Message, ...]
@@ -61,11 +60,11 @@ Prompt = str | Conversation
 
 def prompt_of(messages: Sequence[Message]) -> Prompt:
     """The messages as a prompt: a text where they are one user's message."""
-    told = tuple(messages)
-    if len(told) == 1 and told[0].role == "user":
-        _check(told)
-        return told[0].content
-    return Conversation(told)
+    turns = tuple(messages)
+    if len(turns) == 1 and turns[0].role == "user":
+        _check(turns)
+        return turns[0].content
+    return Conversation(turns)
 
 
 def messages_of(prompt: Prompt) -> tuple[Message, ...]:
@@ -92,8 +91,8 @@ def dialogue(messages: Sequence[Message]) -> str:
 
 def written(messages: Sequence[Message]) -> str:
     """Messages as canonical JSON."""
-    said = [{"role": one.role, "content": one.content} for one in messages]
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    values = [{"role": one.role, "content": one.content} for one in messages]
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def read_messages(value: Any) -> tuple[Message, ...]:
@@ -109,9 +108,11 @@ def read_messages(value: Any) -> tuple[Message, ...]:
 
 
 def prompt_columns(prompts: pl.DataFrame) -> pl.DataFrame:
-    """Of rows of table `prompts` what a step needs beside candidates: prompt_id, prompt and messages."""
-    told = pl.col("messages") if "messages" in prompts.columns else pl.lit(None, pl.String).alias("messages")
-    return prompts.select("prompt_id", pl.col("text").alias("prompt"), told)
+    """Columns prompt_id, prompt (the text) and messages of rows of table `prompts`, to join to candidates."""
+    messages = (
+        pl.col("messages") if "messages" in prompts.columns else pl.lit(None, pl.String).alias("messages")
+    )
+    return prompts.select("prompt_id", pl.col("text").alias("prompt"), messages)
 
 
 def prompts_of(frame: pl.DataFrame, text: str = "text") -> list[Prompt]:
@@ -120,8 +121,8 @@ def prompts_of(frame: pl.DataFrame, text: str = "text") -> list[Prompt]:
     if "messages" not in frame.columns:
         return texts
     return [
-        one if told is None else Conversation(read_messages(json.loads(told)))
-        for one, told in zip(texts, frame["messages"], strict=True)
+        one if messages is None else Conversation(read_messages(json.loads(messages)))
+        for one, messages in zip(texts, frame["messages"], strict=True)
     ]
 
 

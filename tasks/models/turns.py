@@ -104,11 +104,11 @@ def example_lengths(
     return [a + len(b) for a, b in zip(lengths, answer_tokens(tokenizer, responses), strict=True)]
 
 
-def _before(asked: str, head: str) -> tuple[str, str]:
+def _before(prompt: str, head: str) -> tuple[str, str]:
     """What the template writes between the prompt it asks with and an answer, and what to say of that."""
-    common = next((i for i, (a, b) in enumerate(zip(asked, head, strict=False)) if a != b), None)
-    common = min(len(asked), len(head)) if common is None else common
-    unwritten, before = asked[common:], head[common:]
+    common = next((i for i, (a, b) in enumerate(zip(prompt, head, strict=False)) if a != b), None)
+    common = min(len(prompt), len(head)) if common is None else common
+    unwritten, before = prompt[common:], head[common:]
     if not before and not unwritten:
         return "", ""
     if not unwritten.strip():

@@ -1,4 +1,4 @@
-"""What an objective asks of the frozen base about each example, computed once before the first step.
+"""The frozen base's log-probabilities of each example, computed once before the first optimizer step.
 
 The model is still the base then: this comes before a save is loaded, so a resumed training computes the
 same numbers again, in the same batches, to the same bit.
@@ -20,7 +20,7 @@ from tasks.train.objectives.objective import BASE_LOGPROBS, Encoded, Objective
 def with_base_logprobs(
     objective: Objective, accelerator: Accelerator, base: Any, encoded: list[Encoded], size: int
 ) -> list[Encoded]:
-    """The examples, each with the base's numbers if the objective has any; `size` examples at a time.
+    """The examples, each with the base's log-probabilities where the objective needs them, `size` at a time.
 
     `base` is the prepared model, on every device at once: each computes its share, all get all.
     """
@@ -35,10 +35,10 @@ def with_base_logprobs(
     )
     base.eval()  # no dropout
     with torch.no_grad():
-        found = [_logprobs(objective, accelerator, base, encoded, rows) for rows in shares]
+        logprobs = [_logprobs(objective, accelerator, base, encoded, rows) for rows in shares]
     base.train()
-    numbers = torch.zeros(len(encoded), found[0].shape[1], device=accelerator.device)
-    for rows, values in zip(shares, found, strict=True):
+    numbers = torch.zeros(len(encoded), logprobs[0].shape[1], device=accelerator.device)
+    for rows, values in zip(shares, logprobs, strict=True):
         numbers[rows] = values[: len(rows)].float()
     numbers = accelerator.reduce(numbers, "sum").cpu()
     return [
@@ -50,7 +50,7 @@ def with_base_logprobs(
 def _logprobs(
     objective: Objective, accelerator: Accelerator, base: Any, encoded: list[Encoded], rows: list[int]
 ) -> Tensor:
-    """A batch's numbers; a device without examples left takes part with one that counts for nothing."""
+    """A batch's log-probabilities, (examples, numbers); a device with no rows left computes row 0 in vain."""
     assert objective.base_logprobs is not None
     examples = [encoded[row] for row in rows or [0]]
     return objective.base_logprobs(base, collate(examples, objective.padding, accelerator.device))

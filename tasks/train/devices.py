@@ -117,26 +117,26 @@ def accelerator_of(hyper: Hyperparameters) -> Accelerator:
     return accelerator
 
 
-def tell_deepspeed(told: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
+def tell_deepspeed(config: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
     """Puts the job's own values into what DeepSpeed is configured by; what else it says stays.
 
     TrainingFailed where it names an optimizer or a schedule, which are the job's, or steps that this loop
     could not see the gradient of.
     """
-    stage = told.get("zero_optimization", {}).get("stage", 0)
+    stage = config.get("zero_optimization", {}).get("stage", 0)
     if stage == 0:
         raise TrainingFailed("the DeepSpeed configuration shards nothing (ZeRO stage 0): use MULTI_GPU")
-    if told.get("fp16", {}).get("enabled") is True:
+    if config.get("fp16", {}).get("enabled") is True:
         raise TrainingFailed("the DeepSpeed configuration asks for fp16, which skips steps: use bf16")
     for own in ("optimizer", "scheduler"):
-        if own in told:
+        if own in config:
             raise TrainingFailed(
                 f"the DeepSpeed configuration names its own {own}: leave it out, the job has one"
             )
-    told.pop("train_batch_size", None)
-    told["train_micro_batch_size_per_gpu"] = hyper.micro_batch_size or -(-hyper.batch_size // processes)
-    told["gradient_accumulation_steps"] = (
+    config.pop("train_batch_size", None)
+    config["train_micro_batch_size_per_gpu"] = hyper.micro_batch_size or -(-hyper.batch_size // processes)
+    config["gradient_accumulation_steps"] = (
         1  # this loop scales the loss and says which backward pass is the last
     )
-    told["gradient_clipping"] = hyper.max_grad_norm
-    told.setdefault("zero_optimization", {})["stage3_gather_16bit_weights_on_model_save"] = True
+    config["gradient_clipping"] = hyper.max_grad_norm
+    config.setdefault("zero_optimization", {})["stage3_gather_16bit_weights_on_model_save"] = True

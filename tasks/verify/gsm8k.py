@@ -17,27 +17,27 @@ _LONGEST = 40  # characters of an answer that a row keeps
 
 def verify(text: str | None, reference: str | None) -> Verdict:
     """Pass where the text's marked number is the reference's, to the character."""
-    wanted = _wanted(reference or "")
+    wanted = _reference_number(reference or "")
     if wanted is None:
         return Verdict("unscorable", None, reason="the reference is not a number that GSM8K's rule reads")
     if text is None:
         return Verdict("unscorable", None, reason="there is no text")
-    found = _marked(text)
-    if found is None:
+    answer = _marked(text)
+    if answer is None:
         return Verdict("fail", 0.0, reason="no number after ####")
-    same = found == wanted
+    same = answer == wanted
     why = "the marked number is the reference's" if same else "the marked number is not the reference's"
-    return Verdict("pass" if same else "fail", float(same), reason=why, answer=found[:_LONGEST])
+    return Verdict("pass" if same else "fail", float(same), reason=why, answer=answer[:_LONGEST])
 
 
-def _wanted(reference: str) -> str | None:
+def _reference_number(reference: str) -> str | None:
     bare = _NUMBER.fullmatch(reference.strip())
     return _plain(bare[0]) if bare else _marked(reference)
 
 
 def _marked(text: str) -> str | None:
-    found = _MARKED.search(text)
-    return _plain(found[1]) if found else None
+    answer = _MARKED.search(text)
+    return _plain(answer[1]) if answer else None
 
 
 def _plain(number: str) -> str:

@@ -72,18 +72,18 @@ class Verifier:
 def get_verifier(name: str, version: str | None = None, strictness: Strictness | None = None) -> Verifier:
     """The verifier of a name, and of a version where one is asked for; RecipeError where there is none.
 
-    With a `strictness` that says something to it, it judges by that, under a version that says so.
+    A `strictness` other than the default gives a verifier that follows it and names it in its version.
     """
     if name not in _ROOMS:
         raise RecipeError(f"no verifier is called {name!r}: choose one of {', '.join(sorted(_ROOMS))}")
     room = import_module(_ROOMS[name])
-    found = room.VERIFIER
+    verifier = room.VERIFIER
     if strictness is not None and strictness != type(strictness)() and hasattr(room, "with_strictness"):
-        found = room.with_strictness(strictness)
-    assert isinstance(found, Verifier)
-    if version not in (None, found.version):
-        raise RecipeError(f"verifier {name} has version {found.version} here, not {version}")
-    return found
+        verifier = room.with_strictness(strictness)
+    assert isinstance(verifier, Verifier)
+    if version not in (None, verifier.version):
+        raise RecipeError(f"verifier {name} has version {verifier.version} here, not {version}")
+    return verifier
 
 
 def verify_rows(verifier: Verifier, texts: Texts, references: Texts) -> list[Verdict]:

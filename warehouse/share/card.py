@@ -74,7 +74,7 @@ def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: 
     told = {"loop": snapshot["loop"], "snapshot": snapshot["snapshot_id"]}
     here = {"loop": snapshot["loop"], "round": snapshot["round"], "units": list(snapshot["units"])}
 
-    def asked(sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def rows_of(sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         return query(lake, sql, values, scope={"loop": snapshot["loop"]}).to_dicts()
 
     parts = [
@@ -83,19 +83,19 @@ def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: 
         f"{examples.height:,} examples, frozen by Ratchet. Every number here was asked of the lake.",
         _table([{"what": key, "is": value} for key, value in _facts(lake, snapshot, examples, chat).items()]),
         "## Where it began",
-        *_base(asked(_BASE, {"loop": snapshot["loop"]})),
+        *_base(rows_of(_BASE, {"loop": snapshot["loop"]})),
         "## Who wrote it",
-        _table(asked(_WRITERS, told)),
+        _table(rows_of(_WRITERS, told)),
         "## What it was asked",
-        _table(asked(_PROMPTS, told)),
+        _table(rows_of(_PROMPTS, told)),
         "## What was dropped",
         "Each filter sees what the one before kept. The dropped are in the lake, with the reason.",
-        _table(asked(_FUNNEL, here)),
-        _table(asked(_REASONS, here)),
+        _table(rows_of(_FUNNEL, here)),
+        _table(rows_of(_REASONS, here)),
         "## Who judged it",
-        _table(asked(_VERIFIERS, told)),
+        _table(rows_of(_VERIFIERS, told)),
         "## What was trained on it",
-        _table(asked(_TRAINED, told)),
+        _table(rows_of(_TRAINED, told)),
         "## The first example",
         _fenced(json.dumps(examples.row(0, named=True))),
         "## The recipe",

@@ -281,8 +281,8 @@ def _bytes(data: Data) -> bytes | memoryview:
     return data.cast("B") if isinstance(data, memoryview) else data
 
 
-def _entry(found: Any) -> Entry:
-    return Entry(found["path"], found["size"], found["last_modified"].timestamp())
+def _entry(item: Any) -> Entry:
+    return Entry(item["path"], item["size"], item["last_modified"].timestamp())
 
 
 def _cache() -> Path:

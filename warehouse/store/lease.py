@@ -79,10 +79,10 @@ class _Kept:
         self.tag = tag
 
 
-def _taken(store: Conditional, name: str, told: dict[str, Any]) -> str | None:
+def _taken(store: Conditional, name: str, record: dict[str, Any]) -> str | None:
     """Take a lease that is free, released or lapsed; the e-tag it then has, else None."""
     try:
-        store.put_new(name, _json(told))
+        store.put_new(name, _json(record))
     except FileExistsError:
         found = store.head(name)
         if found is None:
@@ -90,7 +90,7 @@ def _taken(store: Conditional, name: str, told: dict[str, Any]) -> str | None:
         entry, tag = found
         if not _free(store, name, entry):
             return None
-        return store.put_if(name, _json(told), tag)
+        return store.put_if(name, _json(record), tag)
     found = store.head(name)
     return found[1] if found else None
 
@@ -120,12 +120,14 @@ def _machine() -> str | None:
         return None
 
 
-def _renew(store: Conditional, name: str, told: dict[str, Any], kept: _Kept, ended: threading.Event) -> None:
+def _renew(
+    store: Conditional, name: str, record: dict[str, Any], kept: _Kept, ended: threading.Event
+) -> None:
     count = 0
     while not ended.wait(SECONDS / 3):
         count += 1
         try:
-            tag = store.put_if(name, _json(told | {"renewed": count}), kept.tag)
+            tag = store.put_if(name, _json(record | {"renewed": count}), kept.tag)
         except LakeError:
             continue  # the store is away: the lease may lapse, and no exactness rests on it
         if tag is None:

@@ -70,11 +70,11 @@ def _check_ids(lake: Lake, table: str, findings: Findings, advance: Callable[[in
         return
     columns = ", ".join((key, *formula.columns))
     for batch in stream(lake, f"SELECT {columns} FROM {table}"):
-        for told, *values in zip(
+        for row_id, *values in zip(
             *(batch.column(i).to_pylist() for i in range(batch.num_columns)), strict=True
         ):
-            if formula.of(*values) != told:
-                findings.damage(f"tables/{table}", f"{key} {told} does not follow from its row")
+            if formula.of(*values) != row_id:
+                findings.damage(f"tables/{table}", f"{key} {row_id} does not follow from its row")
                 break
         advance(batch.num_rows)
 

@@ -103,14 +103,14 @@ def _preferences(
 
 
 def _preference_rows(
-    found: pl.DataFrame, round_number: int, rubric: str | None, judge: str | None
+    pairs: pl.DataFrame, round_number: int, rubric: str | None, judge: str | None
 ) -> pl.DataFrame:
     """Rows of table `preferences`. No pair was shown to the judge as such, so no probability is known."""
     ids = [
         preference_id(round_number, chosen, rejected, rubric, judge)
-        for chosen, rejected in found.select("chosen_id", "rejected_id").iter_rows()
+        for chosen, rejected in pairs.select("chosen_id", "rejected_id").iter_rows()
     ]
-    return found.with_columns(
+    return pairs.with_columns(
         pl.Series("preference_id", ids, dtype=pl.String),
         pl.lit(None, PREFERENCES.own_polars["probability"]).alias("probability"),
         pl.lit(rubric, pl.String).alias("principle"),

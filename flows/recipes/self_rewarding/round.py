@@ -48,12 +48,12 @@ def improve(round_: Round[SelfRewarding]) -> Outcome:
 
 def with_invented(round_: Round[SelfRewarding], given: pl.DataFrame) -> pl.DataFrame:
     """The prompts of the round: those given, a share of them replaced by what the model invents from them."""
-    wanted = round(round_.recipe.invention.share * given.height)
-    if not wanted:
+    count = round(round_.recipe.invention.share * given.height)
+    if not count:
         return given
-    invented = invent(round_, wanted, round_.recipe.invention)
-    left = draw_prompts(given, given.height - invented.height, round_.recipe.seed, round_.number)
-    return pl.concat([left, invented.select(left.columns).cast(left.schema)])
+    invented = invent(round_, count, round_.recipe.invention)
+    kept = draw_prompts(given, given.height - invented.height, round_.recipe.seed, round_.number)
+    return pl.concat([kept, invented.select(kept.columns).cast(kept.schema)])
 
 
 def has_started(round_: Round[SelfRewarding]) -> bool:

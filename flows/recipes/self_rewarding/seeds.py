@@ -37,28 +37,28 @@ def demonstration_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFram
 
     What asks, or judges answers to, something like a held-out prompt is left out.
     """
-    wanted, found = recipe.seeds, {}
+    seed_sets, sets = recipe.seeds, {}
     spoken = [spoken_text(prompt) for prompt in prompts_of(held_out)]
     own, known = recipe.prompts.path is None, HeldOut(spoken, spoken)
-    if wanted.instruction is not None:
-        read = _apart(_answered(Path(wanted.instruction)), known, wanted.instruction)
-        _refuse_forging(read, model, wanted)
-        found["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
+    if seed_sets.instruction is not None:
+        read = _apart(_answered(Path(seed_sets.instruction)), known, seed_sets.instruction)
+        _refuse_forging(read, model, seed_sets)
+        sets["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
-        found["instruction"] = tutor.seeds.answering(recipe.seed, wanted.count)
-    if wanted.evaluation is not None:
-        found["evaluation"] = _judgements(Path(wanted.evaluation), model, recipe, known)
+        sets["instruction"] = tutor.seeds.answering(recipe.seed, seed_sets.count)
+    if seed_sets.evaluation is not None:
+        sets["evaluation"] = _judgements(Path(seed_sets.evaluation), model, recipe, known)
     elif own and reward_rubric(recipe, model).name == TUTORS["points"]:
-        found["evaluation"] = tutor.seeds.judging(recipe.seed, wanted.count)
-    return found
+        sets["evaluation"] = tutor.seeds.judging(recipe.seed, seed_sets.count)
+    return sets
 
 
 def with_demonstrations(recipe: SelfRewarding, opening: Opening) -> Opening:
     """The opening of a loop with the recipe's seed sets; RecipeError where it needs both and lacks one."""
-    found = demonstration_sets(opening.model, recipe, opening.held_out)
-    if recipe.seeds.sft_start and len(found) < len(SETS):
+    sets = demonstration_sets(opening.model, recipe, opening.held_out)
+    if recipe.seeds.sft_start and len(sets) < len(SETS):
         raise RecipeError("seeds.sft_start needs seeds.instruction and seeds.evaluation")
-    return replace(opening, demonstrations=found)
+    return replace(opening, demonstrations=sets)
 
 
 def check_demonstrations(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
@@ -86,12 +86,12 @@ def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     return read
 
 
-def _refuse_forging(read: pl.DataFrame, model: Path, wanted: SeedSets) -> None:
+def _refuse_forging(read: pl.DataFrame, model: Path, seed_sets: SeedSets) -> None:
     """PromptFileError where a demonstration's conversation would end or begin a turn in its content."""
-    forges = forging(read, load_tokenizer(model), wanted.sft_training.turns == "all")
+    forges = forging(read, load_tokenizer(model), seed_sets.sft_training.turns == "all")
     if forges.any():
         line = read.filter(forges)["line"][0]
-        raise PromptFileError(f"{wanted.instruction}, line {line}: a message holds marks of a turn")
+        raise PromptFileError(f"{seed_sets.instruction}, line {line}: a message holds marks of a turn")
 
 
 def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
@@ -120,14 +120,14 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) 
     for line, text in read.select("line", "judgement").iter_rows():
         if read_vote(text, "stop", rubric).verdict is None:
             raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
-    asked = [
+    judge_prompts = [
         judge_prompt(rubric, JudgeInput(prompt, answer), specials)
         for prompt, answer in zip(prompts_of(read), read["reference"], strict=True)
     ]
     return read.select(
         "source",
         "line",
-        pl.Series("text", asked, dtype=pl.String),
+        pl.Series("text", judge_prompts, dtype=pl.String),
         pl.lit(None, pl.String).alias("reference"),
         "topic",
         "difficulty",

@@ -31,19 +31,19 @@ _OF_PAIRS = ("chosen_reward", "rejected_reward", "chosen_tokens", "rejected_toke
 
 def readings(lake: Lake, loop: str, number: int) -> list[Reading]:
     """This round's readings, none without rewards; agreement is held against the first round and the last."""
-    found = _agreement(lake, loop, number)
+    result = _agreement(lake, loop, number)
     rows = _rows(lake, _REWARDS, loop, number)
     for row in rows:
-        found += [Reading(MONITOR, name, row[name], row["topic"]) for name in ("tie_share", *_OF_PAIRS)]
+        result += [Reading(MONITOR, name, row[name], row["topic"]) for name in ("tie_share", *_OF_PAIRS)]
     if rows:
-        found.append(Reading(MONITOR, "tie_share", _mean(rows, "tie_share", "prompts")))
-        found += [Reading(MONITOR, name, _mean(rows, name, "pairs")) for name in _OF_PAIRS]
-    return found
+        result.append(Reading(MONITOR, "tie_share", _mean(rows, "tie_share", "prompts")))
+        result += [Reading(MONITOR, name, _mean(rows, name, "pairs")) for name in _OF_PAIRS]
+    return result
 
 
 def _agreement(lake: Lake, loop: str, number: int) -> list[Reading]:
     now = _rows(lake, _AGREEMENT, loop, number)
-    found = [Reading(MONITOR, "agreement", row["agreement"], row["topic"]) for row in now]
+    result = [Reading(MONITOR, "agreement", row["agreement"], row["topic"]) for row in now]
     last = {number - 1} if number else set()
     earliest = (then for then in range(min(number, EARLIEST)) if _rows(lake, _AGREEMENT, loop, then))
     baselines = {
@@ -58,10 +58,10 @@ def _agreement(lake: Lake, loop: str, number: int) -> list[Reading]:
             continue
         verdict: MonitorVerdict = "warn" if enough and value < before - WARN else "pass"
         against = f"round {then}"
-        found.append(Reading(MONITOR, "agreement", value, None, before, against, before - WARN, verdict))
+        result.append(Reading(MONITOR, "agreement", value, None, before, against, before - WARN, verdict))
     if now and not held:
-        found.append(Reading(MONITOR, "agreement", value))
-    return found
+        result.append(Reading(MONITOR, "agreement", value))
+    return result
 
 
 def _rows(lake: Lake, sql: str, loop: str, number: int) -> list[dict[str, Any]]:
@@ -71,6 +71,6 @@ def _rows(lake: Lake, sql: str, loop: str, number: int) -> list[dict[str, Any]]:
 
 def _mean(rows: list[dict[str, Any]], name: str, weight: str) -> float | None:
     """The mean over topics, each by its weight; None where nothing was measured."""
-    told = [(float(row[name]), row[weight]) for row in rows if row[name] is not None]
-    total = sum(share for _, share in told)
-    return sum(value * share for value, share in told) / total if total else None
+    measured = [(float(row[name]), row[weight]) for row in rows if row[name] is not None]
+    total = sum(share for _, share in measured)
+    return sum(value * share for value, share in measured) / total if total else None

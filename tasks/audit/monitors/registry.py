@@ -39,8 +39,8 @@ def _of_answers(name: str, readings: Callable[[Answers, Sequence[Answers]], list
 
 
 def _judging(seen: AuditedRound) -> list[Reading]:
-    found = judging.readings(seen.lake, seen.loop, seen.now.round)
-    return found or [unmade(judging.MONITOR, "no model's judgement decided in this round")]
+    own = judging.readings(seen.lake, seen.loop, seen.now.round)
+    return own or [unmade(judging.MONITOR, "no model's judgement decided in this round")]
 
 
 def unmade(monitor: str, reason: str) -> Reading:

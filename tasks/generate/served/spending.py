@@ -48,7 +48,7 @@ class Spending:
         """Set aside what an attempt may take, waiting for others; BudgetSpent where that cannot help."""
         while not self._fits(bound):
             if not self._held_tokens:
-                raise BudgetSpent(self._told(bound))
+                raise BudgetSpent(self._message(bound))
             self._changed.clear()
             await self._changed.wait()
         self._held_tokens += bound.read + bound.written
@@ -68,7 +68,7 @@ class Spending:
         within = self.budget.tokens is None or tokens <= self.budget.tokens
         return within and (self.budget.money is None or money <= self.budget.money)
 
-    def _told(self, bound: Bound) -> str:
+    def _message(self, bound: Bound) -> str:
         needs, most = bound.read + bound.written, self.budget.tokens
         if most is not None and self.tokens + needs > most:
             kind, total, spent, next_one = "tokens", f"{most:,} tokens", f"{self.tokens:,}", f"{needs:,}"

@@ -34,7 +34,7 @@ _TOO_LONG = Verdict("unscorable", None, reason="too long for the judge's context
 
 @dataclass(frozen=True, slots=True)
 class JudgeInput:
-    """One answer to be judged. `reference` is a right answer that the judge may see, None for none."""
+    """An answer for a judge, with its prompt; `reference` is the right answer, where the judge may see it."""
 
     prompt: Prompt
     answer: str | None
@@ -53,34 +53,34 @@ class VotedVerdict:
 def judge_answers(
     engine: Engine,
     rubric: Rubric,
-    asked: Sequence[JudgeInput],
+    inputs: Sequence[JudgeInput],
     *,
     seed: int = 0,
     round_number: int = 0,
     progress: Progress | None = None,
 ) -> list[VotedVerdict]:
-    """A verdict on each answer, in order. The same question to the judge gets the same judgements.
+    """A verdict on each answer, in order. Equal judge prompts get equal judgements.
 
     `value` is the mean of the valid votes in points of the rubric; from `rubric.pass_from` on it is a pass.
     `steps` are the valid votes.
     """
-    texts, refused = _judge_prompts(engine, rubric, asked)
+    texts, refused = _judge_prompts(engine, rubric, inputs)
     drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
-    found = dict(zip(texts, drawn, strict=True))
+    samples = dict(zip(texts, drawn, strict=True))
     return [
-        VotedVerdict(refused[place]) if place in refused else _voted(found[place], rubric)
-        for place in range(len(asked))
+        VotedVerdict(refused[place]) if place in refused else _voted(samples[place], rubric)
+        for place in range(len(inputs))
     ]
 
 
 def _judge_prompts(
-    engine: Engine, rubric: Rubric, asked: Sequence[JudgeInput]
+    engine: Engine, rubric: Rubric, inputs: Sequence[JudgeInput]
 ) -> tuple[dict[int, str], dict[int, Verdict]]:
-    """What the judge is asked, by place, and the verdicts that need no judge."""
+    """Judge prompts by place in `inputs`, and by place the verdicts that need no judge."""
     specials = special_texts(getattr(engine, "tokenizer", None))
     texts: dict[int, str] = {}
     refused: dict[int, Verdict] = {}
-    for place, one in enumerate(asked):
+    for place, one in enumerate(inputs):
         early = _verdict_without_judge(one, rubric)
         if early is None:
             try:
@@ -92,11 +92,11 @@ def _judge_prompts(
     return texts, refused
 
 
-def judge_prompt(rubric: Rubric, asked: JudgeInput, specials: Sequence[str] = ()) -> str:
-    """What the judge is asked about one answer, all that is quoted made harmless."""
-    slots = {"prompt": quoted_prompt(asked.prompt, specials), "answer": quoted(asked.answer or "", specials)}
-    told = None if asked.reference is None else quoted(asked.reference, specials)
-    return rubric.render(slots, told)
+def judge_prompt(rubric: Rubric, about: JudgeInput, specials: Sequence[str] = ()) -> str:
+    """The judge prompt about one answer: the rubric, filled with texts that are harmless to quote."""
+    slots = {"prompt": quoted_prompt(about.prompt, specials), "answer": quoted(about.answer or "", specials)}
+    reference = None if about.reference is None else quoted(about.reference, specials)
+    return rubric.render(slots, reference)
 
 
 def judgements(
@@ -224,8 +224,8 @@ def _inputs(candidates: pl.DataFrame) -> list[JudgeInput]:
 def _votes(rubric: Rubric, written: pl.DataFrame) -> dict[str, tuple[Vote, ...]]:
     """The votes on each candidate, in the order of the samples."""
     votes: dict[str, tuple[Vote, ...]] = {}
-    told = written.sort("sample_index").select("parents", "text", "finish_reason")
-    for (judged,), text, reason in told.iter_rows():
+    texts = written.sort("sample_index").select("parents", "text", "finish_reason")
+    for (judged,), text, reason in texts.iter_rows():
         votes[judged] = (*votes.get(judged, ()), read_vote(text, reason, rubric))
     return votes
 

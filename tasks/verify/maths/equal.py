@@ -38,24 +38,24 @@ _BRACKETS = {"<(": "(", ")>": ")"}
 MOST_ITEMS = 64  # of two lists compared without order
 
 
-def same(found: Tree, wanted: Tree) -> bool:
+def same(answer: Tree, reference: Tree) -> bool:
     """Whether an answer is the reference's."""
-    if found == wanted:
+    if answer == reference:
         return True
-    found, wanted = spread(found), spread(wanted)
-    if isinstance(found, Measure) or isinstance(wanted, Measure):
-        return _same_measure(found, wanted)
-    if isinstance(found, Chain) or isinstance(wanted, Chain):
-        return _same_chain(found, wanted)
-    if isinstance(found, Matrix) and isinstance(wanted, Matrix):
-        return _same_matrix(found, wanted)
-    if {type(found), type(wanted)} == {Words, Row}:
-        word, row = (found, wanted) if isinstance(found, Words) else (wanted, found)
+    answer, reference = spread(answer), spread(reference)
+    if isinstance(answer, Measure) or isinstance(reference, Measure):
+        return _same_measure(answer, reference)
+    if isinstance(answer, Chain) or isinstance(reference, Chain):
+        return _same_chain(answer, reference)
+    if isinstance(answer, Matrix) and isinstance(reference, Matrix):
+        return _same_matrix(answer, reference)
+    if {type(answer), type(reference)} == {Words, Row}:
+        word, row = (answer, reference) if isinstance(answer, Words) else (reference, answer)
         return word == Words(EMPTY) and row == Row("\\{", (), "\\}")
-    if isinstance(found, Row) or isinstance(wanted, Row) or _is_cup(found) or _is_cup(wanted):
-        return _same_row(found, wanted)
-    if isinstance(found, (Number, Name, Apply)) and isinstance(wanted, (Number, Name, Apply)):
-        return same_scalar(found, wanted)
+    if isinstance(answer, Row) or isinstance(reference, Row) or _is_cup(answer) or _is_cup(reference):
+        return _same_row(answer, reference)
+    if isinstance(answer, (Number, Name, Apply)) and isinstance(reference, (Number, Name, Apply)):
+        return same_scalar(answer, reference)
     return False  # numerals and words are equal only as written
 
 
@@ -63,11 +63,11 @@ def _is_cup(tree: Tree) -> bool:
     return isinstance(tree, Apply) and tree.function in ("cup", "cap")
 
 
-def _same_measure(found: Tree, wanted: Tree) -> bool:
+def _same_measure(answer: Tree, reference: Tree) -> bool:
     """Amounts agree in the same unit, or in units of one kind that are turned into each other; a percentage
     equals a percentage only. Other words agree where both have some.
     """
-    a, b = (tree if isinstance(tree, Measure) else Measure(tree, "") for tree in (found, wanted))
+    a, b = (tree if isinstance(tree, Measure) else Measure(tree, "") for tree in (answer, reference))
     if (
         not same_noun(a.noun, b.noun)
         or (a.unit and not b.unit and b.noun)
@@ -88,28 +88,30 @@ def _same_measure(found: Tree, wanted: Tree) -> bool:
     return same_scalar(left, right)
 
 
-def _same_matrix(found: Matrix, wanted: Matrix) -> bool:
-    if [len(row) for row in found.rows] != [len(row) for row in wanted.rows]:
+def _same_matrix(answer: Matrix, reference: Matrix) -> bool:
+    if [len(row) for row in answer.rows] != [len(row) for row in reference.rows]:
         return False
     return all(
-        same(*pair) for rows in zip(found.rows, wanted.rows, strict=True) for pair in zip(*rows, strict=True)
+        same(*pair)
+        for rows in zip(answer.rows, reference.rows, strict=True)
+        for pair in zip(*rows, strict=True)
     )
 
 
-def _same_row(found: Tree, wanted: Tree) -> bool:
+def _same_row(answer: Tree, reference: Tree) -> bool:
     """Points and intervals in order, lists and sets without; a set of one is no number."""
-    pieces = as_pieces(found), as_pieces(wanted)
-    if isinstance(found, Row) and isinstance(wanted, Row):
-        if _unordered(found) and _unordered(wanted):
-            return _same_items(found.items, wanted.items)
-        if _ends(found) == _ends(wanted) and len(found.items) == len(wanted.items):
-            if all(map(same, found.items, wanted.items)):
+    pieces = as_pieces(answer), as_pieces(reference)
+    if isinstance(answer, Row) and isinstance(reference, Row):
+        if _unordered(answer) and _unordered(reference):
+            return _same_items(answer.items, reference.items)
+        if _ends(answer) == _ends(reference) and len(answer.items) == len(reference.items):
+            if all(map(same, answer.items, reference.items)):
                 return True
-            if found.opening == ":":
+            if answer.opening == ":":
                 return False
     if pieces[0] is None or pieces[1] is None:
         return False
-    return not _are_points(found, wanted) and same_pieces(pieces[0], pieces[1])
+    return not _are_points(answer, reference) and same_pieces(pieces[0], pieces[1])
 
 
 def _are_points(*trees: Tree) -> bool:
@@ -124,21 +126,22 @@ def _ends(row: Row) -> tuple[str, str]:
     return _BRACKETS.get(row.opening, row.opening), _BRACKETS.get(row.closing, row.closing)
 
 
-def _same_items(found: tuple[Tree, ...], wanted: tuple[Tree, ...]) -> bool:
+def _same_items(answer: tuple[Tree, ...], reference: tuple[Tree, ...]) -> bool:
     """Every item of one is an item of the other, each used once; names on one side only keep the order."""
-    found, wanted = tuple(dict.fromkeys(found)), tuple(dict.fromkeys(wanted))
-    if len(found) != len(wanted) or len(found) > MOST_ITEMS:
+    answer, reference = tuple(dict.fromkeys(answer)), tuple(dict.fromkeys(reference))
+    if len(answer) != len(reference) or len(answer) > MOST_ITEMS:
         return False
-    named = [[isinstance(item, Chain) for item in items] for items in (found, wanted)]
+    named = [[isinstance(item, Chain) for item in items] for items in (answer, reference)]
     nouns = [
-        [item.noun for item in items if isinstance(item, Measure) and item.noun] for items in (found, wanted)
+        [item.noun for item in items if isinstance(item, Measure) and item.noun]
+        for items in (answer, reference)
     ]
-    if sorted(map(len, nouns)) == [0, len(found)] and len({*nouns[0], *nouns[1]}) == len(found) > 1:
-        return all(map(same, found, wanted))  # 7, 5 says nothing of which are the apples
-    if all(named[0]) != all(named[1]) and len(set(_names(found) + _names(wanted))) == len(found):
-        return all(map(same, found, wanted))
-    left = list(wanted)
-    for item in found:
+    if sorted(map(len, nouns)) == [0, len(answer)] and len({*nouns[0], *nouns[1]}) == len(answer) > 1:
+        return all(map(same, answer, reference))  # 7, 5 says nothing of which are the apples
+    if all(named[0]) != all(named[1]) and len(set(_names(answer) + _names(reference))) == len(answer):
+        return all(map(same, answer, reference))
+    left = list(reference)
+    for item in answer:
         match = next((place for place, other in enumerate(left) if same(item, other)), None)
         if match is None:
             return False
@@ -150,20 +153,20 @@ def _names(items: tuple[Tree, ...]) -> list[Tree]:
     return [item.sides[0] for item in items if isinstance(item, Chain)]
 
 
-def _same_chain(found: Tree, wanted: Tree) -> bool:
+def _same_chain(answer: Tree, reference: Tree) -> bool:
     """Relations: as sets where both are sets of one variable, as values where one names a value, else as
     relations whose sides differ by one constant factor (2x + 4y = 6 and x + 2y = 3)."""
-    pieces = as_pieces(found), as_pieces(wanted)
+    pieces = as_pieces(answer), as_pieces(reference)
     if pieces[0] is not None and pieces[1] is not None:
-        named = [_subject(tree) for tree in (found, wanted)]
+        named = [_subject(tree) for tree in (answer, reference)]
         return (None in named or named[0] == named[1]) and same_pieces(pieces[0], pieces[1])
-    if isinstance(found, Chain) and isinstance(wanted, Chain):
-        return (_solved(found) or not _solved(wanted)) and _same_relation(found, wanted)
-    if isinstance(found, Chain):
-        value = _assigned(found)
-        return value is not None and same(value, wanted)
-    value = _assigned(wanted) if isinstance(wanted, Chain) else None
-    return value is not None and same(found, value)
+    if isinstance(answer, Chain) and isinstance(reference, Chain):
+        return (_solved(answer) or not _solved(reference)) and _same_relation(answer, reference)
+    if isinstance(answer, Chain):
+        value = _assigned(answer)
+        return value is not None and same(value, reference)
+    value = _assigned(reference) if isinstance(reference, Chain) else None
+    return value is not None and same(answer, value)
 
 
 def _solved(chain: Chain) -> bool:
@@ -231,24 +234,24 @@ def _has_number(tree: Tree) -> bool:
     return any(isinstance(part, (Number, Numeral)) for part in walk(tree))
 
 
-def _same_relation(found: Chain, wanted: Chain) -> bool:
-    if found.signs == wanted.signs and all(map(same, found.sides, wanted.sides)):
+def _same_relation(answer: Chain, reference: Chain) -> bool:
+    if answer.signs == reference.signs and all(map(same, answer.sides, reference.sides)):
         return True
-    values = _assigned(found), _assigned(wanted)
-    if values[0] is not None and values[1] is not None and found.sides[0] == wanted.sides[0]:
+    values = _assigned(answer), _assigned(reference)
+    if values[0] is not None and values[1] is not None and answer.sides[0] == reference.sides[0]:
         return same(values[0], values[1])
-    if len(found.signs) != 1 or len(wanted.signs) != 1:
-        turned = Chain(found.sides[::-1], tuple(_FLIPPED.get(sign, sign) for sign in found.signs[::-1]))
-        return turned.signs == wanted.signs and all(map(same, turned.sides, wanted.sides))
-    return _same_up_to_factor(found, wanted)
+    if len(answer.signs) != 1 or len(reference.signs) != 1:
+        turned = Chain(answer.sides[::-1], tuple(_FLIPPED.get(sign, sign) for sign in answer.signs[::-1]))
+        return turned.signs == reference.signs and all(map(same, turned.sides, reference.sides))
+    return _same_up_to_factor(answer, reference)
 
 
-def _same_up_to_factor(found: Chain, wanted: Chain) -> bool:
+def _same_up_to_factor(answer: Chain, reference: Chain) -> bool:
     """Whether the differences of the sides have one constant ratio, positive where there is a direction."""
-    sign, other = found.signs[0], wanted.signs[0]
+    sign, other = answer.signs[0], reference.signs[0]
     if sign not in ("=", "!=", *_FLIPPED) or other not in (sign, _FLIPPED.get(sign)):
         return False
-    left, right = (Apply("+", (chain.sides[0], negative(chain.sides[1]))) for chain in (found, wanted))
+    left, right = (Apply("+", (chain.sides[0], negative(chain.sides[1]))) for chain in (answer, reference))
     names = variables(left) | variables(right)
     if variables(left) != variables(right) or not names or not comparable(left, right, names):
         return False

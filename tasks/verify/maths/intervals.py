@@ -153,12 +153,12 @@ def _all_but(left: Tree, right: Tree) -> list[Piece] | None:
     return [Piece(_MINUS, False, right, False), Piece(right, False, _PLUS, False)]
 
 
-def same_pieces(found: list[Piece], wanted: list[Piece]) -> bool:
+def same_pieces(answer: list[Piece], reference: list[Piece]) -> bool:
     """Whether two unions are the same set."""
     try:
-        left, right = _merged(found), _merged(wanted)
+        left, right = _merged(answer), _merged(reference)
     except Undefined:
-        left, right = found, wanted
+        left, right = answer, reference
     if len(left) != len(right):
         return False
     return all(

@@ -14,24 +14,24 @@ from tasks.verify.maths.scalars import LOW_BITS, quotient
 from tasks.verify.maths.values import Undefined, compute
 
 
-def same_by(found: Tree, wanted: Tree, equal: bool, strictness: Strictness) -> bool:
+def same_by(answer: Tree, reference: Tree, equal: bool, strictness: Strictness) -> bool:
     """Whether an answer is the reference's by this strictness, where it is `equal` by the verifier's own."""
     if equal:
-        return strictness.units != "required" or not _lacks_unit(found, wanted)
+        return strictness.units != "required" or not _lacks_unit(answer, reference)
     if strictness.percent == "either":
-        found, wanted = (_without_percent(each) for each in (found, wanted))
-        if any(_near(_times(found, n), wanted, strictness) for n in (1, 100, Fraction(1, 100))):
+        answer, reference = (_without_percent(each) for each in (answer, reference))
+        if any(_near(_times(answer, n), reference, strictness) for n in (1, 100, Fraction(1, 100))):
             return True
     if strictness.units == "ignored":
-        found, wanted = (_without_unit(each) for each in (found, wanted))
-        if same(found, wanted):
+        answer, reference = (_without_unit(each) for each in (answer, reference))
+        if same(answer, reference):
             return True
-    return bool(strictness.tolerance) and _near(found, wanted, strictness)
+    return bool(strictness.tolerance) and _near(answer, reference, strictness)
 
 
-def _lacks_unit(found: Tree, wanted: Tree) -> bool:
-    unit = wanted.unit if isinstance(wanted, Measure) else ""
-    return bool(unit) and not (isinstance(found, Measure) and found.unit)
+def _lacks_unit(answer: Tree, reference: Tree) -> bool:
+    unit = reference.unit if isinstance(reference, Measure) else ""
+    return bool(unit) and not (isinstance(answer, Measure) and answer.unit)
 
 
 def _without_percent(tree: Tree) -> Tree:
@@ -49,15 +49,17 @@ def _times(tree: Tree, factor: int | Fraction) -> Tree:
     return replace(number, value=number.value * factor) if number else tree
 
 
-def _near(found: Tree, wanted: Tree, strictness: Strictness) -> bool:
+def _near(answer: Tree, reference: Tree, strictness: Strictness) -> bool:
     """Two numbers within the tolerance, by the size of the reference; rows item by item."""
-    if isinstance(found, Row) and isinstance(wanted, Row) and len(found.items) == len(wanted.items):
-        ends = (found.opening, found.closing) == (wanted.opening, wanted.closing)
-        return ends and all(_near(a, b, strictness) for a, b in zip(found.items, wanted.items, strict=True))
-    if isinstance(found, Measure) and isinstance(wanted, Measure) and found.unit == wanted.unit:
-        return _near(found.amount, wanted.amount, strictness)
+    if isinstance(answer, Row) and isinstance(reference, Row) and len(answer.items) == len(reference.items):
+        ends = (answer.opening, answer.closing) == (reference.opening, reference.closing)
+        return ends and all(
+            _near(a, b, strictness) for a, b in zip(answer.items, reference.items, strict=True)
+        )
+    if isinstance(answer, Measure) and isinstance(reference, Measure) and answer.unit == reference.unit:
+        return _near(answer.amount, reference.amount, strictness)
     try:
-        a, b = (compute(each, {}, LOW_BITS, real=True) for each in (found, wanted))
+        a, b = (compute(each, {}, LOW_BITS, real=True) for each in (answer, reference))
         return a == b if b == 0 else bool(abs(quotient(a, b) - 1) <= strictness.tolerance)
     except Undefined:
-        return same(found, wanted)
+        return same(answer, reference)

@@ -91,18 +91,18 @@ def with_strictness(strictness: Strictness) -> Verifier:
 
 
 def compare_phrase(
-    phrase: str, wanted: Wanted, strictness: Strictness | None = None
+    phrase: str, reference: Wanted, strictness: Strictness | None = None
 ) -> tuple[str | None, bool, str]:
     """A marked phrase against a reference: the answer as read, whether it is equal, and why not."""
-    answer, equal, why = _compare_by_rule(phrase, wanted)
-    if strictness is None or wanted.answer.tree is None:
+    answer, equal, why = _compare_by_rule(phrase, reference)
+    if strictness is None or reference.answer.tree is None:
         return answer, equal, why
     tree = _candidate(phrase).tree
     if tree is None:
         return answer, equal, why
-    wanted_tree = wanted.answer.tree
-    if wanted.unit and not isinstance(wanted_tree, Measure):
-        wanted_tree = Measure(wanted_tree, wanted.unit)
+    wanted_tree = reference.answer.tree
+    if reference.unit and not isinstance(wanted_tree, Measure):
+        wanted_tree = Measure(wanted_tree, reference.unit)
     by_user = same_by(tree, wanted_tree, equal, strictness)
     return (
         answer,
@@ -111,41 +111,41 @@ def compare_phrase(
     )
 
 
-def _compare_by_rule(phrase: str, wanted: Wanted) -> tuple[str | None, bool, str]:
+def _compare_by_rule(phrase: str, reference: Wanted) -> tuple[str | None, bool, str]:
     """The same by the verifier's own strictness."""
-    if wanted.value is not None:
-        found = read_number(phrase)
-        if found.value is not None:
-            decimals = bool(found.rounded), wanted.rounded
-            value = _in_unit(found, wanted.unit)
-            equal = value is not None and same_number(value, wanted.value, decimals)
-            return canonical_number(found.value) + "%" * found.percent, equal, ""
+    if reference.value is not None:
+        number = read_number(phrase)
+        if number.value is not None:
+            decimals = bool(number.rounded), reference.rounded
+            value = _in_unit(number, reference.unit)
+            equal = value is not None and same_number(value, reference.value, decimals)
+            return canonical_number(number.value) + "%" * number.percent, equal, ""
     answer = _candidate(phrase)
     if answer.tree is None and not answer.written:
         return None, False, answer.why
-    if is_letter(wanted.answer.tree) and letter(phrase):
-        return letter(phrase), wanted.answer.tree == Name(letter(phrase)), ""
-    if answer.tree is None or wanted.answer.tree is None:
-        equal = answer.tree is wanted.answer.tree and answer.written == wanted.answer.written
+    if is_letter(reference.answer.tree) and letter(phrase):
+        return letter(phrase), reference.answer.tree == Name(letter(phrase)), ""
+    if answer.tree is None or reference.answer.tree is None:
+        equal = answer.tree is reference.answer.tree and answer.written == reference.answer.written
         return _shown(answer), equal, "" if equal else answer.why
-    return _shown(answer), same(answer.tree, wanted.answer.tree), ""
+    return _shown(answer), same(answer.tree, reference.answer.tree), ""
 
 
-def _in_unit(found: Reading, unit: str) -> Rational | None:
+def _in_unit(reading: Reading, unit: str) -> Rational | None:
     """The number in the reference's unit; None where it cannot be had in that, or is a percentage."""
-    if found.percent or found.value is None or not unit or not found.unit:
-        return None if found.percent else found.value
-    part = ratio(found.unit, unit)
-    return None if part is None else (Fraction(*found.value) * part).as_integer_ratio()
+    if reading.percent or reading.value is None or not unit or not reading.unit:
+        return None if reading.percent else reading.value
+    part = ratio(reading.unit, unit)
+    return None if part is None else (Fraction(*reading.value) * part).as_integer_ratio()
 
 
-def same_number(found: Rational, wanted: Rational, decimals: tuple[bool, bool]) -> bool:
+def same_number(answer: Rational, reference: Rational, decimals: tuple[bool, bool]) -> bool:
     """Whether two numbers are equal, or one that was written as a decimal is the other, rounded."""
-    if found[0] * wanted[1] == wanted[0] * found[1]:
+    if answer[0] * reference[1] == reference[0] * answer[1]:
         return True
-    if decimals == (False, True) and rounds_to(Fraction(*found), Fraction(*wanted)):
+    if decimals == (False, True) and rounds_to(Fraction(*answer), Fraction(*reference)):
         return True
-    return any(decimals) and near(Fraction(*found), Fraction(*wanted), decimals)
+    return any(decimals) and near(Fraction(*answer), Fraction(*reference), decimals)
 
 
 def _candidate(phrase: str) -> Answer:
@@ -162,7 +162,7 @@ def _candidate(phrase: str) -> Answer:
 
 
 def _compare_mark(
-    mark: Marked, wanted: Wanted, strictness: Strictness | None = None
+    mark: Marked, reference: Wanted, strictness: Strictness | None = None
 ) -> tuple[str | None, bool, str]:
     """A marked answer against a reference, as `compare_phrase` returns it.
 
@@ -172,17 +172,17 @@ def _compare_mark(
         return (
             (None, False, "no marked final answer")
             if mark.phrase is None
-            else compare_phrase(mark.phrase, wanted, strictness)
+            else compare_phrase(mark.phrase, reference, strictness)
         )
     if mark.boxes.why:
         return None, False, mark.boxes.why
     held = mark.boxes.held
-    said = compare_phrase(held[-1], wanted, strictness)
-    if len(held) > 1 and not all(compare_phrase(each, wanted, strictness)[1] for each in held):
-        answer, equal, _ = compare_phrase(", ".join(held), wanted, strictness)
+    said = compare_phrase(held[-1], reference, strictness)
+    if len(held) > 1 and not all(compare_phrase(each, reference, strictness)[1] for each in held):
+        answer, equal, _ = compare_phrase(", ".join(held), reference, strictness)
         return answer, equal, "" if equal else "several boxes that hold different answers"
     if not said[1] and mark.boxes.percent:
-        said = compare_phrase(f"{held[-1]}%", wanted, strictness)
+        said = compare_phrase(f"{held[-1]}%", reference, strictness)
     return said
 
 

@@ -34,22 +34,22 @@ _RANGES = (
 MOST_REACH = 10**6
 
 
-def same_scalar(found: Tree, wanted: Tree) -> bool:
+def same_scalar(answer: Tree, reference: Tree) -> bool:
     """Whether an answer is the reference's scalar; arithmetic that the reference has done must be done."""
-    if found == wanted:
+    if answer == reference:
         return True
-    names = variables(wanted)
-    if variables(found) != names:
+    names = variables(reference)
+    if variables(answer) != names:
         return False  # 0x is not 0: what cancels must be cancelled
     if names:
-        return same_function(found, wanted, names)
-    if undone(found) and not undone(wanted):
+        return same_function(answer, reference, names)
+    if undone(answer) and not undone(reference):
         return False
-    rounded = _rounded(found), _rounded(wanted)
+    rounded = _rounded(answer), _rounded(reference)
     try:
         if any(rounded):
-            return _same_decimal(found, wanted)
-        return same_at(found, wanted, {}, real=False)
+            return _same_decimal(answer, reference)
+        return same_at(answer, reference, {}, real=False)
     except Undefined:
         return False
 
@@ -151,17 +151,17 @@ def _rounded(tree: Tree) -> bool:
     return bool(number and number.places)
 
 
-def _same_decimal(found: Tree, wanted: Tree) -> bool:
+def _same_decimal(answer: Tree, reference: Tree) -> bool:
     """A decimal against a rational: rounded, three decimals; against an irrational: rounded, six digits."""
-    left, right = compute(found, {}, LOW_BITS, False), compute(wanted, {}, LOW_BITS, False)
+    left, right = compute(answer, {}, LOW_BITS, False), compute(reference, {}, LOW_BITS, False)
     if isinstance(left, Fraction) and isinstance(right, Fraction):
-        if _rounded(wanted) and not _rounded(found) and rounds_to(left, right):
+        if _rounded(reference) and not _rounded(answer) and rounds_to(left, right):
             return True
-        return near(left, right, (_rounded(found), _rounded(wanted)))
-    decimal = rational(found) if _rounded(found) else rational(wanted)
+        return near(left, right, (_rounded(answer), _rounded(reference)))
+    decimal = rational(answer) if _rounded(answer) else rational(reference)
     assert isinstance(decimal, Number)
     digits = len(str(abs(decimal.value.numerator) * 10**decimal.places // decimal.value.denominator))
-    if digits < (SIGNIFICANT if _rounded(found) else SIGNIFICANT_REFERENCE):
+    if digits < (SIGNIFICANT if _rounded(answer) else SIGNIFICANT_REFERENCE):
         return False
     return bool(_gap(left, right)[0] * 2 * 10**decimal.places <= 1)
 

@@ -137,11 +137,11 @@ def _known(word: str) -> str | None:
 _FACTOR = re.compile(r"(/?)([a-z%]+)(?:\^([0-9]))?")
 
 
-def ratio(found: str, wanted: str) -> Fraction | None:
+def ratio(unit: str, target: str) -> Fraction | None:
     """How many of one unit make the other (canonical names); None where they measure different things."""
-    if found == wanted:
+    if unit == target:
         return Fraction(1)
-    (one, a), (other, b) = _taken_apart(found), _taken_apart(wanted)
+    (one, a), (other, b) = _taken_apart(unit), _taken_apart(target)
     return a / b if one == other else None
 
 

@@ -189,7 +189,7 @@ def _singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 2 else word
 
 
-def same_noun(found: str, wanted: str) -> bool:
+def same_noun(answer: str, reference: str) -> bool:
     """Whether two nouns may be of the same things: one says nothing, or no word that the other does not."""
-    a, b = set(found.split()), set(wanted.split())
+    a, b = set(answer.split()), set(reference.split())
     return not a or not b or a <= b or b <= a

@@ -77,13 +77,13 @@ def plainer(phrase: str) -> str:
     return ", ".join(re.findall("[A-J]", letters[1])) if letters else phrase
 
 
-def _modulo(found: re.Match[str]) -> str:
-    return rf"\pmod{{{next(filter(None, found.groups()))}}}"
+def _modulo(match: re.Match[str]) -> str:
+    return rf"\pmod{{{next(filter(None, match.groups()))}}}"
 
 
-def _repeating(found: re.Match[str]) -> str:
+def _repeating(match: re.Match[str]) -> str:
     """0.333... with its period overlined; as it is where nothing in it repeats."""
-    whole, decimals = found[1], found[2]
+    whole, decimals = match[1], match[2]
     for period in range(1, len(decimals) // 2 + 1):
         least = max(3, 2 * period)
         tail = decimals[-period:]
@@ -92,7 +92,7 @@ def _repeating(found: re.Match[str]) -> str:
             length += 1
         if length >= least:
             return rf"{whole or 0}.{decimals[: len(decimals) - length]}\overline{{{_turned(tail, length)}}}"
-    return found[0]
+    return match[0]
 
 
 def _turned(tail: str, length: int) -> str:

@@ -48,7 +48,7 @@ class Examination:
             self.trees, self.taken = reading.parsed(job["tests"], job["packages"])
         except reading.Broken as error:
             raise Final("unscorable", f"reference: {error}") from error
-        self.wanted = self._wanted()
+        self.wanted = self._names_tested()
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         if any("random" in test for test in job["tests"]):
             import random
@@ -63,7 +63,7 @@ class Examination:
         _run_prompt(job["prompt"], self.namespace)
         return [self._compiled(place, tree) for place, tree in enumerate(self.trees)]
 
-    def _wanted(self) -> tuple[str, ...]:
+    def _names_tested(self) -> tuple[str, ...]:
         entry = _ENTRY_POINT.fullmatch(self.job["entry_point"] or "")
         if entry:
             if not any(getattr(each, "name", "") == "check" for tree in self.trees for each in tree.body):
