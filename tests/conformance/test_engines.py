@@ -152,8 +152,7 @@ def test_a_round_gets_the_engine_that_its_recipe_names(settings: AnySettings, tm
     with closing_servers():
         for own in (Embedded(), settings):
             round_ = Round(log, "loop", 0, Rft(engine=own), lies_here, lies_here)
-            behind = isinstance(own, Endpoint)
-            writer = registered_endpoint(round_, own, "teacher") if behind else lies_here
+            writer = registered_endpoint(round_, own, "teacher") if isinstance(own, Endpoint) else lies_here
             made.append(engine_of(round_, writer, round_.unit("generate")))
         one = THREE.model_copy(update={"samples": 1})
         assert made[1].generate(QUESTIONS[:1], one, [0])[0][0].text
