@@ -35,7 +35,8 @@ from schemas.units import Unit
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
-from warehouse.query import EXAMPLES, Session, connect, named, relation_examples, snapshot_files, views
+from warehouse.query import Session, connect, named, snapshot_files, views
+from warehouse.relations import EXAMPLES, relation_examples
 from warehouse.seal import seal_rounds
 
 VIEW_RATIO = 1.25

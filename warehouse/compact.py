@@ -25,7 +25,8 @@ from schemas.errors import LogDamaged
 from warehouse.delta.datafile import DataFile, file_name, folder_of, statistics, stored_schema
 from warehouse.delta.seals import SealedFile
 from warehouse.lake import Lake, Sources, names_of
-from warehouse.query import connect, relation
+from warehouse.query import connect
+from warehouse.relations import relation
 from warehouse.store.durable import sha256
 from warehouse.store.fault import reached
 

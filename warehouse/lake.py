@@ -13,7 +13,8 @@ spare/                files being written; nothing in it matters
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -25,7 +26,7 @@ from schemas.columns import Table
 from schemas.errors import BadInput, LakeError, LogDamaged, SchemaMismatch
 from schemas.tables import FORMAT, TABLES
 from warehouse.delta.evolve import fitted, was_widened
-from warehouse.delta.health import check_entries
+from warehouse.delta.health import Sight, check_entries
 from warehouse.delta.journal import describe
 from warehouse.store.face import Store
 from warehouse.store.open import open_store
@@ -55,10 +56,11 @@ class Sources:
 
 
 class Lake:
-    """A lake that exists and has this version's format, in a folder or a bucket. It holds no handle."""
+    """A lake that exists and has this version's format, in a folder or a bucket."""
 
     def __init__(self, where: Path | str) -> None:
         self.store = open_store(where)
+        self._kept: dict[str, tuple[Sight, DeltaTable]] = {}  # handles that nobody uses now
         _check_format(self.store)
 
     @property
@@ -112,8 +114,29 @@ class Lake:
 
     def open(self, name: str, version: int | None = None) -> DeltaTable | None:
         """The Delta table at a version (None: the newest), its log checked; None before its first row."""
-        if not check_entries(self.store, self.log(name)):
+        if check_entries(self.store, self.log(name)) is None:
             return None
+        return self._opened(name, version)
+
+    @contextmanager
+    def at_hand(self, name: str) -> Iterator[DeltaTable | None]:
+        """As `open`, the newest, for the time of a block that has the handle to itself: kept from an earlier
+        block and brought up to date, a tenth of the work of opening, or opened where the log did more than
+        grow.
+        """
+        sight = check_entries(self.store, self.log(name))
+        kept = self._kept.pop(name, None)
+        delta = None
+        if sight is not None:
+            delta = _refreshed(*kept, sight) if kept is not None else None
+            delta = delta or self._opened(name)
+        try:
+            yield delta
+        finally:
+            if sight is not None and delta is not None:
+                self._kept[name] = sight, delta
+
+    def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         place = self.store.delta(f"tables/{name}")
         try:
             return DeltaTable(place, version=version, storage_options=self._options())
@@ -166,25 +189,45 @@ class Lake:
 
     def file_names(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
         """As `files`: their names in the lake, nothing fetched."""
-        delta = self.open(name, version)
-        return [] if delta is None else names_of(delta, name, where)
+        with self._looked(name, version) as delta:
+            return [] if delta is None else names_of(delta, name, where)
 
     def sources(self, name: str, where: Where | None = None, version: int | None = None) -> Sources:
         """As `files`, with whether they differ in their columns."""
-        delta = self.open(name, version)
-        values = (where or {}).values()
-        if delta is None or any(isinstance(v, Sequence) and not isinstance(v, str) and not v for v in values):
-            return Sources([], False)
-        paths = self.store.local(names_of(delta, name, where))
-        return Sources([str(path) for path in paths], was_widened(delta))
+        sizes = [len(value) for value in (where or {}).values() if not isinstance(value, str | int)]
+        with self._looked(name, version) as delta:
+            if delta is None or 0 in sizes:
+                return Sources([], False)
+            names, mixed = names_of(delta, name, where), was_widened(delta)
+        return Sources([str(path) for path in self.store.local(names)], mixed)
 
     def versions(self) -> dict[str, int]:
         """The newest version of every table that exists."""
-        opened = {name: self.open(name) for name in TABLES}
-        return {name: delta.version() for name, delta in opened.items() if delta is not None}
+        found = {}
+        for name in TABLES:
+            with self.at_hand(name) as delta:
+                if delta is not None:
+                    found[name] = delta.version()
+        return found
+
+    def _looked(self, name: str, version: int | None) -> AbstractContextManager[DeltaTable | None]:
+        """The table at a version, to be read and not changed."""
+        return self.at_hand(name) if version is None else nullcontext(self.open(name, version))
 
     def _options(self) -> dict[str, str] | None:
         return dict(self.store.options) if self.store.options is not None else None
+
+
+def _refreshed(seen: Sight, delta: DeltaTable, now: Sight) -> DeltaTable | None:
+    """A kept handle at the log's newest version; None where it must be opened anew."""
+    if not now.follows(seen):
+        return None
+    try:
+        if now != seen:
+            delta.update_incremental()
+    except (DeltaError, OSError):
+        return None
+    return delta
 
 
 def names_of(delta: DeltaTable, table: str, where: Where | None = None) -> list[str]:

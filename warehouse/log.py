@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
@@ -66,22 +66,23 @@ class Log:
         if len({(unit.loop, unit.round) for unit in units}) > 1:
             raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
-        with self._disk(table):
-            delta = self.lake.open(table)
-            missing = list(units) if delta is None else self._missing_from(delta, units, table)
-        if missing:
-            rows = complete(kind, missing, compute(missing))
-            with self._disk(table), ThreadPoolExecutor(1) as beside:  # sorted while the disk is busy
-                ordered = beside.submit(rows.sort, kind.id)
-                if len(self._append(kind, missing, rows, delta)) == len(units):
-                    return ordered.result()
+        with ExitStack() as held:
+            with self._disk(table):
+                delta = held.enter_context(self.lake.at_hand(table))
+                missing = list(units) if delta is None else self._missing_from(delta, units, table)
+            if missing:
+                rows = complete(kind, missing, compute(missing))
+                with self._disk(table), ThreadPoolExecutor(1) as beside:  # sorted while the disk is busy
+                    ordered = beside.submit(rows.sort, kind.id)
+                    if len(self._append(kind, missing, rows, delta)) == len(units):
+                        return ordered.result()
         with self._disk(table):
             return self.rows(units, table)
 
     def holds(self, unit: Unit, table: str) -> bool:
         """Whether the log holds the unit; what it holds is durable before this says so."""
-        with self._disk(table):
-            return not self._missing([unit], table)
+        with self._disk(table), self.lake.at_hand(table) as delta:
+            return delta is not None and not self._missing_from(delta, [unit], table)
 
     def rows(self, units: Sequence[Unit], table: str) -> pl.DataFrame:
         """The rows that the log holds of these units, in order of id."""
@@ -160,10 +161,6 @@ class Log:
             self._vouched[table] = newest
         return said
 
-    def _missing(self, units: Sequence[Unit], table: str) -> list[Unit]:
-        delta = self.lake.open(table)
-        return list(units) if delta is None else self._missing_from(delta, units, table)
-
     def _missing_from(self, delta: DeltaTable, units: Sequence[Unit], table: str) -> list[Unit]:
         missing = [unit for unit in units if delta.transaction_version(unit.key) is None]
         if len(missing) < len(units):
@@ -202,15 +199,15 @@ class Log:
         left, written, file = list(units), list[Unit](), None
         for attempt in range(ATTEMPTS):
             try:
-                delta = self._at_hand(kind, looked if attempt == 0 else None)
-                left = left if delta is looked else self._missing_from(delta, left, kind.name)
-                if not left:
-                    break
-                if written != left:
-                    self._drop(file)
-                    file, written = self._write(kind, left, rows, whole=left == list(units)), left
-                self._commit(delta, kind, file, left)
-                return left
+                with self._at_hand(kind, looked if attempt == 0 else None) as delta:
+                    left = left if delta is looked else self._missing_from(delta, left, kind.name)
+                    if not left:
+                        break
+                    if written != left:
+                        self._drop(file)
+                        file, written = self._write(kind, left, rows, whole=left == list(units)), left
+                    self._commit(delta, kind, file, left)
+                    return left
             except RoundSealed:
                 self._drop(file)
                 raise
@@ -229,9 +226,14 @@ class Log:
             )
         return []
 
-    def _at_hand(self, kind: Table, looked: DeltaTable | None) -> DeltaTable:
-        """The handle of an earlier look where it has all our columns, else a new one."""
-        return looked if looked is not None and fitted(looked, kind) else self.lake.open_or_create(kind)
+    @contextmanager
+    def _at_hand(self, kind: Table, looked: DeltaTable | None) -> Iterator[DeltaTable]:
+        """The handle of an earlier look where it has all our columns, else one of a new look."""
+        if looked is not None and fitted(looked, kind):
+            yield looked
+            return
+        with self.lake.at_hand(kind.name) as delta:
+            yield delta if delta is not None and fitted(delta, kind) else self.lake.open_or_create(kind)
 
     def _write(
         self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame, *, whole: bool

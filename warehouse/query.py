@@ -9,7 +9,7 @@ import atexit
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,28 +17,13 @@ from typing import Any, cast
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 
-from schemas.columns import Table
 from schemas.errors import LakeError, QueryError
 from schemas.tables import TABLES
-from warehouse.lake import Lake, Sources, Where
+from warehouse.lake import Lake, Where
+from warehouse.relations import EXAMPLES, quoted, relation, relation_examples
 from warehouse.store.trouble import disk_errors
 
-EXAMPLES = "examples"  # the frozen training sets: not a table of the log, read from the snapshots
-EXAMPLE_COLUMNS = {
-    "snapshot_id": "VARCHAR",
-    "example_id": "VARCHAR",
-    "candidate_id": "VARCHAR",
-    "prompt_id": "VARCHAR",
-    "kind": "VARCHAR",
-    "checkpoint_id": "VARCHAR",
-    "written_in": "BIGINT",
-    **dict.fromkeys(("prompt", "response", "chosen", "rejected", "messages"), "VARCHAR"),
-    **dict.fromkeys(("rejected_id", "preference_id", "rejected_checkpoint_id"), "VARCHAR"),
-    "rejected_written_in": "BIGINT",
-}
-BATCH = 65_536  # rows
 VIEWS = Path(__file__).parent / "views"
 _EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(?=select\b|from\b|with\b|values\b|\()", re.IGNORECASE)
 
@@ -47,7 +32,7 @@ def database() -> duckdb.DuckDBPyConnection:
     """A private in-memory DuckDB that takes no Python variable for a table; its time zone is UTC."""
     connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    connection.execute(f"SET GLOBAL temp_directory = {_quoted(tempfile.gettempdir() + '/ratchet-duckdb')}")
+    connection.execute(f"SET GLOBAL temp_directory = {quoted(tempfile.gettempdir() + '/ratchet-duckdb')}")
     return connection
 
 
@@ -97,15 +82,6 @@ def query(
         return _polars(connection.sql(sql, params=values or {}))
 
 
-def stream(lake: Lake, sql: str) -> Iterator[pa.RecordBatch]:
-    """As `query`, without values: rows in batches, never all of them held."""
-    with connect() as connection:
-        _create_views(connection, lake, sql)
-        batches = connection.sql(sql).to_arrow_reader(BATCH)
-        assert batches is not None
-        yield from batches
-
-
 class Session:
     """A user's SQL over a lake: SELECT only, over the tables and views, with nothing else in reach."""
 
@@ -148,29 +124,19 @@ def views() -> Mapping[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(VIEWS.glob("*.sql"))}
 
 
-def relation(table: Table, sources: Sources) -> str:
-    """A SELECT of all columns of a table, typed, from its files; of no rows where there are none.
-
-    Only files that differ in their columns are opened one by one to unite them.
-    """
-    typed = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in table.sql.items())
-    if not sources.paths:
-        return f"SELECT * FROM (SELECT {typed} WHERE false)"
-    names = ", ".join(f'"{name}"' for name in table.sql)
-    listed = ", ".join(_quoted(path) for path in sources.paths)
-    source = (
-        f"read_parquet([{listed}], union_by_name={str(sources.mixed).lower()}, hive_partitioning=true, "
-        "hive_types={'loop': VARCHAR, 'round': BIGINT})"
-    )
-    return f"SELECT {names} FROM (SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
-
-
 def _create_views(
     connection: duckdb.DuckDBPyConnection, lake: Lake, sql: str, scope: Where | None = None
 ) -> list[str]:
     """Create the tables and views a query names, from the bottom up; returns the files they read."""
+    return create_views(connection, lake, named(connection, sql), scope)
+
+
+def create_views(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, names: Iterable[str], scope: Where | None = None
+) -> list[str]:
+    """Views of a connection by these names, each after those it is made of; returns the files they read."""
     files: list[str] = []
-    for name in named(connection, sql):
+    for name in names:
         if name in TABLES:
             sources = lake.sources(name, scope)
             files += sources.paths
@@ -227,19 +193,6 @@ def snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
     return [str(path) for path in lake.store.local(names)]
 
 
-def relation_examples(files: list[str]) -> str:
-    """The rows of frozen training sets, with the snapshot each lies in."""
-    typed = ", ".join(f"NULL::{kind} AS {name}" for name, kind in EXAMPLE_COLUMNS.items())
-    if not files:
-        return f"SELECT {typed} WHERE false"
-    listed = ", ".join(_quoted(file) for file in files)
-    return (
-        f"SELECT {typed} WHERE false UNION ALL BY NAME "
-        "SELECT split_part(filename, '/', -2) AS snapshot_id, * EXCLUDE (filename) "
-        f"FROM read_parquet([{listed}], union_by_name=true, filename=true)"
-    )
-
-
 def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, str]:
     """A user's text as a lead ("", "EXPLAIN " or "EXPLAIN ANALYZE ") and the one SELECT behind it."""
     explain = _EXPLAIN.match(sql)
@@ -263,7 +216,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
-    listed = ", ".join(_quoted(file) for file in files)
+    listed = ", ".join(quoted(file) for file in files)
     connection.execute(f"SET allowed_paths = [{listed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -285,10 +238,6 @@ def _polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     if not isinstance(frame, pl.DataFrame):
         raise LakeError("the query gave no table")
     return frame
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _comment(sql: str) -> str:

@@ -29,7 +29,7 @@ from warehouse.compact import check_live, compacted
 from warehouse.delta.datafile import DataFile
 from warehouse.delta.heads import CHECKPOINT
 from warehouse.delta.history import History, history
-from warehouse.delta.journal import Actions, milliseconds, read_entries
+from warehouse.delta.journal import Actions, LogEntry, milliseconds, read_entries
 from warehouse.delta.seals import (
     START,
     Seal,
@@ -71,8 +71,8 @@ def sealable(lake: Lake) -> list[str]:
 
 def unsealed(lake: Lake, loop: str) -> list[int]:
     """Closed rounds of a loop whose seals are not on record, oldest first."""
-    delta = lake.open("rounds")
-    first = 0 if delta is None else int(delta.transaction_version(anchor_key(loop)) or 0)
+    with lake.at_hand("rounds") as delta:
+        first = 0 if delta is None else int(delta.transaction_version(anchor_key(loop)) or 0)
     rounds = read(lake, "rounds", {"loop": loop})
     closed = rounds.filter(rounds["state"] != "started")["round"].unique().sort().to_list()
     return [number for number in closed if number >= first]
@@ -114,8 +114,8 @@ def _close(log: Log, table: Table, loop: str, number: int) -> DeltaTable:
 
     Returns the table as it is closed: with all that the round will ever hold of it.
     """
+    delta = log.lake.open_or_create(table)
     for attempt in range(ATTEMPTS):
-        delta = log.lake.open_or_create(table)
         if closed_before(delta, loop) > number:
             log.settle(table.name, delta.version())
             return delta
@@ -129,6 +129,7 @@ def _close(log: Log, table: Table, loop: str, number: int) -> DeltaTable:
                 commit_properties=log.properties(delta, table, actions, said),
             )
         time.sleep(min(1.0, 0.01 * 2**attempt) if attempt else 0)
+        delta.update_incremental()
     raise CommitOutcomeUnknown(
         f"table {table.name} could not be closed to round {number}; run again to go on"
     )
@@ -138,10 +139,15 @@ def _sealed_table(
     log: Log, delta: DeltaTable, table: Table, loop: str, number: int, before: Seal | None
 ) -> SealedTable:
     """Compact one closed table's part of a round, unless that was done, and say what it consists of."""
-    history = _history(log.lake, table, loop, number, before, delta.version())
-    if history.files or history.units:
-        delta = _compact(log, delta, table, history, loop, number)
-    return _as_sealed(log.lake, table, loop, number, before, delta.version())
+    store, name = log.lake.store, log.lake.log(table.name)
+    earlier = None if before is None else before.tables.get(table.name)
+    entries = list(read_entries(store, name, 0 if earlier is None else earlier.later, delta.version()))
+    held = history(table.name, entries, loop, number)
+    if held.files or held.units:
+        closed = delta.version()
+        delta = _compact(log, delta, table, held, loop, number)
+        entries += read_entries(store, name, closed + 1, delta.version())
+    return _as_sealed(log.lake, table, loop, number, earlier, entries, delta.version())
 
 
 def _compact(
@@ -159,7 +165,7 @@ def _compact(
             _commit(log, delta, table, made, history, loop, number)
         except (DeltaError, OSError) as error:
             _settle(log, table, made, error)
-        delta = log.lake.open_or_create(table)  # a handle keeps the version that it was opened at
+        delta.update_incremental()  # a handle keeps its version, whatever it commits
     raise CommitOutcomeUnknown(f"table {table.name}, round {number}: not compacted; run again to go on")
 
 
@@ -206,30 +212,27 @@ def _settle(log: Log, table: Table, made: Sequence[DataFile], error: Exception) 
         raise CommitOutcomeUnknown(f"table {table.name}: {one_line(error)}; run again to go on") from None
 
 
-def _history(lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int) -> History:
-    earlier = None if before is None else before.tables.get(table.name)
-    first = 0 if earlier is None else earlier.later
-    entries = read_entries(lake.store, lake.log(table.name), first, version)
-    return history(table.name, entries, loop, number)
-
-
 def _as_sealed(
-    lake: Lake, table: Table, loop: str, number: int, before: Seal | None, version: int
+    lake: Lake,
+    table: Table,
+    loop: str,
+    number: int,
+    earlier: SealedTable | None,
+    entries: Sequence[LogEntry],
+    version: int,
 ) -> SealedTable:
     """What a round's part of a table consists of at a version, and where the table's log stands there."""
-    name = lake.log(table.name)
-    earlier = None if before is None else before.tables.get(table.name)
     first = 0 if earlier is None else earlier.version + 1
-    found = _history(lake, table, loop, number, before, version)
-    entries = read_entries(lake.store, name, first, version)
+    found = history(table.name, entries, loop, number)
+    fresh = (entry for entry in entries if entry.version >= first)
     return SealedTable(
         version=version,
         later=version + 1 if found.later is None else found.later,
-        log=running_hash(START if earlier is None else earlier.log, entries),
+        log=running_hash(START if earlier is None else earlier.log, fresh),
         rows=sum(file.rows or 0 for file in found.files),
         files=tuple(found.files),
         units=tuple(found.units),
-        checkpoints=_checkpoints(lake, name, first, version),
+        checkpoints=_checkpoints(lake, lake.log(table.name), first, version),
     )
 
 
@@ -253,8 +256,8 @@ def _artifacts(lake: Lake, loop: str, number: int) -> Iterator[SealedFile]:
 def _anchor(log: Log, seal: Seal) -> None:
     """Put a seal's hash on record in the log."""
     table = TABLES["rounds"]
+    delta = log.lake.open_or_create(table)
     for _ in range(ATTEMPTS):
-        delta = log.lake.open_or_create(table)
         if int(delta.transaction_version(anchor_key(seal.loop)) or 0) > seal.round:
             log.settle(table.name, delta.version())
             return
@@ -264,4 +267,5 @@ def _anchor(log: Log, seal: Seal) -> None:
         with suppress(CommitFailedError):
             log.commit(delta, table, actions, said)
             reached("seal: on record")
+        delta.update_incremental()
     raise CommitOutcomeUnknown(f"the seal of round {seal.round} is not on record; run again to go on")

@@ -146,7 +146,7 @@ def at_start(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     """A process that has loaded what a training needs, to fork it from."""
-    with forking(["tasks.train.launch", "tests.train.short_of_memory"]) as ready:
+    with forking(["tasks.train.launch", "tests.train.parent", "tests.train.short_of_memory"]) as ready:
         yield ready
 
 

@@ -69,38 +69,35 @@ def assert_same_training(
     assert (one.devices, two.devices) == (1, 2)
 
 
-def killed_and_resumed(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> TrainingResult:
-    """Killed after its fifth step, one after a save, and run again."""
+def killed_and_resumed(
+    job: TrainingJob, folder: Path, at_first: str, monkeypatch: pytest.MonkeyPatch
+) -> TrainingResult:
+    """One of its processes is killed after its fifth step, one after a save, and it is run again."""
     with monkeypatch.context() as killed:
-        killed.setenv("RATCHET_FAULT", "train: step done#5")
-        with pytest.raises(TrainingFailed, match="SIGKILL"):
-            run_job(job, in_process=False)
-    seen: list[int] = []
-    result = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
-    assert seen == [5, 6]
-    return result
-
-
-def test_two_processes_keep_one_ledger_lose_one_and_resume(
-    make_job: MakeJob, examples: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = run_job(make_job("one", micro_batch_size=3), in_process=True)
-    job = make_job("two", micro_batch_size=3, save_every=2)
-    job = job.model_copy(update={"accelerate_config": config(tmp_path)})
-    with monkeypatch.context() as killed:
-        at_start(tmp_path / "site", KILLED, killed)
+        at_start(folder / "killed", at_first + KILLED, killed)
         with pytest.raises(TrainingFailed, match=r"killed \(SIGKILL\).*train\.log"):
             run_job(job, in_process=False)
     assert not Path(job.output, "checkpoint").exists()
+    at_start(folder / "site", at_first, monkeypatch)
     seen: list[int] = []
-    two = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
+    result = run_job(job, in_process=False, progress=lambda taken: seen.append(taken.step))
     assert seen == [5, 6], "each step is told once, after the save"
+    return result
+
+
+def test_two_processes_keep_one_ledger_and_the_users_configuration(
+    make_job: MakeJob, examples: pl.DataFrame, tmp_path: Path
+) -> None:
+    one = run_job(make_job("one", micro_batch_size=3), in_process=True)
+    job = make_job("two", micro_batch_size=3)
+    job = job.model_copy(update={"accelerate_config": config(tmp_path)})
+    two = run_job(job, in_process=False)
     assert_same_training(one, two, examples)
     kept = yaml.safe_load(Path(job.output, "accelerate.yaml").read_text())
     assert kept == TWO_CPUS
 
 
-def test_sharded_training_resumes_and_gathers_its_weights_whole(
+def test_sharded_training_loses_a_process_resumes_and_gathers_its_weights_whole(
     make_job: MakeJob, examples: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = run_job(make_job("one"), in_process=True)
@@ -112,8 +109,7 @@ def test_sharded_training_resumes_and_gathers_its_weights_whole(
     }
     file = config(tmp_path, distributed_type="FSDP", use_cpu=False, fsdp_config=sharded)
     job = make_job("two", save_every=2).model_copy(update={"accelerate_config": file})
-    at_start(tmp_path / "site", AS_GPUS, monkeypatch)
-    two = killed_and_resumed(job, monkeypatch)
+    two = killed_and_resumed(job, tmp_path, AS_GPUS, monkeypatch)
     assert_same_training(one, two, examples)
 
 
@@ -138,8 +134,7 @@ def test_deepspeed_takes_the_jobs_values_and_resumes(
     file = config(tmp_path, distributed_type="DEEPSPEED", use_cpu=False, deepspeed_config=settings)
     job = make_job("two", save_every=2, **values).model_copy(update={"accelerate_config": file})
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
-    at_start(tmp_path / "site", AS_GPUS, monkeypatch)
-    two = killed_and_resumed(job, monkeypatch)
+    two = killed_and_resumed(job, tmp_path, AS_GPUS, monkeypatch)
     # Adam's first steps on adapters, which begin at zero, are of the sign of noise alone.
     assert_same_training(one, two, rows, near=1e-4 if objective == "sft" else 1e-2)
 

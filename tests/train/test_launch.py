@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,24 @@ from schemas.job import TrainingJob
 from tasks.models.checkpoint import load_model
 from tasks.train.launch import run_job
 from tasks.train.result import OptimizerStep, TrainingResult, accept
-from tests.train.conftest import at_start, told
+from tests.forked import Forks
+from tests.train.conftest import told
 
 MakeJob = Callable[..., TrainingJob]
-PARENT = """
-import sys
-from pathlib import Path
-from schemas.job import TrainingJob
-from tasks.train.launch import run_job
-job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text())
-run_job(job, in_process=False)
-"""
 
 
-def test_a_launched_job_gives_the_weights_of_one_in_process(make_job: MakeJob) -> None:
+def test_a_launched_job_that_was_killed_is_named_resumes_and_gives_the_weights_of_one_in_process(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: dict[str, list[OptimizerStep]] = {"here": [], "there": []}
-    here = run_job(make_job("here"), in_process=True, progress=seen["here"].append)
-    there = run_job(make_job("there"), in_process=False, progress=seen["there"].append)
+    here = run_job(make_job("here", save_every=2), in_process=True, progress=seen["here"].append)
+    job = make_job("there", save_every=2)
+    with monkeypatch.context() as killed:
+        killed.setenv("RATCHET_FAULT", "train: step done#5")
+        with pytest.raises(TrainingFailed, match=r"killed \(SIGKILL\).*train\.log"):
+            run_job(job, in_process=False, progress=seen["there"].append)
+    assert [taken.step for taken in seen["there"]] == [1, 2, 3, 4]
+    there = run_job(job, in_process=False, progress=seen["there"].append)
     assert here.weights_hash == there.weights_hash
     assert here.threads == there.threads
     assert told(here).equals(told(there))
@@ -54,37 +54,6 @@ def test_a_launched_job_fails_with_the_same_named_line(make_job: MakeJob) -> Non
     with pytest.raises(BadInput) as there:
         run_job(job, in_process=False)
     assert str(here.value) == str(there.value)
-
-
-def test_a_killed_training_process_is_named_and_resumed(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, job = run_job(make_job("whole", save_every=2), in_process=True), make_job("job", save_every=2)
-    monkeypatch.setenv("RATCHET_FAULT", "train: step done#5")
-    with pytest.raises(TrainingFailed, match=r"killed \(SIGKILL\).*train\.log"):
-        run_job(job, in_process=False)
-    seen: list[int] = []
-    resumed = run_job(job, in_process=True, progress=lambda taken: seen.append(taken.step))
-    assert resumed.weights_hash == whole.weights_hash
-    assert seen == [5, 6]
-
-
-def test_running_out_of_memory_in_a_process_of_its_own_is_named(
-    make_job: MakeJob,
-    new_model: Callable[..., Path],
-    examples: pl.DataFrame,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rows = pl.concat([examples] * 20).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
-    folder = new_model(tmp_path / "wordy", vocab_size=60_000)
-    job = make_job(folder=folder, rows=rows, batch_size=440)  # its logits alone take 11 GB
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10 << 30,) * 2)"
-    at_start(tmp_path / "site", limit, monkeypatch)
-    with pytest.raises(TrainingFailed, match="ran out of memory with all its examples in one") as ran:
-        run_job(job, in_process=False)
-    assert "\n" not in str(ran.value)
-    assert not Path(job.output, "checkpoint").exists()
 
 
 def spoil_a_weight(result: TrainingResult) -> None:
@@ -137,17 +106,18 @@ def test_a_result_that_is_not_what_was_trained_is_not_accepted(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_parent_that_ends_leaves_no_training_behind(
-    make_job: MakeJob, examples: pl.DataFrame, how: signal.Signals
+    make_job: MakeJob, forks: Forks, examples: pl.DataFrame, how: signal.Signals
 ) -> None:
     # One step of 5,500 micro-batches takes far longer than the waits below: nothing else ends it.
     rows = pl.concat([examples] * 250).with_columns(example_id=pl.int_range(pl.len()).cast(pl.String))
     job = make_job(rows=rows, batch_size=5_500, micro_batch_size=1)
     path = Path(job.output).with_suffix(".json")
     path.write_text(job.model_dump_json())
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(path)], stderr=subprocess.DEVNULL)
-    assert within(60, lambda: trains(job)), "the training never began"
-    os.kill(parent.pid, how)
-    assert parent.wait(timeout=10) != 0, "it went on until the step was over"
+    with ThreadPoolExecutor(1) as beside:
+        parent = beside.submit(forks.run, "tests.train.parent:main", [str(path)], os.environ)
+        assert within(60, lambda: trains(job)), "the training never began"
+        os.kill(int(path.with_suffix(".pid").read_text()), how)
+        assert parent.result(timeout=10).returncode != 0, "it went on until the step was over"
     assert within(10, lambda: not trains(job)), "the training goes on without its parent"
     assert not Path(job.output, "result.json").exists()
 

@@ -194,13 +194,18 @@ def test_vllm_is_told_of_trust_for_such_a_folder_alone(
     assert ["--trust-remote-code" in each for each in told] == [True, False]
 
 
-@pytest.mark.parametrize("in_process", [True, False], ids=["in process", "launched"])
+@pytest.mark.parametrize("here", [True, False], ids=["in process", "in another process"])
 def test_a_model_with_code_trains_and_its_result_runs_that_code(
-    folder: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, in_process: bool
+    folder: Path,
+    make_job: MakeJob,
+    in_another_process: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    here: bool,
 ) -> None:
     monkeypatch.setenv(TRUST, "1")
     job = make_job(folder=folder, epochs=1)
-    result = run_job(job, in_process=in_process)
+    assert here or in_another_process(job) == 0
+    result = run_job(job, in_process=True)  # what the other process made, where there was one
     accept(result)
     trained = load_model(result.checkpoint)
     assert type(trained).__name__ == "OwnForCausalLM"

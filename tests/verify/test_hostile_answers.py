@@ -85,10 +85,11 @@ PIECES = [
 ]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("piece", PIECES)
-def test_ten_megabytes_of_latex_are_judged_in_linear_time(piece: str) -> None:
-    text = piece * (10_000_000 // len(piece))
+def test_megabytes_of_latex_are_judged_in_linear_time(piece: str) -> None:
+    """Were it quadratic, two megabytes would take hours."""
+    text = piece * (2_000_000 // len(piece))
     for hostile in (text, rf"\boxed{{{text}}}", f"the answer is {text}"):
         assert verify(hostile, "x+7").outcome == "fail"
 

@@ -7,6 +7,7 @@ that a checkpoint has absorbed, and data files (`verify` looks at those).
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from schemas.errors import LogDamaged
 from warehouse.delta.journal import entry_name, read_entry
@@ -15,8 +16,22 @@ from warehouse.store.face import Entry, Store
 _checked: set[tuple[str, Entry]] = set()  # entries never change: one that was whole is not read again
 
 
-def check_entries(store: Store, log: str) -> bool:
-    """Whether the log has begun; LogDamaged at the first entry that is missing, empty or torn."""
+@dataclass(frozen=True)
+class Sight:
+    """A whole log as it was seen: the newest checkpoint (-1: none), its file, and the entries after it."""
+
+    covered: int
+    checkpoint: Entry | None
+    entries: tuple[Entry, ...]
+
+    def follows(self, earlier: Sight) -> bool:
+        """Whether the log has only grown since: no file seen then is gone or another now."""
+        same = (self.covered, self.checkpoint) == (earlier.covered, earlier.checkpoint)
+        return same and self.entries[: len(earlier.entries)] == earlier.entries
+
+
+def check_entries(store: Store, log: str) -> Sight | None:
+    """The log as it is, None before it has begun; LogDamaged at the first entry that is missing or torn."""
     covered = last_checkpoint(store, log)
     found = store.numbered(log, covered + 1)
     for version, entry in enumerate(found, start=covered + 1):
@@ -26,7 +41,10 @@ def check_entries(store: Store, log: str) -> bool:
         if known not in _checked:
             read_entry(store, log, version)
             _checked.add(known)
-    return covered >= 0 or bool(found)
+    if covered < 0 and not found:
+        return None
+    checkpoint = store.entry(f"{log}/{covered:020d}.checkpoint.parquet") if covered >= 0 else None
+    return Sight(covered, checkpoint, tuple(found))
 
 
 def last_checkpoint(store: Store, log: str) -> int:

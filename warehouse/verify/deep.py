@@ -13,7 +13,7 @@ from schemas.errors import RatchetError
 from schemas.identity import IDENTITIES
 from schemas.tables import TABLES
 from warehouse.lake import Lake
-from warehouse.query import query, read, stream
+from warehouse.reader import Reader, reader
 from warehouse.snapshot import example_ids, read_snapshot
 from warehouse.verify.findings import Findings
 
@@ -49,27 +49,28 @@ PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preferenc
 
 def check_facts(lake: Lake, findings: Findings, begin: Begin) -> None:
     """Every id, every reference from row to row, every snapshot and what was trained on it."""
-    for table in TABLES:
-        _check_ids(lake, table, findings, begin(f"ids of {table}"))
-    advance = begin("references")
-    for link in LINKS:
-        _check_link(lake, link, findings)
-        advance(1)
-    _check_snapshots(lake, findings, begin("snapshots"))
-    _check_steps(lake, findings)
+    with reader(lake) as asked:
+        for table in TABLES:
+            _check_ids(asked, table, findings, begin(f"ids of {table}"))
+        advance = begin("references")
+        for link in LINKS:
+            _check_link(asked, link, findings)
+            advance(1)
+        _check_snapshots(lake, asked, findings, begin("snapshots"))
+        _check_steps(asked, findings)
 
 
-def _check_ids(lake: Lake, table: str, findings: Findings, advance: Callable[[int], None]) -> None:
+def _check_ids(asked: Reader, table: str, findings: Findings, advance: Callable[[int], None]) -> None:
     """Ids are distinct, and those that follow from their row do."""
     key = TABLES[table].id
     twice = f"SELECT {key} AS id, count(*) AS n FROM {table} GROUP BY 1 HAVING n > 1 ORDER BY 1 LIMIT 1"
-    for row in query(lake, twice).to_dicts():
+    for row in asked.rows(twice):
         findings.damage(f"tables/{table}", f"{key} {row['id']} stands {row['n']} times")
     formula = IDENTITIES.get(table)
     if formula is None:
         return
     columns = ", ".join((key, *formula.columns))
-    for batch in stream(lake, f"SELECT {columns} FROM {table}"):
+    for batch in asked.batches(f"SELECT {columns} FROM {table}"):
         for row_id, *values in zip(
             *(batch.column(i).to_pylist() for i in range(batch.num_columns)), strict=True
         ):
@@ -79,8 +80,8 @@ def _check_ids(lake: Lake, table: str, findings: Findings, advance: Callable[[in
         advance(batch.num_rows)
 
 
-def _check_link(lake: Lake, link: Link, findings: Findings) -> None:
-    row = query(lake, link.sql).row(0, named=True)
+def _check_link(asked: Reader, link: Link, findings: Findings) -> None:
+    (row,) = asked.rows(link.sql)
     if row["n"]:
         holders = " or ".join(one.split(".")[0] for one in link.column.to)
         findings.damage(
@@ -90,9 +91,9 @@ def _check_link(lake: Lake, link: Link, findings: Findings) -> None:
         )
 
 
-def _check_snapshots(lake: Lake, findings: Findings, advance: Callable[[int], None]) -> None:
+def _check_snapshots(lake: Lake, asked: Reader, findings: Findings, advance: Callable[[int], None]) -> None:
     """Snapshots hash to their ids, and their examples were candidates, or pairs of them that were judged."""
-    for row in read(lake, "snapshots").sort("snapshot_id").to_dicts():
+    for row in asked.rows("SELECT * FROM snapshots ORDER BY snapshot_id"):
         try:
             examples = read_snapshot(lake.place(row["path"]), row["snapshot_id"])
         except RatchetError as error:
@@ -104,7 +105,7 @@ def _check_snapshots(lake: Lake, findings: Findings, advance: Callable[[int], No
             findings.damage(row["path"], "an example_id does not follow from its candidates")
         advance(examples.height)
     for column, table in PARENTS.items():
-        for row in query(lake, _strays(column, table)).to_dicts():
+        for row in asked.rows(_strays(column, table)):
             found = f"{row['n']} examples come from no {table.removesuffix('s')} of the log"
             findings.damage(f"snapshots/{row['snapshot_id']}", found)
 
@@ -117,7 +118,7 @@ def _strays(column: str, table: str) -> str:
         GROUP BY 1 ORDER BY 1"""
 
 
-def _check_steps(lake: Lake, findings: Findings) -> None:
+def _check_steps(asked: Reader, findings: Findings) -> None:
     """What an optimizer step was fed was in the snapshot of its training."""
     sql = """
         WITH fed AS (SELECT training_id, unnest(example_ids) AS example_id FROM steps),
@@ -127,6 +128,6 @@ def _check_steps(lake: Lake, findings: Findings) -> None:
             SELECT 1 FROM examples AS e
             WHERE e.snapshot_id = job.snapshot_id AND e.example_id = fed.example_id)
         GROUP BY 1 ORDER BY 1"""
-    for row in query(lake, sql).to_dicts():
+    for row in asked.rows(sql):
         what = f"{row['n']} examples of {row['training_id']} are not in its snapshot"
         findings.damage("tables/steps", what)
