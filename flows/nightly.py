@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import polars as pl
 from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
+from flows.opening.asking import refuse_shown, with_shots
 from flows.opening.opening import (
     Opening,
     check_opening,
@@ -41,6 +43,7 @@ from tasks.train.fits import check_fits
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import Checkpoint, LoopState, fold, locked
+from warehouse.query import read
 from warehouse.seal import seal_rounds, unsealed
 
 
@@ -79,6 +82,7 @@ def night(
     or the tutor for a new loop.
     """
     _tag(loop, recipe)
+    recipe = with_shots(recipe)
     opening = check(recipe, loop, lake, model)
     opened = Lake.create(lake)
     one_round = run_round if in_flow_run() else run_round.fn
@@ -139,6 +143,7 @@ def seal(log: Log, loop: str) -> None:
 def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
     """Refuse what cannot run before anything is written; returns what a new loop opens with."""
     check_loop(loop)
+    recipe = with_shots(recipe)
     opening = _checked_opening(recipe, loop, lake, Path(model) if model else None)
     check_engines(recipe)
     return opening
@@ -161,6 +166,8 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
     elif before["training"] != recipe.model_dump(mode="json")["training"]:
         check_fits(state.base.folder, recipe.training)
     check_recipe(recipe, state.base.folder)
+    fixed = read(Lake(lake), "prompts", {"loop": loop, "round": 0})
+    refuse_shown(recipe, fixed.filter(pl.col("split") == "eval"))
     room_of(recipe).check(recipe, state.base.folder)
     room_of(recipe).continues(recipe, Lake(lake), loop)
     return None

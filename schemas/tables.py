@@ -87,7 +87,11 @@ CANDIDATES = Table(
             True,
             ("candidates.candidate_id",),
         ),
-        _text("settings", "JSON of what else decided the draw: stop, top_k, min_p, repetition_penalty", True),
+        _text(
+            "settings",
+            "JSON of what else decided the draw: stop, top_k, how it was asked (its label) ...",
+            True,
+        ),
     ),
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,23 +50,39 @@ class Manifest:
     phase: str = ""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How the prompts of examples are put: its name, and what writes columns `prompt` and `messages` so."""
+
+    label: str
+    put: Callable[[pl.DataFrame], pl.DataFrame]
+
+
 def freeze(
-    log: Log, unit: Unit, objective: str, drawn_from: Sequence[str], parameters: Mapping[str, Any]
+    log: Log,
+    unit: Unit,
+    objective: str,
+    drawn_from: Sequence[str],
+    parameters: Mapping[str, Any],
+    asked: Asked | None = None,
 ) -> str:
     """Freeze what `selections/<objective>.sql` selects under `parameters`; returns the snapshot's id.
 
     The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
     columns the objective trains on. Done once by unit; an empty selection is a RatchetError, and so
     is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
+    `asked` writes the examples' prompts as they are put to the model, and is named in the manifest.
     """
+    told = {**parameters, "asked": asked.label} if asked is not None else dict(parameters)
 
     def write() -> pl.DataFrame:
         sql = (SELECTIONS / f"{objective}.sql").read_text("utf-8")
-        examples = _examples(query(log.lake, sql, parameters))
+        selected = query(log.lake, sql, parameters)
+        examples = _examples(asked.put(selected) if asked is not None else selected)
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
-        manifest = _manifest(unit, objective, examples, keys, sql, parameters)
+        manifest = _manifest(unit, objective, examples, keys, sql, told)
         _refuse_second(log.lake, unit, manifest.snapshot_id)
         with disk_errors(f"the snapshot of round {unit.round} of loop {unit.loop} cannot be written"):
             _write(log.lake, manifest, examples)
@@ -86,7 +102,7 @@ def freeze(
         )
 
     row = log.once(unit, "snapshots", write).row(0, named=True)
-    _refuse_other(log.lake, unit, row, objective, drawn_from, parameters)
+    _refuse_other(log.lake, unit, row, objective, drawn_from, told)
     return str(row["snapshot_id"])
 
 

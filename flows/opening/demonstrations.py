@@ -12,7 +12,12 @@ import polars as pl
 
 from schemas.units import Unit
 from tasks.admit.prompts import demonstration_rows, prompt_rows
+from warehouse.lake import Lake
 from warehouse.log import Log
+from warehouse.query import read
+
+JUDGING = "evaluation"
+"""The set of demonstrations of judging."""
 
 
 def admit_demonstrations(log: Log, loop: str, sets: Mapping[str, pl.DataFrame]) -> None:
@@ -33,6 +38,12 @@ def demonstrated_prompts(demonstrated: pl.DataFrame, loop: str) -> pl.DataFrame:
 def demonstrations_unit(loop: str, name: str) -> Unit:
     """The unit that holds a set's prompts and demonstrations."""
     return Unit(loop, 0, f"seeds-{name}")
+
+
+def judging_prompts(lake: Lake, loop: str) -> list[str]:
+    """The ids of a loop's seed prompts that ask for a judgement, in the judge's own words."""
+    seeds = read(lake, "prompts", {"loop": loop, "round": 0}).filter(pl.col("split") == "seed")
+    return seeds.filter(pl.col("unit") == demonstrations_unit(loop, JUDGING).key)["prompt_id"].to_list()
 
 
 def _same(rows: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 import tutor
 import tutor.prompts
+from flows.opening.asking import check_asking, refuse_shown
 from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
 from flows.opening.overlap import near_remark, overlaps, refusals
 from flows.opening.proof import prove, recipe_remarks
@@ -21,9 +22,11 @@ from flows.writers.judges import chosen_rubric, judge_folder
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
+from schemas.recipes.asking import Asking
 from schemas.recipes.shared import Recipe, Verification
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
+from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
 from tasks.models.conversation import Prompt, prompts_of
 from tasks.models.described import files_hash
@@ -70,9 +73,11 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     training, held_out = fixed_prompts(recipe)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     room = None if context is None else context - longest
-    held_out, refused = _fitting(held_out, tokenizer, room)
+    refuse_shown(recipe, held_out)
+    asking, all_turns = recipe.prompts.asking, recipe.training.turns == "all"
+    held_out, refused = _fitting(held_out, tokenizer, room, asking)
     if training is not None:
-        training, more = _fitting(training, tokenizer, room, recipe.training.turns == "all")
+        training, more = _fitting(training, tokenizer, room, asking, all_turns)
         training, near, said = _apart(training, held_out, recipe.prompts.overlap == "drop")
         refused = pl.concat([refused, more, near])
     if held_out.is_empty() or (training is not None and training.is_empty()):
@@ -92,7 +97,11 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
 
 
 def check_recipe(recipe: Recipe, base: Path) -> None:
-    """Refuse verifiers, judges, rubrics and inventors that cannot be used, before a round finds out."""
+    """Refuse what cannot be used, before a round finds out: verifiers, judges, rubrics, what stands around a
+    question.
+    """
+    if not recipe.prompts.asking.is_plain:
+        check_asking(recipe, load_tokenizer(base))
     wanted = recipe.verification
     for name in (wanted.verifier, *wanted.also, wanted.audit):
         get_verifier(name, strictness=wanted.strictness)  # RecipeError where there is none
@@ -137,15 +146,20 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
 
 
 def _fitting(
-    prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, room: int | None, all_turns: bool = False
+    prompts: pl.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    room: int | None,
+    asking: Asking,
+    all_turns: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Prompts of at most `room` tokens that end and begin no turn of their own, and the others."""
-    forges = forging(prompts, tokenizer, all_turns)
+    forges = forging(prompts, tokenizer, all_turns, asking)
     marks = pl.lit("holds the model's own marks of a turn").alias("refusal")
     sound, others = prompts.filter(~forges), prompts.filter(forges).with_columns(marks)
     if room is None:
         return sound, others
-    length = pl.Series("length", prompt_lengths(tokenizer, prompts_of(sound)), dtype=pl.Int64)
+    asked = [put(one, asking) for one in prompts_of(sound)]
+    length = pl.Series("length", prompt_lengths(tokenizer, asked), dtype=pl.Int64)
     long = pl.lit("does not fit the model's context").alias("refusal")
     return sound.filter(length <= room), pl.concat([others, sound.filter(length > room).with_columns(long)])
 
@@ -162,12 +176,18 @@ def _apart(
     return kept, marked.filter(pl.col("refusal").is_not_null()), said
 
 
-def forging(prompts: pl.DataFrame, tokenizer: PreTrainedTokenizerBase, all_turns: bool = False) -> pl.Series:
-    """Which prompts are conversations that end or begin a turn in their content.
+def forging(
+    prompts: pl.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    all_turns: bool = False,
+    asking: Asking | None = None,
+) -> pl.Series:
+    """Which prompts, put as the recipe asks, are conversations that end or begin a turn in their content.
 
     ModelError names the first whose turns the template cannot put or, with `all_turns`, teach.
     """
-    lines = zip(prompts_of(prompts), prompts["line"], strict=True)
+    asked = [put(one, asking or Asking()) for one in prompts_of(prompts)]
+    lines = zip(asked, prompts["line"], strict=True)
     told = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
     return pl.Series("forges", told, dtype=pl.Boolean)
 

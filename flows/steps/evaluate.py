@@ -43,8 +43,9 @@ def evaluate(round_: Round[Any], checkpoint: Checkpoint, name: str) -> pl.DataFr
     settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     held_out = held_out_prompts(round_)
     strictness = round_.recipe.verification.strictness
-    further = _further(round_.recipe)
-    suite = suite_id(held_out, get_verifier(verifier, strictness=strictness), settings, further)
+    suite = suite_id(
+        held_out, get_verifier(verifier, strictness=strictness), settings, further(round_.recipe)
+    )
     known = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
     known = known.filter(pl.col("suite") == suite)
     if known.is_empty():
@@ -70,9 +71,12 @@ def held_out_prompts(round_: Round[Any]) -> pl.DataFrame:
     return fixed.filter(pl.col("split") == "eval").sort("prompt_id")
 
 
-def _further(recipe: Recipe) -> list[str]:
+def further(recipe: Recipe) -> list[str]:
     """What else of a recipe decides answers to held-out prompts, where it is not the default."""
-    return [json.dumps({"stop": recipe.sampling.stop})] if recipe.sampling.stop else []
+    stop, asking = recipe.sampling.stop, recipe.prompts.asking
+    told: dict[str, Any] = {"stop": stop} if stop else {}
+    told |= {} if asking.is_plain else {"asked": asking.label}
+    return [json.dumps(told)] if told else []
 
 
 def _measure(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -15,7 +14,9 @@ from schemas.units import Unit
 from tasks.filter.decision import Filter
 from tasks.filter.finished import NAME, finished
 from tasks.filter.length import fits
+from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer
+from tasks.models.conversation import Prompt
 from tasks.models.turns import example_lengths
 
 
@@ -29,12 +30,26 @@ def finished_filter(round_: Round[Any], units: Iterable[Unit]) -> list[Filter]:
 
 
 def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> Filter:
-    """Keeps what fits the model and the longest example of a training: the recipe's, or that of `hyper`."""
+    """Keeps what fits the model and the longest example of a training: the recipe's, or that of `hyper`.
+
+    A row whose column `judging` is true is asked as it is, others as the recipe puts them.
+    """
     tokenizer = load_tokenizer(round_.base.folder)
     context = context_length(round_.base.folder)
     longest = (hyper or round_.recipe.training).max_tokens
     limit = min(longest, context or longest)
-    return lambda frame: fits(frame, partial(example_lengths, tokenizer), limit)
+    asking = round_.recipe.prompts.asking
+
+    def decided(frame: pl.DataFrame) -> pl.DataFrame:
+        judging = frame["judging"] if "judging" in frame.columns else [False] * frame.height
+
+        def lengths(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[int]:
+            told = zip(prompts, judging, strict=True)
+            return example_lengths(tokenizer, [one if own else put(one, asking) for one, own in told], texts)
+
+        return fits(frame, lengths, limit)
+
+    return decided
 
 
 def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame, step: str) -> pl.DataFrame:

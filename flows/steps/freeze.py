@@ -7,12 +7,16 @@ from typing import Any
 
 import polars as pl
 
+from flows.opening.demonstrations import judging_prompts
 from flows.round.round import Round
 from flows.steps.task import step_task
+from schemas.recipes.asking import Asking
 from tasks.filter.chain import survivors
+from tasks.models.asking import put
+from tasks.models.conversation import Conversation, plain_text, prompts_of
 from warehouse.lake import Where
 from warehouse.query import read
-from warehouse.snapshot import freeze
+from warehouse.snapshot import Asked, freeze
 
 
 def freeze_examples(
@@ -43,4 +47,18 @@ def examples_in(round_: Round[Any], snapshot_id: str) -> int:
 def _frozen(round_: Round[Any], objective: str, units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
     unit = round_.unit("freeze" if objective == "sft" else f"freeze-{objective}")
-    return freeze(round_.log, unit, objective, units, parameters)
+    asking = round_.recipe.prompts.asking
+    asked = None if asking.is_plain else Asked(asking.label, lambda rows: _as_asked(round_, asking, rows))
+    return freeze(round_.log, unit, objective, units, parameters, asked)
+
+
+def _as_asked(round_: Round[Any], asking: Asking, examples: pl.DataFrame) -> pl.DataFrame:
+    """Examples whose prompts are what the model is asked; a demonstration of judging is asked as it is."""
+    judging = set(judging_prompts(round_.lake, round_.loop))
+    told = zip(prompts_of(examples, "prompt"), examples["prompt_id"], strict=True)
+    prompts = [prompt if name in judging else put(prompt, asking) for prompt, name in told]
+    messages = [one.json if isinstance(one, Conversation) else None for one in prompts]
+    return examples.with_columns(
+        pl.Series("prompt", map(plain_text, prompts), dtype=pl.String),
+        pl.Series("messages", messages, dtype=pl.String),
+    )

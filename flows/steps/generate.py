@@ -14,6 +14,7 @@ from flows.writers.engines import engine_of
 from schemas.recipes.shared import Sampling
 from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
+from tasks.models.asking import put
 from tasks.models.conversation import prompts_of
 from warehouse.loops import Checkpoint
 
@@ -54,7 +55,9 @@ def answers(
 
     def made() -> pl.DataFrame:
         with round_.model_at_work():
-            ids = dict(zip(prompts_of(prompts), prompts["prompt_id"], strict=True))
+            asking = round_.recipe.prompts.asking
+            asked = [put(prompt, asking) for prompt in prompts_of(prompts)]
+            ids = dict(zip(asked, prompts["prompt_id"], strict=True))
             engine = engine_of(round_, writer, unit, ids)
             return candidate_rows(
                 engine,
@@ -64,6 +67,7 @@ def answers(
                 round_number=unit.round,
                 seed=seed,
                 progress=progress,
+                asking=asking,
             )
 
     rows = round_.log.once(unit, "candidates", made)

@@ -39,6 +39,7 @@ from tasks.generate.engine import first_seed
 from tasks.invent.form import well_formed
 from tasks.invent.inventor import Inventor
 from tasks.invent.novel import Earlier, novel
+from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.neutral import special_texts
 from tasks.models.rendering import prompt_lengths
@@ -223,13 +224,16 @@ def _decisions(
     longest = max(round_.recipe.sampling.max_tokens, round_.recipe.evaluation.max_tokens)
     room = round_.recipe.training.max_tokens if context is None else context - longest
     earlier, known = prompts.indexed()
+    asking = round_.recipe.prompts.asking
     specials = special_texts(tokenizer)
     decided, _ = run_chain(
         texts.with_columns(prompt="text"),
         [
             lambda frame: well_formed(frame, inventor.form, specials),
             lambda frame: held_out(frame, known),
-            lambda frame: fits(frame, lambda asked, _: prompt_lengths(tokenizer, asked), room),
+            lambda frame: fits(
+                frame, lambda new, _: prompt_lengths(tokenizer, [put(one, asking) for one in new]), room
+            ),
             lambda frame: novel(frame, earlier, most),
         ],
     )

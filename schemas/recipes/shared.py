@@ -10,12 +10,14 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Hyperparameters, Positive, Share, Strict
+from schemas.recipes.asking import Asking, Shot, Text, one_field
 from schemas.recipes.strictness import Strictness
 
+MOST_SHOTS = 64
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -59,7 +61,11 @@ class Sampling(Strict):
     @property
     def further(self) -> str | None:
         """What beside temperature, top_p and max_tokens decides a draw, as canonical JSON; None: nothing."""
-        told = self.model_dump(mode="json", include={"stop", "top_k", "min_p", "repetition_penalty"})
+        return self.further_with()
+
+    def further_with(self, **more: object) -> str | None:
+        """The same, with more that decides it."""
+        told = self.model_dump(mode="json", include={"stop", "top_k", "min_p", "repetition_penalty"}) | more
         return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if told else None
 
     @model_validator(mode="after")
@@ -86,6 +92,34 @@ class Prompts(Strict):
         description="what becomes of a file's training prompts that are almost held-out ones",
         exclude_if=lambda value: value == "warn",
     )
+    system: Text | None = Field(
+        None,
+        description="a system message put before every question; a conversation with one keeps its own",
+        exclude_if=lambda value: value is None,
+    )
+    template: Annotated[Text, AfterValidator(one_field)] | None = Field(
+        None,
+        description="what stands around every question, with {question} (or {prompt}) in its place",
+        exclude_if=lambda value: value is None,
+    )
+    few_shots: str | Annotated[tuple[Shot, ...], Field(max_length=MOST_SHOTS)] | None = Field(
+        None,
+        description="JSONL file of questions with answers, shown before every question; goes on record",
+        exclude_if=lambda value: value is None,
+    )
+    few_shots_as: Literal["turns", "text"] = Field(
+        "turns",
+        description="turns: as earlier turns of user and assistant; text: in the question's own message",
+        exclude_if=lambda value: value == "turns",
+    )
+
+    @property
+    def asking(self) -> Asking:
+        """What stands around a question; ValueError while the examples are still in a file."""
+        if isinstance(self.few_shots, str):
+            raise ValueError(f"the examples of {self.few_shots} were not read")
+        shots = self.few_shots or ()
+        return Asking(system=self.system, template=self.template, shots=shots, shots_as=self.few_shots_as)
 
 
 class Evaluation(Strict):
@@ -183,6 +217,15 @@ class Recipe(Strict):
         exclude_if=lambda value: value is None,
     )
     shard_size: Positive = Field(250, description="prompts in one unit of work")
+
+    @model_validator(mode="after")
+    def examples_are_not_learned(self) -> Recipe:
+        if self.training.turns == "all" and self.prompts.few_shots and self.prompts.few_shots_as == "turns":
+            raise ValueError(
+                "training.turns must be last with prompts.few_shots as turns, which would be learned again "
+                "with every answer (prompts.few_shots_as: text)"
+            )
+        return self
 
     @model_validator(mode="after")
     def a_launcher_reads_the_configuration(self) -> Recipe:

@@ -7,10 +7,14 @@ from collections.abc import Callable
 import polars as pl
 
 from schemas.identity import answer_id
+from schemas.recipes.asking import Asking
 from schemas.recipes.shared import Sampling
 from schemas.tables import CANDIDATES
 from tasks.generate.engine import Engine, first_seed
+from tasks.models.asking import put
 from tasks.models.conversation import Prompt, prompts_of
+
+PLAIN = Asking()
 
 
 def candidate_rows(
@@ -23,21 +27,24 @@ def candidate_rows(
     seed: int,
     kind: str = "answer",
     progress: Callable[[int], None] | None = None,
+    asking: Asking = PLAIN,
 ) -> pl.DataFrame:
     """`sampling.samples` answers to each prompt (columns prompt_id, split, text, maybe messages) by one
     checkpoint.
 
     Returns rows of table `candidates`. `seed` is the recipe's; each prompt gets its own from it, the
     round and what the prompt says, so that the same draw in another loop writes the same answers. A prompt
-    that is asked several times, under several ids, has a column `seed` to be told apart by.
+    that is asked several times, under several ids, has a column `seed` to be told apart by. `asking` is
+    what stands around each, and is on record with what else decided the draw.
     """
-    asked = prompts_of(prompts)
+    asked = [put(prompt, asking) for prompt in prompts_of(prompts)]
     if "seed" in prompts.columns:
         seeds = prompts["seed"].to_list()
     else:
         seeds = [prompt_seed(seed, round_number, prompt) for prompt in asked]
     answers = engine.generate(asked, sampling, seeds, progress)
-    settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.further)
+    further = sampling.further if asking.is_plain else sampling.further_with(asked=asking.label)
+    settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, further)
     rows = [
         {
             "candidate_id": answer_id(
@@ -63,7 +70,7 @@ def candidate_rows(
         pl.lit(sampling.temperature).alias("temperature"),
         pl.lit(sampling.top_p).alias("top_p"),
         pl.lit(sampling.max_tokens).alias("max_tokens"),
-        pl.lit(sampling.further, pl.String).alias("settings"),
+        pl.lit(further, pl.String).alias("settings"),
     )
 
 

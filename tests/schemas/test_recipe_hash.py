@@ -11,11 +11,15 @@ from pydantic import BaseModel
 
 from flows.recipes.rooms import ROOMS, parse_recipe
 from schemas.engine import EFFORT, Endpoint
+from schemas.recipes.asking import Shot
 from schemas.recipes.parsing import with_value
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Recipe
 
-GIVEN = {Endpoint: {"url": "http://localhost:1/v1", "model": "m"}}  # what has no default
+GIVEN = {
+    Endpoint: {"url": "http://localhost:1/v1", "model": "m"},
+    Shot: {"question": "q", "answer": "a"},
+}  # what has no default
 OUTSIDE = {"accelerate_config"}  # where a job runs, beside how hard an engine is asked
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.opening.demonstrations import demonstrations_unit
+from flows.opening.demonstrations import JUDGING, demonstrations_unit
 from flows.recipes.self_rewarding.seeds import SETS
 from flows.round.round import Round
 from flows.steps.filter import length_filter, with_decision_ids
@@ -19,7 +19,8 @@ from tasks.filter.drawn import drawn
 from warehouse.query import query
 
 _DEMONSTRATIONS = """
-    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text
+    SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text,
+           p.unit = $judging AS judging
     FROM candidates AS c JOIN prompts AS p USING (loop, round, prompt_id)
     WHERE c.loop = $loop AND c.round = 0 AND c.unit IN (SELECT unnest($units)) AND c.kind = 'demonstration'
     ORDER BY c.candidate_id"""
@@ -52,7 +53,8 @@ def _decided(
 
 
 def _demonstrations(round_: Round[SelfRewarding], names: Sequence[str]) -> pl.DataFrame:
-    """A loop's demonstrations: candidate_id, prompt_id, prompt, messages, text, in order of id."""
+    """A loop's demonstrations: candidate_id, prompt_id, prompt, messages, text, judging, in order of id."""
     units = [demonstrations_unit(round_.loop, name).key for name in names]
     scope: dict[str, Any] = {"loop": round_.loop, "round": 0}
-    return query(round_.lake, _DEMONSTRATIONS, {"loop": round_.loop, "units": units}, scope=scope)
+    told = {"loop": round_.loop, "units": units, "judging": demonstrations_unit(round_.loop, JUDGING).key}
+    return query(round_.lake, _DEMONSTRATIONS, told, scope=scope)

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 import tutor.seeds
-from flows.opening.demonstrations import demonstrations_unit
+from flows.opening.demonstrations import JUDGING, demonstrations_unit
 from flows.opening.opening import Opening, forging
 from flows.recipes.self_rewarding.rewards import reward_rubric
 from flows.round.progress import reporter
@@ -29,7 +29,7 @@ from tasks.verify.judge.judgement import read_vote
 from warehouse.lake import Lake, Where
 from warehouse.query import read
 
-SETS = ("instruction", "evaluation")
+SETS = ("instruction", JUDGING)
 
 
 def demonstration_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -1,0 +1,61 @@
+"""A question with what a recipe puts around it: a system message, a template, examples shown before it.
+
+What comes out is a prompt like any other (conversation.py): engines and trainings render it by the same code,
+whole or not at all, and no content of it may open a turn. The question itself stays what is on record, and
+what judges see. Nothing is evaluated: a template's field is replaced by the question, to the character.
+"""
+
+from __future__ import annotations
+
+from schemas.recipes.asking import FIELDS, Asking
+from tasks.models.conversation import Message, Prompt, messages_of, prompt_of
+
+
+def put(prompt: Prompt, asking: Asking) -> Prompt:
+    """The prompt as it is asked. The template and the examples go with the user's last message.
+
+    Examples as turns stand before all that was said, after the system message; as text they stand in the
+    message itself, in the form of a plain prompt, or of the template where there is one. A conversation that
+    has a system message keeps its own.
+    """
+    if asking.is_plain:
+        return prompt
+    messages = messages_of(prompt)
+    own = messages[:1] if messages[0].role == "system" else ()
+    given = (Message("system", asking.system),) if asking.system else ()
+    said = messages[len(own) :]
+    last = Message("user", _shown(asking, said[-1].content))
+    return prompt_of([*(own or given), *_turns(asking), *said[:-1], last])
+
+
+def _turns(asking: Asking) -> list[Message]:
+    if asking.shots_as != "turns":
+        return []
+    return [
+        turn
+        for shot in asking.shots
+        for turn in (
+            Message("user", _filled(asking.template, shot.question)),
+            Message("assistant", shot.answer),
+        )
+    ]
+
+
+def _shown(asking: Asking, question: str) -> str:
+    """The user's last message."""
+    if asking.shots_as == "turns" or not asking.shots:
+        return _filled(asking.template, question)
+    if asking.template is None:
+        blocks = [f"{shot.question}\nAnswer: {shot.answer}" for shot in asking.shots]
+        return "\n\nQuestion: ".join([*blocks, question])
+    texts = [(_filled(asking.template, shot.question), shot.answer) for shot in asking.shots]
+    blocks = [f"{text}{'' if text[-1:].isspace() else ' '}{answer}" for text, answer in texts]
+    return "\n\n".join([*blocks, _filled(asking.template, question)])
+
+
+def _filled(template: str | None, question: str) -> str:
+    if template is None:
+        return question
+    field = next(one for one in FIELDS if one in template)
+    before, _, after = template.partition(field)
+    return before + question + after

@@ -1,0 +1,149 @@
+"""Promises of a round that asks otherwise than plainly: one rendering everywhere, the question on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import tutor
+from flows.nightly import check, night
+from flows.opening.asking import with_shots
+from flows.recipes.rooms import parse_recipe
+from flows.steps.evaluate import further
+from schemas.errors import BadInput
+from schemas.recipes.parsing import with_value
+from schemas.recipes.rft import Rft
+from tasks.models.asking import put
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.conversation import plain_text, prompts_of
+from tasks.models.rendering import prompt_ids
+from tasks.train.objectives.sft import SFT
+from tests.models.conftest import CHATML, byte_tokenizer, save
+from tutor.world import stories
+from warehouse.lake import Lake
+from warehouse.query import read
+from warehouse.snapshot import read_snapshot
+from warehouse.verify.lake import verify as verify_lake
+
+SYSTEM = "Solve step by step."
+
+
+def changed(recipe: Rft, **settings: Any) -> Rft:
+    values = recipe.model_dump(mode="json")
+    for key, value in settings.items():
+        values = with_value(values, key.replace("__", "."), json.dumps(value))
+    return parse_recipe(values)
+
+
+def written(file: Path, seed: int, count: int) -> Path:
+    told = [{"question": one.question, "answer": one.solution} for one in stories(seed, count)]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in told))
+    return file
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    return written(tmp_path / "shots.jsonl", 977, 2)
+
+
+def test_a_round_asks_learns_and_measures_by_one_rendering_and_keeps_the_question(
+    tmp_path: Path, small_recipe: Rft, shots: Path
+) -> None:
+    lake = Lake.create(str(tmp_path / "lake"))
+    recipe = changed(
+        small_recipe,
+        prompts__path=str(written(tmp_path / "train.jsonl", 3, 40)),
+        prompts__system=SYSTEM,
+        prompts__template="Question: {question}",
+        prompts__few_shots=str(shots),
+        prompts__per_round=6,
+        prompts__eval_count=4,
+        evaluation__sampled_count=0,
+        sampling__stop=["\n####"],
+        training__max_tokens=768,
+        verification__judge__share=0.5,
+        verification__judge__votes=1,
+    )
+    night.fn(recipe, "asked", 1, lake.where)
+    shots.unlink()  # what it held is on record
+    settled = parse_recipe(json.loads(read(lake, "rounds")["recipe_values"][0]))
+    asking = settled.prompts.asking
+    assert [shot.question for shot in asking.shots] == [one.question for one in stories(977, 2)]
+
+    prompts = read(lake, "prompts").filter(pl.col("split") == "train")
+    assert set(prompts["text"]) <= {one.question for one in stories(3, 40)}
+    assert prompts["messages"].null_count() == prompts.height
+    answers = read(lake, "candidates").filter(pl.col("kind") == "answer")
+    assert {json.loads(one)["asked"] for one in answers["settings"]} == {asking.label}
+    assert answers.filter(pl.col("text").str.contains("####")).is_empty()
+    assert set(answers["finish_reason"]) >= {"stop"}
+
+    (snapshot,) = read(lake, "snapshots").to_dicts()
+    examples = read_snapshot(lake.place(snapshot["path"]), snapshot["snapshot_id"])
+    questions = dict(prompts.select("prompt_id", "text").iter_rows())
+    tokenizer = load_tokenizer(tutor.BASE)
+    learned = SFT.encode(tokenizer, examples)
+    for example, row in zip(learned, examples.to_dicts(), strict=True):
+        asked = put(questions[row["prompt_id"]], asking)
+        assert row["prompt"] == plain_text(asked)
+        ids = prompt_ids(tokenizer, asked)
+        assert example.tensors["input_ids"].tolist()[: len(ids)] == ids
+        assert tokenizer.decode(ids).count(SYSTEM) == 1
+
+    assert verify_lake(lake, deep=True).found == []
+    others = {"prompts__system": "Think.", "sampling__stop": ["x"], "prompts__template": "{prompt}"}
+    suites = {tuple(further(changed(settled, **{name: value}))) for name, value in others.items()}
+    assert len(suites | {tuple(further(settled)), tuple(further(small_recipe))}) == 5
+
+
+def test_two_ways_of_asking_draw_other_answers(small_recipe: Rft) -> None:
+    asking = [changed(small_recipe, prompts__system=one).prompts.asking for one in ("a", "b")]
+    assert len({one.label for one in asking}) == 2
+    assert changed(small_recipe, prompts__system="a").hash != small_recipe.hash
+    (plain,) = prompts_of(pl.DataFrame({"text": ["x"]}))
+    assert put(plain, asking[0]) != put(plain, asking[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"prompts__system": "a<|end|>b"}, r"prompts\.system holds '<\|end\|>', which this model reads"),
+        ({"prompts__template": "<|user|>{question}"}, r"prompts\.template holds '<\|user\|>'"),
+        ({"prompts__few_shots": "nowhere.jsonl"}, "nowhere.jsonl"),
+    ],
+    ids=["system", "template", "file"],
+)
+def test_what_the_model_would_read_as_a_turn_is_refused_before_a_loop_opens(
+    settings: dict[str, Any], why: str, tmp_path: Path, small_recipe: Rft
+) -> None:
+    with pytest.raises(BadInput, match=why) as found:
+        check(changed(small_recipe, **settings), "asked", str(tmp_path / "lake"), None)
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_template_without_a_system_role_is_told(tmp_path: Path, small_recipe: Rft) -> None:
+    form = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
+    folder = save(tmp_path / "m", tokenizer=byte_tokenizer(form, ["<|im_start|>", "<|im_end|>"]))
+    with pytest.raises(BadInput, match="refuses a message by system and user: no system"):
+        check(changed(small_recipe, prompts__system="s"), "asked", str(tmp_path / "lake"), str(folder))
+
+
+def test_examples_that_are_no_examples_or_held_out_are_refused(
+    tmp_path: Path, small_recipe: Rft, shots: Path
+) -> None:
+    shown = json.loads(shots.read_text().splitlines()[0])
+    held_out, training = tmp_path / "eval.jsonl", written(tmp_path / "train.jsonl", 5, 9)
+    held_out.write_text(json.dumps(shown | {"question": shown["question"].upper()}) + "\n")
+    files = {"prompts__path": str(training), "prompts__eval_path": str(held_out)}
+    recipe = changed(small_recipe, **files, prompts__few_shots=str(shots))
+    with pytest.raises(BadInput, match="few_shots holds a held-out prompt"):
+        check(recipe, "asked", str(tmp_path / "lake"), None)
+    said = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
+    shots.write_text(json.dumps({"messages": said, "answer": "y"}) + "\n")
+    with pytest.raises(BadInput, match="line 1: an example is a question and its answer"):
+        with_shots(recipe)
