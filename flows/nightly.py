@@ -24,7 +24,6 @@ from flows.opening.opening import (
     Opening,
     check_opening,
     check_recipe,
-    check_weights,
     open_loop,
     refuse_other_opening,
 )
@@ -34,15 +33,17 @@ from flows.round.progress import reporter
 from flows.round.round import Closed, Round, hold
 from flows.steps.task import in_flow_run
 from flows.writers.engines import check_engines, closing_servers
+from flows.writers.guests import with_models_here
 from schemas.errors import BadInput
 from schemas.units import check_loop
-from tasks.models.checkpoint import weights_hash
 from tasks.models.dates import use_date
-from tasks.models.described import files_hash
+from tasks.models.recorded import check_there, check_weights
 from tasks.train.fits import check_fits
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import Checkpoint, LoopState, fold, locked
+from warehouse.loops import LoopState, fold, locked
+from warehouse.models.kept import is_model
+from warehouse.models.location import search_in
 from warehouse.query import read
 from warehouse.seal import seal_rounds, unsealed
 
@@ -156,8 +157,12 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         if Lake.check(lake):
             refuse_other_opening(Lake(lake), loop, opening)
         return opening
-    if folder is not None and not _is(folder, state.base):
+    if folder is not None and is_model(folder, state.base.content_hash, state.base.files_hash):
+        search_in(folder)  # the base itself, wherever it was read from
+        state = fold(Lake(lake), loop) or state
+    elif folder is not None:
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
+    check_there(state.base)
     before = state.last_recipe
     if before is None:  # opened, and killed before its first round
         refuse_other_opening(Lake(lake), loop, _opening(recipe, folder or state.base.folder))
@@ -165,19 +170,13 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
     elif before["training"] != recipe.model_dump(mode="json")["training"]:
         check_fits(state.base.folder, recipe.training)
-    check_recipe(recipe, state.base.folder)
+    here = with_models_here(recipe, Lake(lake), loop)
+    check_recipe(here, state.base.folder)
     fixed = read(Lake(lake), "prompts", {"loop": loop, "round": 0})
     refuse_shown(recipe, fixed.filter(pl.col("split") == "eval"))
-    room_of(recipe).check(recipe, state.base.folder)
+    room_of(recipe).check(here, state.base.folder)
     room_of(recipe).continues(recipe, Lake(lake), loop)
     return None
-
-
-def _is(folder: Path, base: Checkpoint) -> bool:
-    """Whether a folder holds a base: its weights, and where it is on record what else decides."""
-    if weights_hash(folder) != base.content_hash:
-        return False
-    return base.files_hash in (None, files_hash(folder))
 
 
 def _opening(recipe: AnyRecipe, base: Path) -> Opening:

@@ -4,6 +4,7 @@ lake.json             the format the lake was written in
 tables/<name>/        one Delta table per kind of fact, partitioned by loop and round
 snapshots/<id>/       frozen training sets
 trainings/<id>/       what a fine-tuning job leaves: checkpoint, step ledger, result
+models/<hashes>/      copies of models that were not trained here, each with its list <hashes>.json beside it
 heads/                the hash of each log's newest entry; a note, no fact rests on it
 seals/<loop>/         one seal a closed round, each naming the one before
 locks/                who is at work; no fact rests on it

@@ -14,6 +14,7 @@ import polars as pl
 
 from schemas.errors import BadInput, LakeBusy, LakeError
 from warehouse.lake import Lake
+from warehouse.models.location import folder_of
 from warehouse.query import query, read
 
 
@@ -95,11 +96,8 @@ def find_checkpoint(lake: Lake, loop: str, checkpoint_id: str) -> Checkpoint:
 
 
 def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
-    """A row of table `checkpoints` as a value; a relative path lies in the lake."""
-    folder = Path(row["path"])
-    if not folder.is_absolute():
-        folder = lake.place(row["path"])
-    return Checkpoint(row["checkpoint_id"], folder, row["content_hash"], row.get("files_hash"))
+    """A row of table `checkpoints` as a value, its folder found by content (models/location.py)."""
+    return Checkpoint(row["checkpoint_id"], folder_of(lake, row), row["content_hash"], row.get("files_hash"))
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:

@@ -19,6 +19,8 @@ from warehouse.delta.journal import half_written
 from warehouse.delta.seals import Seal
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
+from warehouse.models.kept import LOCK, ROOM, are_hashes, folder_name
+from warehouse.query import read
 from warehouse.seal import seal_rounds, sealable
 from warehouse.store.durable import left_behind
 from warehouse.store.face import Entry
@@ -63,6 +65,7 @@ def maintain(
         for table in TABLES:
             _vacuum(lake, table, seals, keep_hours, dry_run, done)
             advance(1)
+        _free_models(lake, keep_hours, dry_run, done)
         _clear(lake, keep_hours, dry_run, done)
         _trim_cache(lake, dry_run, done)
     return done
@@ -106,6 +109,39 @@ def _vacuum(
             done.left.append(f"{file.name}: does not belong to the table")
 
 
+def _free_models(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> None:
+    """Free copies of models that no checkpoint names, and what a killed copying left under a name.
+
+    Listed first, looked up after. Whoever takes a model in holds the lock, and writes the list anew where the
+    copy is there already: what he is about to name is younger than `keep_hours`.
+    """
+    before = lake.store.now() - keep_hours * 3600
+    listed = _models(lake)
+    if not listed:
+        return
+    if any(line.startswith("table checkpoints:") for line in done.left):
+        done.left.append("models: the log of table checkpoints is damaged, see `ratchet verify`")
+        return
+    rows = read(lake, "checkpoints").select("content_hash", "files_hash").unique().iter_rows()
+    needed = {folder_name(*hashes) for hashes in rows if are_hashes(*hashes)}
+    with lake.store.exclusive(LOCK, wait=True):
+        for name, files in _models(lake).items():
+            if name in needed or name not in listed or max(file.modified for file in files) > before:
+                continue
+            for file in sorted(files, key=lambda file: file.name != f"{name}.json"):  # the list first
+                _free(lake, file, dry_run, done)
+                reached("maintain: file freed")
+
+
+def _models(lake: Lake) -> dict[str, list[Entry]]:
+    """The files of each copy of a model, its list among them, by the name of its folder."""
+    found: dict[str, list[Entry]] = {}
+    for file in lake.store.entries(ROOM):
+        name = "/".join(file.name.split("/")[:2]).removesuffix(".json")
+        found.setdefault(name, []).append(file)
+    return found
+
+
 def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> None:
     """Free what killed writers left half-written, under names that nobody reads."""
     before = lake.store.now() - keep_hours * 3600
@@ -117,7 +153,13 @@ def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> No
 def _temporary(file: Entry) -> bool:
     name = file.name.rpartition("/")[2]
     in_log = "/_delta_log/" in file.name and half_written(name)
-    return in_log or left_behind(name) or (name.startswith(".") and not file.name.startswith("trainings/"))
+    spare = file.name.startswith("spare/.")
+    return (
+        in_log
+        or spare
+        or left_behind(name)
+        or (name.startswith(".") and not file.name.startswith("trainings/"))
+    )
 
 
 def _trim_cache(lake: Lake, dry_run: bool, done: Maintained) -> None:

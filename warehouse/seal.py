@@ -46,6 +46,7 @@ from warehouse.delta.seals import (
 )
 from warehouse.lake import EXPIRY, Lake, Where, names_of
 from warehouse.log import ATTEMPTS, Log
+from warehouse.models.kept import held
 from warehouse.query import query, read
 from warehouse.store.fault import reached
 from warehouse.store.trouble import disk_errors, one_line
@@ -244,13 +245,17 @@ def _checkpoints(lake: Lake, log: str, first: int, last: int) -> dict[str, str]:
 
 
 def _artifacts(lake: Lake, loop: str, number: int) -> Iterator[SealedFile]:
-    """Every file of the round's snapshots and trainings that lies in the lake."""
+    """Every file of the round's snapshots, trainings and models that lies in the lake."""
     place: Where = {"loop": loop, "round": number}
     folders = {str(path) for path in read(lake, "snapshots", place)["path"]}
     folders |= {f"trainings/{name}" for name in read(lake, "trainings", place)["training_id"]}
-    for folder in sorted(folders):
-        for entry in complete(lake, folder):
-            yield SealedFile(entry.name, None, entry.size, lake.store.digest(entry.name))
+    rows = read(lake, "checkpoints", place).select("content_hash", "files_hash").iter_rows()
+    models = {name for hashes in rows if (name := held(lake, *hashes)) is not None}
+    for name in sorted(folders | models):
+        lists = [lake.store.entry(f"{name}.json")] if name in models else []
+        for entry in (*complete(lake, name), *lists):
+            if entry is not None:
+                yield SealedFile(entry.name, None, entry.size, lake.store.digest(entry.name))
 
 
 def _anchor(log: Log, seal: Seal) -> None:

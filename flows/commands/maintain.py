@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 from rich.console import Console
 
-from flows.commands.options import json_option, lake_option, one_line_errors, print_json, progress_on
+from flows.commands.options import (
+    json_option,
+    lake_option,
+    models_option,
+    one_line_errors,
+    print_json,
+    progress_on,
+)
 from flows.round.progress import printable, reporter
 from schemas.errors import LakeBusy
 from schemas.tables import TABLES
@@ -13,6 +22,8 @@ from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.maintain import KEEP_HOURS
 from warehouse.maintain import maintain as maintained
+from warehouse.models.adopt import Adopted
+from warehouse.models.adopt import adopt as taken_in
 
 
 @click.command()
@@ -23,14 +34,26 @@ from warehouse.maintain import maintain as maintained
     show_default=True,
     help="Files younger than this stay, for readers and writers under way.",
 )
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take models into the lake that it names by their place outside, from there or from --models.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@models_option
 @lake_option
 @json_option
 @one_line_errors
-def maintain(keep_hours: float, dry_run: bool, lake: str, as_json: bool) -> None:
-    """Seal closed rounds, free files that no table and no seal names. Safe at any time, beside any round."""
-    log = Log(Lake(lake))
+def maintain(keep_hours: float, adopt: bool, dry_run: bool, lake: str, as_json: bool) -> None:
+    """Seal closed rounds, free files that no table and no seal names. Safe at any time, beside any round.
+
+    With --adopt the lake first takes in what it names and does not hold, so that it stands alone: it can be
+    moved or copied, and goes on. Exit code 1 where a model is nowhere to be found; a line names it.
+    """
+    log, adopted = Log(Lake(lake)), Adopted()
     with progress_on(Console(stderr=True, emoji=False)):
+        if adopt:
+            adopted = taken_in(log.lake, dry_run=dry_run, advance=reporter().begin("adopt", None, "bytes"))
         advance = reporter().begin("maintain", len(TABLES), "tables")
         try:
             done = maintained(log, keep_hours=keep_hours, dry_run=dry_run, advance=advance)
@@ -44,12 +67,20 @@ def maintain(keep_hours: float, dry_run: bool, lake: str, as_json: bool) -> None
                 "freed": done.freed,
                 "bytes": done.bytes,
                 "left": done.left,
+                "adopted": adopted.taken,
+                "missing": adopted.missing,
             }
         )
-        return
+        sys.exit(1 if adopted.missing else 0)
     would = "would be " if dry_run else ""
+    if adopted.taken:
+        click.echo(f"{would}adopted: {', '.join(adopted.taken)}, {adopted.bytes / 1e6:,.1f} MB")
+    for line in adopted.missing:
+        click.echo(printable(f"not adopted: {line}"))
     for line in done.left:
         click.echo(printable(f"left alone: {line}"))
     if done.sealed:
         click.echo(f"{would}sealed: {', '.join(done.sealed)}")
     click.echo(f"{would}freed: {len(done.freed):,} files, {done.bytes / 1e6:,.1f} MB")
+    if adopted.missing:
+        sys.exit(1)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from datetime import date, datetime
 from decimal import Decimal
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec
 
 import click
@@ -19,6 +20,7 @@ from rich.console import Console
 from flows.round.progress import printable
 from schemas.errors import RatchetError
 from tasks.models.remote_code import TRUST, trust
+from warehouse.models.location import SEARCHED, search_in
 
 P = ParamSpec("P")
 
@@ -48,6 +50,26 @@ def trust_option(function: Callable[P, None]) -> Callable[P, None]:
         expose_value=False,
         callback=lambda _context, _option, given: trust() if given else None,
         help=f"Run Python code that models bring; read it before.  Also from {TRUST}=1.",
+    )(function)
+
+
+def models_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--models DIR`, as every command has it that uses or takes in models; commands need not take it."""
+
+    def search(_context: object, _option: object, given: tuple[Path, ...]) -> None:
+        for folder in given:
+            if not folder.is_dir():
+                raise click.BadParameter(f"there is no folder {folder}")
+            search_in(folder)
+
+    return click.option(
+        "--models",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        expose_value=False,
+        callback=search,
+        help=f"Search this folder by hash for models the lake names and lacks; also from {SEARCHED}.",
     )(function)
 
 

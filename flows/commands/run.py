@@ -11,6 +11,7 @@ from rich.console import Console
 from flows.commands.options import (
     json_option,
     lake_option,
+    models_option,
     one_line_errors,
     print_json,
     progress_on,
@@ -63,6 +64,12 @@ from schemas.errors import EndpointError, RatchetError, RecipeError
     metavar="KEY=VALUE",
     help="One recipe value, such as sampling.samples=8; may be repeated.",
 )
+@click.option(
+    "--model-files",
+    type=click.Choice(["copy", "reference"]),
+    help="Copy base, judges and writers into the lake, or refer to them by hash.  [default: copy]",
+)
+@models_option
 @trust_option
 @lake_option
 @json_option
@@ -78,6 +85,7 @@ def run(
     endpoint_model: str | None,
     engine: str | None,
     settings: tuple[str, ...],
+    model_files: str | None,
     lake: str,
     as_json: bool,
 ) -> None:
@@ -96,6 +104,8 @@ def run(
     chosen = chosen_recipe(
         recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine
     )
+    if model_files is not None:
+        chosen = chosen.model_copy(update={"model_files": model_files})
     from flows.commands.prefect_server import prefect_server
 
     console = Console(stderr=True, emoji=False)

@@ -17,19 +17,18 @@ from flows.opening.demonstrations import admit_demonstrations, demonstrated_prom
 from flows.opening.overlap import near_remark, overlaps, refusals
 from flows.opening.proof import prove, recipe_remarks
 from flows.round.progress import reporter
-from flows.round.round import lake_path
 from flows.writers.judges import chosen_rubric, judge_folder
+from flows.writers.keeping import kept_path
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, PromptFileError
 from schemas.identity import base_id
 from schemas.recipes.asking import Asking
-from schemas.recipes.shared import Recipe, Verification
+from schemas.recipes.shared import ModelFiles, Recipe, Verification
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows, read_prompts, reference_rows, split_off, without
 from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
 from tasks.models.conversation import Prompt, prompts_of
-from tasks.models.described import files_hash
 from tasks.models.earlier import earlier_turns
 from tasks.models.rendering import forged, prompt_lengths, prompt_text
 from tasks.train.fits import check_fits
@@ -37,7 +36,6 @@ from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import Checkpoint
 from warehouse.query import read
 
 SHARD = 2000  # prompts in one unit of admission
@@ -60,6 +58,7 @@ class Opening:
     held_out: pl.DataFrame
     refused: pl.DataFrame
     verification: Verification
+    model_files: ModelFiles = "copy"
     demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -92,6 +91,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         held_out,
         refused,
         recipe.verification,
+        recipe.model_files,
         remarks=(*proof.remarks, *recipe_remarks(recipe), *([said] if said else [])),
     )
 
@@ -255,21 +255,6 @@ def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, judged_by: Ve
     log.once(Unit(loop, 0, "verify-references"), "scores", lambda: score_rows(verifier, judged, 0))
 
 
-def check_weights(checkpoint: Checkpoint) -> None:
-    """Refuse a checkpoint whose weights, or other files that decide, are not those that the log knows."""
-    found = weights_hash(checkpoint.folder)
-    if found != checkpoint.content_hash:
-        raise ModelError(
-            f"the weights at {checkpoint.folder} are not those of {checkpoint.id}: "
-            f"they hash to {found[:12]}, the log says {checkpoint.content_hash[:12]}"
-        )
-    if checkpoint.files_hash not in (None, files_hash(checkpoint.folder)):
-        raise ModelError(
-            f"the configuration, tokenizer or chat template at {checkpoint.folder} is not that of "
-            f"{checkpoint.id}: put the files back as they were, or begin another loop with these"
-        )
-
-
 def base_origin(model: Path) -> dict[str, object]:
     """Where a base comes from, in its own words where it has any."""
     told = model / "origin.json"
@@ -285,13 +270,14 @@ def base_origin(model: Path) -> dict[str, object]:
 
 def _register(log: Log, loop: str, opening: Opening) -> None:
     def row() -> pl.DataFrame:
+        hashes = opening.content_hash, opening.files_hash
         return pl.DataFrame(
             {
                 "checkpoint_id": base_id(loop, opening.content_hash, opening.files_hash),
                 "content_hash": opening.content_hash,
                 "files_hash": opening.files_hash,
                 "role": "policy",
-                "path": lake_path(opening.model, log.lake),
+                "path": kept_path(log.lake, opening.model, *hashes, opening.model_files),
                 "origin": json.dumps(base_origin(opening.model)),
             }
         )

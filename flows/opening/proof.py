@@ -21,12 +21,12 @@ from tasks.generate.vllm.command import end_ids
 from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.models.conversation import Conversation, Prompt, plain_text
 from tasks.models.dates import DATE
-from tasks.models.described import files_hash
 from tasks.models.proof import check_vocabulary, date_remark, remarks, shape_of
 from tasks.models.rendering import prompt_ids
 from tasks.models.turns import turn_of
 from tasks.train.objectives.objective import IGNORED
 from tasks.train.objectives.sft import SFT
+from warehouse.models.described import files_hash
 
 QUESTION, ANSWER = "What is 6 times 7?", "6 times 7 is 42."
 

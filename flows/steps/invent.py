@@ -23,7 +23,7 @@ from flows.round.round import Round
 from flows.steps.filter import with_decision_ids
 from flows.steps.task import step_task
 from flows.writers.engines import engine_of
-from flows.writers.guests import guest
+from flows.writers.guests import guest, with_models_here
 from flows.writers.inventors import chosen_inventor
 from schemas.errors import BadInput, RecipeError
 from schemas.identity import prompt_id
@@ -106,7 +106,8 @@ def invent(round_: Round[Any], count: int, invention: Invention) -> pl.DataFrame
     prompts, so those of this round come first. BadInput where there are too few; RecipeError where the round
     began to invent by another inventor.
     """
-    inventor = chosen_inventor(invention, round_.base.folder)
+    here = with_models_here(invention, round_.lake, round_.loop)
+    inventor = chosen_inventor(here, round_.base.folder)
     _refuse_other_inventor(round_, inventor)
     given = invention.model
     writer = round_.champion if given is None else guest(round_, Path(given), "teacher")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +11,7 @@ import polars as pl
 from flows.round.round import Round
 from flows.steps.task import shards, step_task
 from flows.writers.engines import engine_of, registered_endpoint
-from flows.writers.guests import guest
+from flows.writers.guests import guest, with_models_here
 from flows.writers.judges import chosen_rubric, judge_folder
 from schemas.errors import RecipeError
 from schemas.units import Unit
@@ -37,13 +36,13 @@ def judge_sample(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataF
 
     The sample is drawn by the same lots as the auditor's, so that both judge the same answers.
     """
-    settings = round_.recipe.verification.judge
+    settings = with_models_here(round_.recipe.verification.judge, round_.lake, round_.loop)
     sample = sample_of_prompts(prompts, settings.share, round_.recipe.seed)
     if sample.is_empty():
         return
     folder = None if settings.endpoint else judge_folder(settings.model)
     rubric = chosen_rubric(folder, settings.rubric, "points", settings.votes)
-    judge = Judge(_judge(round_, folder), rubric)
+    judge = Judge(_judge(round_), rubric)
     judge_candidates(round_, judge, sample, candidates, "also", "judge")
 
 
@@ -106,8 +105,9 @@ def _refuse_other_rubric(round_: Round[Any], judge: Judge, role: Role) -> None:
         )
 
 
-def _judge(round_: Round[Any], folder: Path | None) -> Checkpoint:
+def _judge(round_: Round[Any]) -> Checkpoint:
     """The judge of the recipe's verification: a folder's model, or the one behind its endpoint."""
-    if folder is None:
-        return registered_endpoint(round_, round_.recipe.verification.judge.endpoint, "judge")
-    return guest(round_, folder, "judge")
+    wanted = round_.recipe.verification.judge
+    if wanted.endpoint is not None:
+        return registered_endpoint(round_, wanted.endpoint, "judge")
+    return guest(round_, judge_folder(wanted.model), "judge")

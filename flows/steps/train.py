@@ -18,12 +18,12 @@ from schemas.errors import TrainingFailed, UnitConflict
 from schemas.identity import checkpoint_id, training_id
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
-from tasks.models.described import files_hash
 from tasks.train.launch import run_job
 from tasks.train.records import ledger_rows, training_row
 from tasks.train.result import OptimizerStep, accept
 from warehouse.artifacts import listing
 from warehouse.loops import Checkpoint, checkpoint
+from warehouse.models.described import files_hash
 from warehouse.store.fault import reached
 
 

@@ -2,27 +2,78 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 
-from flows.round.round import Round, lake_path
+from flows.round.round import Round
+from flows.writers.keeping import kept_path
+from schemas.engine import Endpoint
 from schemas.errors import ModelError
 from schemas.identity import guest_id
+from schemas.job import Strict
 from tasks.models.checkpoint import weights_hash
-from tasks.models.described import files_hash
+from tasks.models.recorded import check_weights
+from warehouse.lake import Lake
 from warehouse.loops import Checkpoint, checkpoint
+from warehouse.models.described import files_hash
+from warehouse.models.kept import held
 from warehouse.query import read
 
 Role = Literal["judge", "teacher"]
+V = TypeVar("V", bound=Strict)
 
 
 def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
-    """The model in a folder as a checkpoint of the loop: the weights that lie there now."""
-    found, others = weights_hash(folder), files_hash(folder)
-    row = registered(round_, role, found, lake_path(folder, round_.lake), files=others)
-    return Checkpoint(row.id, folder, found, row.files_hash)
+    """The model in a folder as a checkpoint of the loop: the weights that lie there now, or those of before
+    where the folder is gone and the lake has them. It is used from the lake's copy, where there is one.
+    """
+    lake = round_.lake
+    there = folder_here(lake, round_.loop, folder)
+    found, others = weights_hash(there), files_hash(there)
+    origin = json.dumps({"folder": str(folder.resolve()), "named": str(folder)})
+    known = not _known(round_, role, found, others).is_empty()
+    path = str(folder) if known else kept_path(lake, there, found, others, round_.recipe.model_files)
+    row = registered(round_, role, found, path, origin, others)
+    own = held(lake, row.content_hash, row.files_hash)
+    checkpoint = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash)
+    check_weights(checkpoint)
+    return checkpoint
+
+
+def folder_here(lake: Lake, loop: str, named: Path) -> Path:
+    """The folder that a recipe names, where it is there; else that of the loop's newest guest so named."""
+    if named.is_dir():
+        return named
+    names = {str(named), str(named.resolve())}
+    rows = read(lake, "checkpoints", {"loop": loop}).filter(pl.col("role") != "policy")
+    for row in rows.sort("round", "recorded_at", descending=True).to_dicts():
+        if names & {row["path"], *_origin(row["origin"])}:
+            return checkpoint(lake, row).folder
+    return named
+
+
+def with_models_here(values: V, lake: Lake, loop: str) -> V:
+    """A recipe, or a part of it, whose models are named by the folders in which they lie here: to be checked
+    and read, not to be put on record.
+    """
+    update: dict[str, Any] = {}
+    for name in type(values).model_fields:
+        value = getattr(values, name)
+        if name == "model" and isinstance(value, str) and not isinstance(values, Endpoint):
+            update[name] = str(folder_here(lake, loop, Path(value)))
+        elif isinstance(value, Strict):
+            update[name] = with_models_here(value, lake, loop)
+    return values.model_copy(update=update)
+
+
+def _origin(text: str | None) -> Iterator[str]:
+    """The folder and the name in a guest's origin."""
+    told = json.loads(text) if text else {}
+    yield from (told[key] for key in ("folder", "named") if key in told)
 
 
 def registered(
@@ -38,9 +89,7 @@ def registered(
     `files` is the hash of what beside its weights decides what it computes. ModelError where this round has
     begun with another one.
     """
-    same = pl.col("files_hash").is_null() | (pl.col("files_hash") == pl.lit(files, pl.String))
-    known = read(round_.lake, "checkpoints", {"loop": round_.loop})
-    known = known.filter((pl.col("role") == role) & (pl.col("content_hash") == content_hash) & same)
+    known = _known(round_, role, content_hash, files)
     if known.is_empty():
         row = {
             "checkpoint_id": guest_id(round_.number, round_.loop, role, content_hash, files),
@@ -64,3 +113,10 @@ def registered(
             f"{round_.number} began with"
         )
     return found
+
+
+def _known(round_: Round[Any], role: Role, content_hash: str, files: str | None) -> pl.DataFrame:
+    """The loop's guests of a role with these hashes."""
+    same = pl.col("files_hash").is_null() | (pl.col("files_hash") == pl.lit(files, pl.String))
+    rows = read(round_.lake, "checkpoints", {"loop": round_.loop})
+    return rows.filter((pl.col("role") == role) & (pl.col("content_hash") == content_hash) & same)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tutor
+from flows.writers.tutors import tutor_of
 from schemas.recipes.shared import Invention
 from tasks.invent.inventor import Inventor, load_inventor
 from tasks.models.checkpoint import weights_hash
-
-_TUTOR = Path(tutor.__file__).resolve().parent
 
 
 def chosen_inventor(invention: Invention, base: Path) -> Inventor:
@@ -18,7 +16,7 @@ def chosen_inventor(invention: Invention, base: Path) -> Inventor:
     The writer is the model named, else one that descends from `base`. RecipeError where it cannot be used.
     """
     folder = base if invention.model is None else Path(invention.model)
-    own = "story" if folder.resolve().is_relative_to(_TUTOR) else "instruction"
+    own = "instruction" if tutor_of(folder) is None else "story"
     settings = invention.model_dump(include={"shots", "temperature", "top_p", "max_tokens"})
     return load_inventor(invention.inventor or own).changed(**settings)
 

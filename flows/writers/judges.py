@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.writers.tutors import tutor_of
 from schemas.errors import RecipeError
 from tasks.verify.judge.rubric import Kind, Rubric, load_rubric
-from tutor import JUDGE, SEEDED
+from tutor import JUDGE
 
+TAUGHT = ("judge", "seeded")  # of the tutor's models, those that know its rubrics
 TUTORS = {"points": "story", "pairwise": "story-pair"}
 OTHERS = {"points": "additive", "pairwise": "pairwise"}
 
@@ -23,8 +25,7 @@ def chosen_rubric(model: Path | None, name: str | None, kind: Kind, votes: int |
     `model` is the judge's folder, None behind an endpoint. `votes` replaces the rubric's own number.
     RecipeError where the rubric is not of `kind`.
     """
-    taught = {JUDGE.resolve(), SEEDED.resolve()}
-    default = TUTORS if model is not None and model.resolve() in taught else OTHERS
+    default = TUTORS if model is not None and tutor_of(model) in TAUGHT else OTHERS
     rubric = load_rubric(name or default[kind])
     if rubric.kind != kind:
         raise RecipeError(f"rubric {rubric.name} is {rubric.kind}; one of {kind} is needed")

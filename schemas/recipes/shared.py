@@ -18,6 +18,7 @@ from schemas.recipes.asking import Asking, Shot, Text, one_field
 from schemas.recipes.strictness import Strictness
 
 MOST_SHOTS = 64
+ModelFiles = Literal["copy", "reference"]
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -216,6 +217,11 @@ class Recipe(Strict):
         description="your Accelerate configuration (GPUs, FSDP) for the launcher; None: your default file",
         exclude_if=lambda value: value is None,
     )
+    model_files: ModelFiles = Field(
+        "copy",
+        description="copy base, judges and writers into the lake, or keep a reference by hash alone",
+        exclude_if=lambda value: value == "copy",
+    )
     shard_size: Positive = Field(250, description="prompts in one unit of work")
 
     @model_validator(mode="after")
@@ -237,12 +243,15 @@ class Recipe(Strict):
     def hash(self) -> str:
         """12 hex digits over what the recipe does, part of every unit's key.
 
-        How hard an endpoint is asked is no part of it, nor is the Accelerate configuration, nor an engine or
-        a judge's endpoint that is the default: a loop from before there were any keeps its hash.
+        How hard an endpoint is asked is no part of it, nor is the Accelerate configuration, nor where models'
+        files are kept, nor an engine or a judge's endpoint that is the default: a loop from before there were
+        any keeps its hash.
         """
         effort = set(EFFORT)
         left_out: dict[str, Any] = {"engine": effort, "verification": {"judge": {"endpoint": effort}}}
-        values = self.model_dump(mode="json", exclude=left_out | {"accelerate_config": True})
+        values = self.model_dump(
+            mode="json", exclude=left_out | {"accelerate_config": True, "model_files": True}
+        )
         if self.engine == Embedded():
             del values["engine"]
         if self.verification.judge.endpoint is None:
@@ -258,13 +267,17 @@ class Recipe(Strict):
     def with_effort_of(self, other: Recipe) -> Self:
         """This recipe with another's values of effort, which change how work is done and not its results.
 
-        They are `EFFORT` of schemas/engine.py (an endpoint's parallel requests, retries, budget) and, where
-        both recipes launch their trainings, the path of the Accelerate configuration.
+        They are `EFFORT` of schemas/engine.py (an endpoint's parallel requests, retries, budget) and the
+        recipe's `model_files`; where both recipes launch their trainings, also `accelerate_config`.
         """
         judge, theirs = self.verification.judge, other.verification.judge
         judge = judge.model_copy(update={"endpoint": _effort(judge.endpoint, theirs.endpoint)})
         verification = self.verification.model_copy(update={"judge": judge})
-        update: dict[str, Any] = {"engine": _effort(self.engine, other.engine), "verification": verification}
+        update: dict[str, Any] = {
+            "engine": _effort(self.engine, other.engine),
+            "verification": verification,
+            "model_files": other.model_files,
+        }
         if self.launcher == other.launcher == "accelerate":
             update["accelerate_config"] = other.accelerate_config
         return self.model_copy(update=update)

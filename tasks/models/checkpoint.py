@@ -6,13 +6,12 @@ weights are refused, and folders that bring their own code unless the user trust
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,18 +23,18 @@ from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError, first_line
 from tasks.models.dates import dated, writes_date
-from tasks.models.described import deciding_files
 from tasks.models.remote_code import (
     CODE_ERRORS,
     check_code,
     check_loaded,
-    code_files,
-    code_hash,
     may_run,
 )
 from tasks.models.rendering import prompt_text
 from tasks.models.tokens import append_nothing
 from tasks.models.whole import check_filled, check_whole
+from warehouse.models.code import code_files
+from warehouse.models.described import deciding_files
+from warehouse.models.tensors import weights_hash as hash_of
 
 # What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -82,26 +81,13 @@ def written(folder: Path) -> tuple[tuple[str, int], ...]:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 (64 hex digits) over every tensor's name, type, shape and bytes, in order of name.
+    """SHA-256 (64 hex digits) over every tensor's name, type, shape and bytes, in order of name, of a folder
+    that is safe to load.
 
     It does not depend on how tensors are spread over files, so a resharded model keeps its hash. Where the
     folder brings its own code, that is hashed too.
     """
-    where: dict[str, Path] = {}
-    for file in check_folder(folder):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                where |= dict.fromkeys(tensors.keys(), file)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{file} is not a readable safetensors file: {error}") from None
-    sha = hashlib.sha256()
-    for name in sorted(where):
-        with safe_open(where[name], framework="pt") as tensors:
-            tensor = tensors.get_tensor(name)
-        sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        sha.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    sha.update(code_hash(folder).encode())
-    return sha.hexdigest()
+    return hash_of(folder, check_folder(folder))
 
 
 def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:

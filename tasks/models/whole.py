@@ -7,13 +7,13 @@ random numbers, and tensors that it has no use for mean that the folder is of an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ModelError, first_line
+from schemas.errors import ModelError
+from warehouse.models.code import read_json
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 INDEX = "model.safetensors.index.json"
@@ -64,15 +64,6 @@ def check_filled(folder: Path, info: dict[str, Any]) -> None:
         raise ModelError(f"{folder} does not fill its architecture: it lacks {some(missing)}")
     if unused:
         raise ModelError(f"{folder} has tensors that its architecture does not use: {some(unused)}")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a model folder's JSON file, {} for another value; ModelError where it does not parse."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} does not parse: {first_line(error)}") from None
-    return value if isinstance(value, dict) else {}
 
 
 def some(names: Iterable[str]) -> str:

@@ -12,7 +12,8 @@ from schemas.errors import ModelError, TrainingFailed
 from schemas.ids import digest
 from schemas.job import Strict, TrainingJob
 from tasks.models.checkpoint import weights_hash
-from tasks.models.remote_code import code_files, is_trusted
+from tasks.models.remote_code import is_trusted
+from warehouse.models.code import code_files
 
 RESULT = "result.json"
 CHECKPOINT = "checkpoint"

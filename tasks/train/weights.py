@@ -14,12 +14,12 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, weights_hash
-from tasks.models.described import DECIDING
-from tasks.models.remote_code import code_files
 from tasks.train.packing import keep_apart
 from tasks.train.quantize import in_four_bits
 from tasks.train.result import ADAPTER, CHECKPOINT
 from tasks.train.saves import sync_tree
+from warehouse.models.code import code_files
+from warehouse.models.described import DECIDING
 
 # What a model needs besides its config and weights, and the terms it comes under. Nothing else of a
 # base's folder (model cards, records of its own training) is true of the result.

@@ -13,11 +13,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
-from flows.nightly import night
+from flows.cli import main
+from flows.nightly import check, night
 from flows.recipes.rooms import parse_recipe
+from schemas.errors import ModelError
 from warehouse.lake import Lake
 from warehouse.loops import LoopState, fold
+from warehouse.models.location import SEARCHED
 from warehouse.query import query, read
 from warehouse.verify.lake import verify_lake
 
@@ -29,7 +33,11 @@ LOOP = "older"
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The lake as it was left, with its base and prompts where it has them on record."""
-    folder = tmp_path_factory.mktemp("older")
+    return unpacked(tmp_path_factory.mktemp("older"))
+
+
+def unpacked(folder: Path) -> Lake:
+    """The lake in a folder, its base and prompts where it has them on record."""
     with tarfile.open(ARCHIVE) as packed:
         packed.extractall(folder, filter="data")
     shutil.copytree(folder / "base", HOME / "base", dirs_exist_ok=True)
@@ -79,3 +87,32 @@ def test_its_next_round_is_of_today_and_both_are_read_as_one(older: Lake) -> Non
     accepted = query(older, "SELECT round FROM last_decisions WHERE kept GROUP BY 1 ORDER BY 1")
     assert accepted["round"].to_list() == [0, 1, 2, 3]
     assert verify_lake(older, deep=True).found == []
+
+
+def test_an_older_lake_is_adopted_moved_and_goes_on(tmp_path: Path) -> None:
+    lake = unpacked(tmp_path)
+    before = state(lake)
+    base, recipe = before.base, parse_recipe(before.open_recipe or {})
+    kept = shutil.move(HOME / "base", tmp_path / "models" / "deep" / "base")
+    try:
+        with pytest.raises(ModelError, match=f"neither in the lake nor at {HOME}/base.*--adopt --models DIR"):
+            check(recipe, LOOP, lake.where, None)
+        refused = CliRunner().invoke(main, ["maintain", "--adopt", "--lake", lake.where])
+        assert refused.exit_code == 1
+        assert f"not adopted: {base.id} of loop {LOOP} (weights {base.content_hash})" in refused.output
+        arguments = ["maintain", "--adopt", "--models", str(tmp_path / "models"), "--lake", lake.where]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(SEARCHED, "")
+            taken = CliRunner().invoke(main, arguments)
+        assert taken.exit_code == 0, taken.output
+        assert f"adopted: {base.id}" in taken.output
+    finally:
+        shutil.rmtree(kept)
+    shutil.move(lake.root, tmp_path / "elsewhere")
+    moved = Lake(tmp_path / "elsewhere")
+    rounds = night.fn(recipe, LOOP, None, moved.where)  # type: ignore[attr-defined]
+    assert rounds[2]["verdict"] != "open"
+    assert verify_lake(moved, deep=True).found == []
+    again = state(moved).base
+    assert (again.id, again.content_hash) == (base.id, base.content_hash)
+    assert again.folder.is_relative_to(moved.root)

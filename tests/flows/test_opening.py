@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.nightly import check
-from flows.opening.opening import check_opening, check_weights, open_loop
+from flows.opening.opening import check_opening, open_loop
 from schemas.errors import BadInput, ModelError
 from schemas.recipes.rft import Rft
+from tasks.models.recorded import check_weights
 from tutor import BASE
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -55,8 +56,9 @@ def test_a_model_that_was_edited_after_round_0_is_another_model(
 ) -> None:
     state = fold(lake, LOOP)
     assert state is not None
-    check_weights(state.base)
     edited(base, name)
+    check_weights(state.base)  # the lake's own copy, which an edit of the original does not reach
+    edited(state.base.folder, name)
     with pytest.raises(ModelError, match="configuration, tokenizer or chat template"):
         check_weights(state.base)
     with pytest.raises(BadInput, match=f"loop {LOOP} began from .* use another --loop"):
@@ -74,8 +76,8 @@ def test_the_log_says_when_a_loop_was_opened(lake: Lake) -> None:
     assert abs((datetime.now(UTC).date() - state.opened).days) <= 1
 
 
-def test_a_lake_from_before_such_hashes_goes_by_the_weights(lake: Lake, base: Path) -> None:
+def test_a_lake_from_before_such_hashes_goes_by_the_weights(lake: Lake) -> None:
     state = fold(lake, LOOP)
     assert state is not None
-    edited(base, "chat_template.jinja")
+    edited(state.base.folder, "chat_template.jinja")
     check_weights(replace(state.base, files_hash=None))

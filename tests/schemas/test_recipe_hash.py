@@ -20,7 +20,7 @@ GIVEN = {
     Endpoint: {"url": "http://localhost:1/v1", "model": "m"},
     Shot: {"question": "q", "answer": "a"},
 }  # what has no default
-OUTSIDE = {"accelerate_config"}  # where a job runs, beside how hard an engine is asked
+OUTSIDE = {"accelerate_config", "model_files"}  # where a job runs and models lie, not what is done
 
 
 def others(value: Any, annotation: Any) -> Iterator[Any]:

@@ -51,6 +51,8 @@ PATIENCE = 30  # seconds within which a request is tried again
 TRIES = 8
 BULK = 8 << 20  # bytes: what is larger may take longer to send than an answer to come
 BULK_SECONDS = 900
+PART = 32 << 20  # bytes of a file sent at a time
+PARTS = 4  # of one file in flight
 
 
 class Bucket:
@@ -174,13 +176,16 @@ class Bucket:
             held = self.entry(name)
             same = held is not None and held.size == path.stat().st_size
             if not same or self.digest(name) != sha256(path):
-                self.replace(name, path.read_bytes())
+                with self._said():
+                    obstore.put(self._store, name, path, chunk_size=PART, max_concurrency=PARTS)
 
     def stale(self, seconds: float) -> list[Path]:
         """Fetched copies that were not used for so long."""
         before = time.time() - seconds
         stale = []
-        fetched = (path for room in ("tables", "snapshots") for path in (self.home / room).rglob("*"))
+        fetched = (
+            path for room in ("tables", "snapshots", "models") for path in (self.home / room).rglob("*")
+        )
         for path in fetched:
             with suppress(FileNotFoundError):  # another process clears away too
                 stale += [path] if path.is_file() and path.stat().st_mtime < before else []

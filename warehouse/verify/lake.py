@@ -1,4 +1,4 @@
-"""The whole lake: seals, tables, snapshots and trainings, and whatever lies there that should not."""
+"""The whole lake: seals, tables, snapshots, trainings and models, and whatever lies there that should not."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from warehouse.verify.chain import Chains, check_anchors, read_chains
 from warehouse.verify.deep import check_facts
 from warehouse.verify.files import Advance, check_bytes
 from warehouse.verify.findings import Findings
+from warehouse.verify.models import check_models, files_of_models
 from warehouse.verify.tables import TableStory, check_table
 
-ROOMS = ("tables", "snapshots", "trainings", "seals", "heads", "locks", "spare", "lake.json")
+ROOMS = ("tables", "snapshots", "trainings", "models", "seals", "heads", "locks", "spare", "lake.json")
+
+ARTIFACTS = ("snapshots", "trainings", "models")
 
 Begin = Callable[[str], Advance]
 
@@ -35,8 +38,9 @@ def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lamb
     seals = [seal for chain in chains.values() for seal in chain]
     stories = {name: check_table(lake, name, seals, findings, begin(name), deep=deep) for name in TABLES}
     check_anchors(lake, chains, stories["rounds"], findings)
-    _check_artifacts(lake, chains, findings, begin("snapshots and trainings"))
+    _check_artifacts(lake, chains, findings, begin("snapshots, trainings and models"))
     _check_strangers(lake, findings)
+    check_models(lake, chains, findings, deep, begin("contents of models"))
     if findings.clean:
         _check_open(lake, stories, findings)
         if deep:
@@ -46,13 +50,14 @@ def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lamb
 
 
 def _check_artifacts(lake: Lake, chains: Chains, findings: Findings, advance: Advance) -> None:
-    """Files of snapshots and trainings: those that a seal or a fact names are there to the byte."""
+    """Files of snapshots, trainings, models: those that seals, facts and lists name are there to the byte."""
     told: dict[str, SealedFile] = {}
     with findings.noting("tables"):
         told |= {file.name: file for file in _of_facts(lake)}
+    told |= {file.name: file for file in files_of_models(lake, findings)}
     told |= {file.name: file for chain in chains.values() for seal in chain for file in seal.artifacts}
     closed = {_artifact(file.name) for chain in chains.values() for seal in chain for file in seal.artifacts}
-    there = {entry.name: entry for room in ("snapshots", "trainings") for entry in lake.store.entries(room)}
+    there = {entry.name: entry for room in ARTIFACTS for entry in lake.store.entries(room)}
     for file in told.values():
         findings.files += 1
         findings.size += file.size
@@ -77,7 +82,7 @@ def _of_facts(lake: Lake) -> Iterator[SealedFile]:
 
 
 def _artifact(name: str) -> str:
-    """The folder of a snapshot or a training, from a file's name."""
+    """The folder of a snapshot, a training or a model, from a file's name."""
     return "/".join(name.split("/")[:2])
 
 

@@ -16,7 +16,7 @@ from flows.steps.filter import finished_filter, length_filter, with_decision_ids
 from flows.steps.judge import Judge, judge_candidates
 from flows.steps.task import GROUP, shards, step_task
 from flows.steps.verify import verify_by_auditor
-from flows.writers.guests import guest
+from flows.writers.guests import guest, with_models_here
 from flows.writers.judges import chosen_rubric
 from schemas.identity import preference_id
 from schemas.recipes.self_rewarding import SelfRewarding
@@ -38,7 +38,8 @@ def judge_of(round_: Round[SelfRewarding]) -> Judge:
     """The checkpoint that wrote the answers, or the other model that the recipe names."""
     wanted = round_.recipe.rewarding
     judge = round_.champion if wanted.model is None else guest(round_, Path(wanted.model), "judge")
-    return Judge(judge, reward_rubric(round_.recipe, round_.base.folder))
+    here = with_models_here(round_.recipe, round_.lake, round_.loop)
+    return Judge(judge, reward_rubric(here, round_.base.folder))
 
 
 def reward_rubric(recipe: SelfRewarding, base: Path) -> Rubric:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from tasks.generate.vllm.command import end_ids
 from tasks.models.checkpoint import check_folder, weights_hash, written
-from tasks.models.remote_code import code_hash
+from warehouse.models.code import code_hash
 
 
 def shown(folder: Path) -> str:

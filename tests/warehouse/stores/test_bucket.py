@@ -14,11 +14,17 @@ from click.testing import CliRunner
 
 from flows.cli import main
 from schemas.errors import BadInput, LakeBusy, LakeError, RatchetError
+from schemas.identity import base_id
 from schemas.units import Unit
 from tests.warehouse.s3 import KEY, SECRET, Fault, Server, client, free_port
 from tests.warehouse.stores.test_writers import close, files_of, rows
+from tutor import BASE
 from warehouse.lake import Lake
 from warehouse.log import Log
+from warehouse.loops import fold
+from warehouse.models.described import files_hash
+from warehouse.models.kept import keep
+from warehouse.models.tensors import weights_hash
 from warehouse.query import query, read
 from warehouse.seal import seal_rounds
 from warehouse.snapshot import freeze, read_snapshot
@@ -286,3 +292,24 @@ def test_a_lease_outlives_a_lost_reply_and_a_store_that_is_away_at_its_end(
     server.fault()
     with pytest.raises(LakeError), open_store(log.lake.where).exclusive("night", wait=False):
         pass  # it was not released, and has not lapsed yet
+
+
+def test_a_loop_goes_on_from_its_own_model_where_the_lake_was_copied_to_another_prefix(
+    server: Server, log: Log
+) -> None:
+    hashes = weights_hash(BASE), files_hash(BASE)
+    row = {"checkpoint_id": base_id("many", *hashes), "content_hash": hashes[0], "files_hash": hashes[1]}
+    row |= {"role": "policy", "path": keep(log.lake, BASE, *hashes)}
+    log.once(Unit("many", 0, "base"), "checkpoints", lambda: pl.DataFrame([row]))
+    store, bucket = client(server), log.lake.where.split("/")[2]
+    prefix = log.lake.where.split("/", 3)[3]
+    for one in store.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        other = one["Key"].replace(prefix, "elsewhere", 1)
+        store.copy_object(Bucket=bucket, Key=other, CopySource={"Bucket": bucket, "Key": one["Key"]})
+        store.delete_object(Bucket=bucket, Key=one["Key"])
+    moved = Lake(f"s3://{bucket}/elsewhere")
+    state = fold(moved, "many")
+    assert state is not None
+    assert state.base.folder.is_relative_to(moved.root)
+    assert (weights_hash(state.base.folder), files_hash(state.base.folder)) == hashes
+    assert verify_lake(moved, deep=True).found == []

@@ -1,0 +1,67 @@
+"""Taking into a lake the models that it names by their place outside: those of lakes from before it had
+copies of its own, and those kept by reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from schemas.errors import ModelError
+from warehouse.lake import Lake
+from warehouse.models.kept import Advance, held, is_model, keep, size_of
+from warehouse.models.location import find_model, is_outside, missing_line
+from warehouse.query import read
+
+
+@dataclass
+class Adopted:
+    """Models taken in, by the checkpoints that they are and their bytes, and a line for each that was not."""
+
+    taken: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+
+def adopt(lake: Lake, *, dry_run: bool = False, advance: Advance = lambda _: None) -> Adopted:
+    """Take every model in that the lake names and lacks, from where it was read or where it is found.
+
+    `advance` is told of bytes copied. With `dry_run` nothing changes and the result says what would.
+    """
+    done = Adopted()
+    for row in models_outside(lake):
+        hashes = row["content_hash"], row["files_hash"]
+        source = find_model(lake.root / row["path"], *hashes)
+        if source is None or not is_model(source, *hashes):
+            done.missing.append(
+                missing_line(f"{row['checkpoint_id']} of loop {row['loop']}", hashes[0], row["path"])
+            )
+            continue
+        size = size_of(source)
+        if not dry_run:
+            try:
+                keep(lake, source, *hashes, advance=advance)
+            except ModelError as error:  # changed since it was hashed
+                done.missing.append(f"{row['checkpoint_id']} of loop {row['loop']}: {error}")
+                continue
+        done.taken.append(row["checkpoint_id"])
+        done.bytes += size
+    return done
+
+
+def models_outside(lake: Lake) -> list[dict[str, Any]]:
+    """Rows of checkpoints whose files the lake does not hold: the first that names each model."""
+    rows = read(lake, "checkpoints").filter(
+        pl.col("training_id").is_null() & ~pl.col("path").str.contains("://", literal=True)
+    )
+    rows = rows.unique(["content_hash", "files_hash"], keep="first", maintain_order=True)
+    return [row for row in rows.to_dicts() if _lacks(lake, row)]
+
+
+def _lacks(lake: Lake, row: dict[str, Any]) -> bool:
+    path = row["path"]
+    if not (is_outside(path) or path.startswith("models/")):
+        return False
+    return held(lake, row["content_hash"], row["files_hash"]) is None
