@@ -130,8 +130,10 @@ def _in_other_words(lake: Lake, loop: str, checkpoint: str | None, chosen: Recip
             answer for (answer,) in engine.generate(asked, greedy(chosen.evaluation), range(len(told)))
         ]
     outcomes = [verify(a.text, str(story.answer)).outcome for a, story in zip(answers, told, strict=True)]
-    tokens = [answer.token_count for answer in answers]
-    accuracy, _ = greedy_metrics(pl.DataFrame({"outcome": outcomes, "token_count": tokens}))
+    tokens, problems = [answer.token_count for answer in answers], [story.problem for story in told]
+    accuracy, _ = greedy_metrics(
+        pl.DataFrame({"outcome": outcomes, "token_count": tokens, "problem": problems, "prompt_id": asked})
+    )
     return interval({"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high})
 
 

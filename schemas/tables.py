@@ -58,6 +58,7 @@ PROMPTS = Table(
         ),
         _text("messages", "a conversation: JSON of {role, content}; none: the one user message `text`", True),
         _text("refusal", "why it was refused; none: it was not, or by an older program", True),
+        _text("problem", "the problem that it tells, as other prompts may too; none: its own", True),
     ),
 )
 

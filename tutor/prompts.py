@@ -30,6 +30,7 @@ def draw_stories(
             "reference": str(story.answer),
             "topic": story.topic,
             "difficulty": story.difficulty,
+            "problem": story.problem,
         }
         for number, story in enumerate(told, start=1)
     ]

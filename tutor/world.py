@@ -95,6 +95,11 @@ class Story:
         """The start and each step's number."""
         return (self.start, *(step.move.number for step in self.steps))
 
+    @property
+    def problem(self) -> str:
+        """What is asked, whatever the words: start, topics and numbers, such as `12 giving 5 doubling 2`."""
+        return " ".join([str(self.start), *(f"{step.topic} {step.move.number}" for step in self.steps)])
+
 
 @dataclass(frozen=True)
 class Topic:

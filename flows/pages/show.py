@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from flows.pages.status import narrowing_rows, table_rows
+from flows.pages.status import narrowing_rows, steps_rows, table_rows
 from flows.round.progress import printable
 
 COLUMNS = 6  # rounds that the table of readings shows
@@ -29,6 +29,8 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
     for r in rounds:
         if r["reason"]:
             _say(console, f"round {r['round']} {r['verdict']}: {r['reason']}", 1)
+    if by_steps := steps_rows(rounds):
+        console.print(rows_table(by_steps, title="accuracy by the steps that a prompt needs, greedy, %"))
     readings = narrowing_rows(rounds)
     if readings:
         title = "narrowing and drift (JS in bits)"

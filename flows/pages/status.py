@@ -36,6 +36,10 @@ _ACCURACY = """
     SELECT loop, round, place, metric, value, low, high
     FROM accuracy WHERE $loop IS NULL OR loop = $loop"""
 
+_BY_STEPS = """
+    SELECT loop, round, place, steps, prompts, problems, accuracy
+    FROM accuracy_by_steps WHERE $loop IS NULL OR loop = $loop ORDER BY ALL"""
+
 _AUDITS = """
     SELECT loop, round, monitor, metric, subject, value, against, baseline, verdict, reason
     FROM audits WHERE $loop IS NULL OR loop = $loop
@@ -52,10 +56,13 @@ def status(lake: Lake, loop: str | None = None) -> list[dict[str, Any]]:
     measured: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in query(lake, _ACCURACY, {"loop": loop}, scope=scope).to_dicts():
         measured.setdefault((row["loop"], row["round"], row["place"]), {})[row["metric"]] = row
+    steps: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in query(lake, _BY_STEPS, {"loop": loop}, scope=scope).to_dicts():
+        steps.setdefault((row.pop("loop"), row.pop("round"), row.pop("place")), []).append(row)
     audits: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in query(lake, _AUDITS, {"loop": loop}, scope=scope).to_dicts():
         audits.setdefault((row.pop("loop"), row.pop("round")), []).append(row)
-    return [_round(row, measured, audits.get((row["loop"], row["round"]), [])) for row in rounds]
+    return [_round(row, measured, steps, audits.get((row["loop"], row["round"]), [])) for row in rounds]
 
 
 def table_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -73,6 +80,30 @@ def table_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for r in rounds
     ]
+
+
+def steps_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Flat rows of greedy accuracy in percent by the steps that prompts need, where they say.
+
+    They are of the first round's champion and of every challenger.
+    """
+    measured = [(r["round"], place, r[place]) for r in rounds for place in ("champion", "challenger")]
+    told = [one for n, one in enumerate(measured) if one[2] and (n == 0 or one[1] == "challenger")]
+    names = sorted({one["steps"] for _, _, checkpoint in told for one in checkpoint["by_steps"]})
+    if not names:
+        return []
+    by_steps = [
+        {one["steps"]: one["accuracy"] for one in checkpoint["by_steps"]} for _, _, checkpoint in told
+    ]
+    return [
+        {"round": number, "checkpoint": place}
+        | {_steps(name): f"{100 * found[name]:.1f}" if name in found else "-" for name in names}
+        for (number, place, _), found in zip(told, by_steps, strict=True)
+    ]
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' if count != 1 else ''}"
 
 
 def narrowing_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -100,9 +131,16 @@ def interval(measured: dict[str, Any] | None) -> str:
 
 
 def _round(
-    row: dict[str, Any], measured: dict[tuple[Any, ...], dict[str, Any]], audits: list[dict[str, Any]]
+    row: dict[str, Any],
+    measured: dict[tuple[Any, ...], dict[str, Any]],
+    steps: dict[tuple[Any, ...], list[dict[str, Any]]],
+    audits: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    place = (row["loop"], row["round"])
+    places = {name: (row["loop"], row["round"], name) for name in ("champion", "challenger")}
+    champion, challenger = (
+        _checkpoint(row[column], measured.get(places[name], {}), steps.get(places[name], []))
+        for name, column in (("champion", "champion_in"), ("challenger", "challenger"))
+    )
     return {
         "loop": row["loop"],
         "round": row["round"],
@@ -113,8 +151,8 @@ def _round(
         "accepted": row["accepted"] or 0,
         "trained_on": int(row["trained_on"] or 0),
         "distinct_paths": row["per_question"],
-        "champion": _checkpoint(row["champion_in"], measured.get((*place, "champion"), {})),
-        "challenger": _checkpoint(row["challenger"], measured.get((*place, "challenger"), {})),
+        "champion": champion,
+        "challenger": challenger,
         "champion_out": row["champion_out"],
         "verdict": VERDICT_OF[row["state"]],
         "reason": row["reason"],
@@ -125,7 +163,9 @@ def _round(
     }
 
 
-def _checkpoint(checkpoint_id: str | None, metrics: dict[str, Any]) -> dict[str, Any] | None:
+def _checkpoint(
+    checkpoint_id: str | None, metrics: dict[str, Any], by_steps: list[dict[str, Any]]
+) -> dict[str, Any] | None:
     if checkpoint_id is None:
         return None
     accuracy = metrics.get("accuracy", {})
@@ -135,6 +175,7 @@ def _checkpoint(checkpoint_id: str | None, metrics: dict[str, Any]) -> dict[str,
         "low": accuracy.get("low"),
         "high": accuracy.get("high"),
         "metrics": {name: row["value"] for name, row in sorted(metrics.items())},
+        "by_steps": by_steps,
     }
 
 

@@ -26,8 +26,9 @@ from warehouse.loops import Checkpoint
 from warehouse.query import query, read
 
 _MARKS = """
-    SELECT c.prompt_id, s.outcome = 'pass' AS passed
+    SELECT c.prompt_id, p.problem, s.outcome = 'pass' AS passed
     FROM candidates AS c JOIN scores AS s USING (loop, round, candidate_id)
+    JOIN prompts AS p ON p.loop = c.loop AND p.prompt_id = c.prompt_id
     WHERE c.loop = $loop AND c.round = $round AND c.checkpoint_id = $checkpoint AND c.split = 'eval'
       AND c.temperature = 0 AND c.max_tokens = $max_tokens AND s.verifier = $verifier
       AND coalesce(s.role, 'filter') = 'filter'
@@ -36,7 +37,7 @@ _MARKS = """
 
 
 def evaluate(round_: Round[Any], checkpoint: Checkpoint, name: str) -> pl.DataFrame:
-    """A checkpoint's greedy verdicts, one row a held-out prompt: prompt_id, passed.
+    """A checkpoint's greedy verdicts, one row a held-out prompt: prompt_id, problem, passed.
 
     What an earlier round has measured on the same suite is read, not done again.
     """
@@ -100,7 +101,8 @@ def _measure(
                 written.append(drawn)
                 scored.append(verdicts(round_, asked, {unit: ids}, verifier))
             found = pl.concat(scored).select("candidate_id", "outcome", "answer")
-            return pl.concat(written).join(found, on="candidate_id")
+            told = prompts.select("prompt_id", "problem")
+            return pl.concat(written).join(found, on="candidate_id").join(told, on="prompt_id")
 
         metrics += greedy_metrics(judged("greedy", held_out, greedy(settings, stop)))
         if not some.is_empty():

@@ -9,6 +9,7 @@ from flows.round.verdicts import RoundVerdict
 from flows.steps.audit import audit
 from flows.steps.evaluate import evaluate
 from tasks.evaluate.gate import decide
+from tasks.evaluate.measure import problems_of
 from warehouse.loops import Checkpoint
 
 
@@ -24,8 +25,9 @@ def weigh(
     stops = [f"{r.monitor} {r.metric}" for r in audit(round_) if r.verdict == "stop"]
     before, after = champion_marks["passed"].to_list(), challenger_marks["passed"].to_list()
     alpha = round_.recipe.gate.alpha
-    gate = decide(before, after, alpha, stops)
-    if not (must_gain or stops or decide(after, before, alpha).promote):
+    problems = problems_of(champion_marks)
+    gate = decide(before, after, alpha, stops, problems)
+    if not (must_gain or stops or decide(after, before, alpha, problems=problems).promote):
         return "promoted", f"it need not gain and is not surely worse ({gate.reason})", challenger
     if gate.promote:
         return "promoted", gate.reason, challenger

@@ -32,6 +32,7 @@ SOURCED = pl.Schema(
         "topic": pl.String,
         "difficulty": pl.Int64,
         "messages": pl.String,
+        "problem": pl.String,
     }
 )
 READ = pl.Schema([*SOURCED.items(), ("rejected", pl.String()), ("rejected_dialogue", pl.String())])
@@ -140,6 +141,7 @@ def _row(path: Path, number: int, line: bytes, further: str | None) -> dict[str,
         more = {further: text_of(value, further)} if further else {}
         record = record_of(value)
         topic, difficulty = optional(value, "topic", str), optional(value, "difficulty", int)
+        problem = optional(value, "problem", str)
     except BadInput as error:
         raise PromptFileError(f"{path}, line {number}: {error}") from None
     return {
@@ -151,6 +153,7 @@ def _row(path: Path, number: int, line: bytes, further: str | None) -> dict[str,
         "topic": topic,
         "difficulty": difficulty,
         "messages": record.prompt.json if isinstance(record.prompt, Conversation) else None,
+        "problem": problem,
         "rejected": record.rejected,
         "rejected_dialogue": written(record.parted) if record.parted else None,
     }

@@ -11,7 +11,7 @@ from schemas.identity import evaluation_id
 from schemas.ids import Part, digest
 from schemas.recipes.shared import Evaluation, Sampling
 from schemas.tables import EVALUATIONS
-from tasks.evaluate.passk import majority_vote, mean_interval, pass_at_k, wilson_interval
+from tasks.evaluate.passk import design_effect, majority_vote, mean_interval, pass_at_k, wilson_interval
 from tasks.verify.verifier import Verifier
 
 
@@ -54,18 +54,27 @@ def sampled(evaluation: Evaluation, stop: tuple[str, ...] = ()) -> Sampling:
 
 
 def greedy_metrics(judged: pl.DataFrame) -> list[Metric]:
-    """Accuracy and mean length of greedy answers (columns prompt_id, outcome, token_count).
+    """Accuracy and mean length of greedy answers (columns prompt_id, problem, outcome, token_count).
 
-    Whatever is not a pass counts against accuracy: a timeout or an error stays in the denominator.
+    Whatever is not a pass counts against accuracy: a timeout or an error stays in the denominator. Prompts
+    that tell one problem are not as many measurements: the interval is as wide as they are alike.
     """
-    passed, n = int((judged["outcome"] == "pass").sum()), judged.height
-    low, high = wilson_interval(passed, n)
+    marks, n = judged["outcome"] == "pass", judged.height
+    passed = int(marks.sum())
+    low, high = wilson_interval(passed, n, design_effect(marks.to_numpy(), problems_of(judged)))
     lengths = judged["token_count"].to_list()
     return [Metric("accuracy", passed / n, n, low, high), Metric("mean_tokens", sum(lengths) / n, n)]
 
 
+def problems_of(prompts: pl.DataFrame) -> list[str]:
+    """The problem that each prompt tells (columns prompt_id, problem): its own where none is named."""
+    return prompts.select(pl.coalesce("problem", "prompt_id")).to_series().to_list()
+
+
 def sampled_metrics(judged: pl.DataFrame, k: int) -> list[Metric]:
-    """pass@1, pass@k and maj@k of k answers a prompt (columns prompt_id, outcome, answer, sample_index)."""
+    """pass@1, pass@k and maj@k of k answers a prompt (columns prompt_id, problem, outcome, answer,
+    sample_index).
+    """
     asked = (
         judged.sort("prompt_id", "sample_index")
         .group_by("prompt_id", maintain_order=True)
@@ -74,18 +83,20 @@ def sampled_metrics(judged: pl.DataFrame, k: int) -> list[Metric]:
             pl.len().alias("drawn"),
             pl.col("answer"),
             pl.col("outcome"),
+            pl.col("problem").first(),
         )
     )
+    problems = problems_of(asked)
     drawn, right = asked["drawn"].to_numpy(), asked["right"].to_numpy()
     found = []
     for size in sorted({1, k}):
         per_prompt = pass_at_k(drawn, right, size)
-        low, high = mean_interval(per_prompt)
+        low, high = mean_interval(per_prompt, design_effect(per_prompt, problems))
         found.append(Metric(f"pass@{size}", float(per_prompt.mean()), asked.height, low, high))
     voted = [
         _vote_passes(answers, outcomes) for answers, outcomes in asked.select("answer", "outcome").iter_rows()
     ]
-    low, high = wilson_interval(sum(voted), len(voted))
+    low, high = wilson_interval(sum(voted), len(voted), design_effect(voted, problems))
     return [*found, Metric(f"maj@{k}", sum(voted) / len(voted), len(voted), low, high)]
 
 

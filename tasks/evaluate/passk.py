@@ -36,18 +36,40 @@ def majority_vote(answers: Sequence[str | None]) -> str | None:
     return max(given, key=given.__getitem__) if given else None  # a dict keeps the order of first votes
 
 
-def wilson_interval(passed: int, n: int) -> tuple[float, float]:
-    """The 95% score interval of a proportion (Wilson 1927); it stays within 0 and 1."""
+def design_effect(values: npt.ArrayLike, problems: Sequence[str]) -> float:
+    """How many times the variance of a mean over prompts is that over prompts which tell a problem each.
+
+    `values` and `problems` name a prompt's value (0 to 1) and the problem it tells. Prompts of one problem
+    are solved or missed together, so their deviations are added before they are squared (Kish 1965, Survey
+    Sampling). At least 1; where all values are the same, as if those of one problem always were.
+    """
+    places = np.unique(np.asarray(problems), return_inverse=True)[1]
+    sizes = np.bincount(places)
+    if sizes.max(initial=1) == 1:
+        return 1.0
+    found = np.asarray(values, dtype=np.float64)
+    apart, groups, n = found - found.mean(), sizes.size, found.size
+    spread = float((apart**2).sum())
+    if spread == 0 or groups == 1:
+        return float((sizes**2).sum()) / n
+    totals = np.bincount(places, weights=apart)
+    return max(1.0, groups / (groups - 1) * float((totals**2).sum()) / (n / (n - 1) * spread))
+
+
+def wilson_interval(passed: int, n: int, effect: float = 1.0) -> tuple[float, float]:
+    """The 95% score interval of a proportion (Wilson 1927); it stays within 0 and 1. A design effect makes it
+    that of so many times fewer (Korn & Graubard 1998, Survey Methodology 24:193).
+    """
     if n < 1 or not 0 <= passed <= n:
         raise ValueError(f"a proportion needs 0 <= passed <= n and n > 0, not {passed} of {n}")
-    share, spread = passed / n, Z * Z / n
+    share, spread = passed / n, Z * Z * effect / n
     centre = (share + spread / 2) / (1 + spread)
-    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) * effect / n + spread * effect / (4 * n))
     low = 0.0 if passed == 0 else max(0.0, centre - half)
     return low, 1.0 if passed == n else min(1.0, centre + half)
 
 
-def mean_interval(values: Floats) -> tuple[float, float]:
+def mean_interval(values: Floats, effect: float = 1.0) -> tuple[float, float]:
     """The 95% interval of a mean over prompts, of values from 0 to 1: cut to these, with a width there.
 
     The normal interval with two prompts of 0 and two of 1 added (Agresti & Coull 1998, The American
@@ -57,7 +79,7 @@ def mean_interval(values: Floats) -> tuple[float, float]:
     if values.size == 0:
         raise ValueError("a mean needs at least one prompt")
     mean, more = float(values.mean()), np.append(values, [0.0, 0.0, 1.0, 1.0])
-    half = Z * float(more.std(ddof=1)) / math.sqrt(more.size)
+    half = Z * float(more.std(ddof=1)) * math.sqrt(effect / more.size)
     centre = float(more.mean())
     return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
 

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tasks.evaluate.gate import decide, mcnemar
+from tasks.evaluate.gate import decide, exchanged, mcnemar
 
 
 def paired(wins: int, losses: int, both: int = 5, neither: int = 5) -> tuple[list[bool], list[bool]]:
@@ -64,6 +64,23 @@ def test_an_audits_stop_holds_the_best_challenger_and_is_named() -> None:
 def test_prompts_that_both_or_neither_solve_change_nothing() -> None:
     few, many = decide(*paired(9, 2, 0, 0), alpha=0.05), decide(*paired(9, 2, 400, 400), alpha=0.05)
     assert (few.p_value, few.promote) == (many.p_value, many.promote)
+
+
+def test_a_coin_is_thrown_for_each_problem_not_for_each_prompt_that_tells_it() -> None:
+    """The p-value is the share of all exchanges of marks between the two, problem by problem."""
+    for leads in ([3, -1, 1], [2, 2, -1, 0], [1, 1, -1], [-2], [0], [4, 1, -3, 2, -1]):
+        throws = [sum(np.multiply(signs, leads)) for signs in product((-1, 1), repeat=len(leads))]
+        assert exchanged(leads) == pytest.approx(np.mean([one >= sum(leads) for one in throws]))
+    champion, challenger = paired(12, 2)
+    alone = decide(champion, challenger, 0.05)
+    once = [str(place) for place in range(len(champion))]
+    assert decide(champion, challenger, 0.05, problems=once) == alone
+    assert alone.promote
+    twice = ["the same" if place < 9 else str(place) for place in range(len(champion))]
+    held = decide(champion, challenger, 0.05, problems=twice)
+    assert held.p_value > 0.05 > alone.p_value
+    assert not held.promote
+    assert "over 16 problems" in held.reason
 
 
 def test_numpy_verdicts_are_verdicts() -> None:

@@ -7,8 +7,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from flows.pages.status import status
 from tests.commands import ratchet
 from tests.flows.conftest import small_night
 from warehouse.lake import Lake
@@ -246,3 +248,19 @@ def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None
     assert (voted["texts"] == 3).sum() > 20, "three judgements each, kept as they were written"
     findings = verify_lake(watched, deep=True)
     assert findings.clean, findings.found
+
+
+def test_a_loop_says_how_it_does_by_the_steps_of_a_prompt_and_over_how_many_problems(unwatched: Lake) -> None:
+    found = query(unwatched, "FROM accuracy_by_steps ORDER BY ALL")
+    whole = query(unwatched, "SELECT round, place, value, n FROM accuracy WHERE metric = 'accuracy'")
+    for (number, place), steps in found.group_by("round", "place"):
+        value, n = whole.row(by_predicate=(pl.col("round") == number) & (pl.col("place") == place))[2:]
+        assert set(steps["steps"]) <= {1, 2, 3}
+        assert steps["prompts"].sum() == n
+        assert (steps["prompts"] * steps["accuracy"]).sum() == pytest.approx(value * n)
+        assert (steps["problems"] <= steps["prompts"]).all()
+    assert found.select("round", "place").unique().height == whole.height == 4
+    shown = status(unwatched)[0]["champion"]["by_steps"]
+    assert [one["steps"] for one in shown] == found.filter(round=0, place="champion")["steps"].to_list()
+    held_out = read(unwatched, "prompts").filter(pl.col("split") == "eval")
+    assert not held_out["problem"].has_nulls()
