@@ -27,7 +27,7 @@ from tutor.world import stories
 from warehouse.lake import Lake
 from warehouse.query import read
 from warehouse.snapshot import read_snapshot
-from warehouse.verify.lake import verify_lake as verify_lake
+from warehouse.verify.lake import verify_lake
 
 SYSTEM = "Solve step by step."
 
