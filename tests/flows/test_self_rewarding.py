@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tasks.models.checkpoint import weights_hash
 from tasks.verify.judge.rubric import ROOM
 from tests.commands import ratchet
 from tests.conformance.nights import NIGHTS
@@ -133,7 +134,8 @@ def test_another_model_judges_in_the_same_way(tmp_path: Path, plain: dict[str, s
     assert code == 0, said
     lake = Lake(tmp_path / "lake")
     judge = read(lake, "checkpoints").filter(role="judge").row(0, named=True)
-    assert Path(judge["path"]) == JUDGE
+    assert judge["path"].startswith("models/")
+    assert judge["content_hash"] == weights_hash(JUDGE)
     assert set(pairs_of(lake)["judge_checkpoint_id"]) == {judge["checkpoint_id"]}
     assert query(lake, "FROM examples_of_checkpoint")["rejected_id"].null_count() == 0
 
@@ -152,7 +154,8 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
     assert rounds[0]["trained_on"] == read(lake, "candidates").filter(kind="demonstration").height == 60
     assert rounds[0]["verdict"] == "promoted"
     assert "need not gain and is not surely worse" in rounds[0]["reason"]
-    assert Path(read(lake, "checkpoints").filter(pl.col("training_id").is_null())["path"][0]) == BASE
+    base = read(lake, "checkpoints").filter(pl.col("training_id").is_null())
+    assert base["content_hash"][0] == weights_hash(BASE)
 
 
 def test_a_start_that_is_surely_worse_is_held(tmp_path: Path, plain: dict[str, str]) -> None:
