@@ -41,6 +41,8 @@ FIRST = (
     "conformance/test_recipes.py",
     "flows/test_self_rewarding.py",
     "flows/test_rounds.py",
+    "flows/test_conversations.py",
+    "flows/test_bucket_night.py",
     "warehouse/test_faults.py",
     "warehouse/stores/test_writers.py",
     "train/test_launch.py",
