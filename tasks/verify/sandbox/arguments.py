@@ -27,6 +27,8 @@ _MADE: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {  # by module 
     ("collections", "Counter"): lambda value: (dict(value),),
     ("collections", "deque"): lambda value: (list(value), value.maxlen),
     ("array", "array"): lambda value: (value.typecode, value.tolist()),
+    ("pathlib", "PosixPath"): lambda value: (str(value),),
+    ("pathlib", "PurePosixPath"): lambda value: (str(value),),
     ("uuid", "UUID"): lambda value: (value.hex,),
     ("numpy", "ndarray"): lambda value: (value.tolist(),),
 }

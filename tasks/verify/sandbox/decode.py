@@ -163,6 +163,13 @@ def _array(parts: list[Any]) -> Any:
     return array(_exact(str)(parts[0]), parts[1])
 
 
+def _path(parts: list[Any]) -> Any:
+    from pathlib import Path
+
+    (text,) = map(_exact(str), parts)
+    return Path(text)
+
+
 def _uuid(parts: list[Any]) -> Any:
     from uuid import UUID
 
@@ -224,6 +231,7 @@ _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
     "Tt": _moment("time"),
     "Ts": _span,
     "A": _array,
+    "P": _path,
     "U": _uuid,
     "Y": _numpy_array,
     "y": lambda parts: parts[0],

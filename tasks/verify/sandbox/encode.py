@@ -169,6 +169,7 @@ _LIBRARY: tuple[tuple[str, str, str, Callable[[Any], tuple[Any, ...]]], ...] = (
     ("datetime", "time", "Tt", _moment),
     ("datetime", "timedelta", "Ts", lambda value: (value.days, value.seconds, value.microseconds)),
     ("array", "array", "A", lambda value: (value.typecode, value.tolist())),
+    ("pathlib", "PurePath", "P", lambda value: (str(value),)),
     ("uuid", "UUID", "U", lambda value: (value.hex,)),
     ("numpy", "ndarray", "Y", lambda value: (value.dtype.str, [*value.shape], value.ravel().tolist())),
     ("numpy", "bool_", "y", lambda value: (value.item(),)),

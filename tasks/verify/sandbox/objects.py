@@ -58,12 +58,14 @@ class Objects:
             return "exception" if issubclass(value, BaseException) else "class"
         if kind in _FUNCTIONS or kind.__module__ == "functools":
             return "function"
-        if kind is types.BuiltinMethodType:
+        if issubclass(kind, types.BuiltinMethodType):
             return None if isinstance(value.__self__, types.ModuleType | type(None)) else "function"
         if kind is types.CoroutineType:
             return "coroutine"
         if hasattr(kind, "__next__"):
             return "iterator"
+        if kind.__module__ == "re":  # a match, a pattern
+            return "object"
         if kind.__module__ not in _MODULES or (kind.__name__ not in self.named and issubclass(kind, _PLAIN)):
             return None
         return "object"

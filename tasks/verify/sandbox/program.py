@@ -11,8 +11,18 @@ _ONLY_AST = 0x400
 _MOST_FENCES = 16
 _MOST_TRIES = 16
 _FILE = "<candidate>"
-_THOUGHT = ("think", "thinking", "thought", "reasoning", "reflection", "scratchpad")
-_ANSWERS = ("answer", "solution", "code", "output")
+_THOUGHTS = (
+    *(
+        (f"<{tag}>", f"</{tag}>")
+        for tag in ("think", "thinking", "thought", "reasoning", "reflection", "scratchpad")
+    ),
+    *(("<|begin_of_thought|>", "<|end_of_thought|>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷")),
+)
+_LISTS = ("[THINK]", "[BEGIN]", "[PYTHON]")  # which Python takes for lists
+_ANSWERS = (
+    *((f"<{tag}>", f"</{tag}>") for tag in ("answer", "solution", "code", "output")),
+    *(("<|begin_of_solution|>", "<|end_of_solution|>"), ("[BEGIN]", "[DONE]"), ("[PYTHON]", "[/PYTHON]")),
+)
 _CODE = ("def ", "class ", "import ", "from ", "@", "async def ")
 
 
@@ -24,8 +34,10 @@ def sources(prompt: str, text: str, wanted: tuple[str, ...]) -> list[str]:
     the prompt's continuation counts, and at last the plain text does. Without a wanted name, whatever
     compiles is the program.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     told = _answer(text)
+    if text.lstrip().startswith(_LISTS):
+        text = told
     pieces = [*dict.fromkeys((text, told, *_blocks(told)))]
     for piece in pieces:
         if _defines(piece, wanted):
@@ -45,13 +57,13 @@ def _after(prompt: str, found: list[str]) -> list[str]:
 
 def _answer(text: str) -> str:
     """What follows the last closed tag of reasoning, and of that what stands in the last tag of an answer."""
-    for tag in _THOUGHT:
-        _, found, after = text.rpartition(f"</{tag}>")
-        text = after if found else text.partition(f"<{tag}>")[0]
-    for tag in _ANSWERS:
-        before, found, _ = text.rpartition(f"</{tag}>")
-        if found and f"<{tag}>" in before:
-            text = before.rpartition(f"<{tag}>")[2]
+    for opening, closing in _THOUGHTS:
+        _, found, after = text.rpartition(closing)
+        text = after if found else text.partition(opening)[0]
+    for opening, closing in _ANSWERS:
+        before, found, _ = text.rpartition(closing)
+        if found and opening in before:
+            text = before.rpartition(opening)[2]
     return text
 
 
@@ -121,7 +133,8 @@ def _blocks(text: str) -> list[str]:
         outside.append("\n".join(lines[start : fences[place]]) + "\n")
         first = fences[place] + 1
         ends = [*fences[place + 1 :], len(lines)]
-        tried = ["\n".join(lines[first:end]) + "\n" for end in ends]
+        indent = lines[fences[place]][: -len(lines[fences[place]].lstrip(" "))]
+        tried = ["\n".join(each.removeprefix(indent) for each in lines[first:end]) + "\n" for end in ends]
         chosen = next((i for i, each in enumerate(tried) if each.strip() and _tree(each) is not None), 0)
         blocks.append(tried[chosen])
         start = ends[chosen] + 1

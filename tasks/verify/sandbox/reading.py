@@ -17,6 +17,9 @@ PROGRAM_MODULES = frozenset(
     )
 )
 """Modules that tests import their subject from, where no such module can be."""
+_CAPTURES = frozenset(("capsys", "capfd"))
+_ERRORS = frozenset(("stderr", "redirect_stderr", "err"))  # which nobody hands on from the candidate
+_ALIASES = frozenset(("np", "numpy", "pd", "pandas", "plt", "scipy", "sp", "sympy", "torch", "tf", "nx"))
 PLAYED = frozenset(("pytest",))  # see pytest_words.py
 
 _BUILTINS = frozenset(vars(builtins))
@@ -150,17 +153,50 @@ def only_attributes(name: str, trees: list[ast.Module]) -> bool:
     return uses == dotted
 
 
+def is_package(name: str, trees: list[ast.Module]) -> bool:
+    """Whether a name that nobody binds is a package or a module that the tests forgot to import."""
+    known = name in _ALIASES or name in sys.stdlib_module_names
+    return known and only_attributes(name, trees)
+
+
 def touched(trees: list[ast.Module], names: Iterable[str]) -> set[str]:
     """The names whose values may come from the candidate: its own, and whatever is computed from them."""
     found = set(names)
-    statements = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    statements = [node for node in nodes if isinstance(node, ast.stmt)]
+    if not any({getattr(each, "attr", ""), getattr(each, "id", "")} & _ERRORS for each in nodes):
+        found |= _CAPTURES
+        found |= {name for statement in statements for name in _recorders(statement)}
     while True:
         before = len(found)
         for statement in statements:
             if mentions(header(statement), found):
                 found |= _bound_by(statement, found)
+                if isinstance(statement, ast.If | ast.For | ast.While):  # what such a value decides
+                    for inner in ast.walk(statement):
+                        if isinstance(inner, ast.stmt) and inner is not statement:
+                            found |= _changed(inner)
         if len(found) == before:
             return found
+
+
+def _recorders(statement: ast.stmt) -> set[str]:
+    """The names that hold what the candidate prints: a StringIO, what stands for standard output."""
+    if isinstance(statement, ast.ClassDef):
+        return set()
+    is_function = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef)
+    parts = statement.decorator_list if is_function else header(statement)
+    nodes = [each for part in parts for each in ast.walk(part)]
+    said = {
+        getattr(each, "id", getattr(each, "attr", getattr(each, "value", None)))
+        for each in nodes
+        if isinstance(each, ast.Name | ast.Attribute | ast.Constant)
+    }
+    if not {"StringIO", "stdout", "sys.stdout"} & said:
+        return set()
+    if is_function:
+        return {each.arg for each in statement.args.args}
+    return {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
 
 
 def header(statement: ast.stmt) -> list[ast.AST]:
@@ -195,7 +231,22 @@ def _bound_by(statement: ast.stmt, touched: set[str]) -> set[str]:
             if isinstance(node.func, ast.Attribute) and mentions(node.args, touched):
                 names.add(_root(node.func))
             if mentions([node.func], touched):  # what the candidate is given, it may change
-                names |= {each.id for each in node.args if isinstance(each, ast.Name)}
+                names |= {
+                    each.id for part in node.args for each in ast.walk(part) if isinstance(each, ast.Name)
+                }
+    return names - {""}
+
+
+def _changed(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds, and those whose methods it calls."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return set()
+    names = set()
+    for node in (each for part in header(statement) for each in ast.walk(part)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            names.add(_root(node.func))
     return names - {""}
 
 

@@ -124,7 +124,7 @@ class Examination:
 
     def _bound(self, name: str, kind: str, value: Any) -> Any:
         """What stands for one name: a module of the program's is the referee's own, never the program's."""
-        is_module = name in sys.stdlib_module_names and reading.only_attributes(name, self.trees)
+        is_module = reading.is_package(name, self.trees)
         if kind == "module" and isinstance(value, str) and value.partition(".")[0] in sys.stdlib_module_names:
             return importlib.import_module(value)
         if kind == "value":
