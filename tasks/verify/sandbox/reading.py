@@ -184,8 +184,12 @@ def _recorders(statement: ast.stmt) -> set[str]:
     """The names that hold what the candidate prints: a StringIO, what stands for standard output."""
     if isinstance(statement, ast.ClassDef):
         return set()
-    is_function = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef)
-    parts = statement.decorator_list if is_function else header(statement)
+    given: list[ast.arg] = []
+    parts: list[ast.AST] = []
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        parts, given = [*statement.decorator_list], statement.args.args
+    else:
+        parts = header(statement)
     nodes = [each for part in parts for each in ast.walk(part)]
     said = {
         getattr(each, "id", getattr(each, "attr", getattr(each, "value", None)))
@@ -194,9 +198,8 @@ def _recorders(statement: ast.stmt) -> set[str]:
     }
     if not {"StringIO", "stdout", "sys.stdout"} & said:
         return set()
-    if is_function:
-        return {each.arg for each in statement.args.args}
-    return {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    bound = {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    return bound | {each.arg for each in given}
 
 
 def header(statement: ast.stmt) -> list[ast.AST]:
