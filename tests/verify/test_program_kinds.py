@@ -73,7 +73,7 @@ def test_programs_and_their_tests_are_read_as_they_are_meant() -> None:
     references = [json.dumps({"tests": [test]}) for _, test, _ in ROWS]
     verdicts = verify_many([program for program, _, _ in ROWS], references)
     wrong = [
-        f"{verdict.outcome}, not {right}: {verdict.rationale}: {program!r}, {test!r}"
+        f"{verdict.outcome}, not {right}: {verdict.reason}: {program!r}, {test!r}"
         for (program, test, right), verdict in zip(ROWS, verdicts, strict=True)
         if verdict.outcome != right
     ]
