@@ -191,7 +191,7 @@ def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
     """What fixes a loop's prompts: it may not change under way, or rounds would not compare."""
     prompts = values["prompts"]
     source = prompts["path"] or f"the tutor's world ({prompts.get('eval_family', 'held-out')})"
-    return source, prompts["eval_path"], prompts["eval_count"], values["seed"]
+    return source, prompts["eval_path"], prompts["eval_count"], prompts.get("columns"), values["seed"]
 
 
 def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:

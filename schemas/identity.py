@@ -17,10 +17,20 @@ def prompt_id(
     line: int | None,
     text: str,
     messages: str | None = None,
+    format_: str | None = None,
 ) -> str:
-    """A prompt: the loop, split, source, line and text it is; a conversation's messages too."""
+    """A prompt: the loop, split, source, line and text it is; a conversation's messages too.
+
+    A source in another format than JSONL counts as the JSONL file of its name, so that the same prompts have
+    the same ids in any format.
+    """
     said = [] if messages is None else [messages]
-    return make_id("prompt", round_number, loop, split, source, line, text, *said)
+    name = source if format_ is None else f"{_stem(source, format_)}.jsonl"
+    return make_id("prompt", round_number, loop, split, name, line, text, *said)
+
+
+def _stem(source: str, format_: str) -> str:
+    return source.rpartition("/")[2].removesuffix(".gz").removesuffix(f".{format_}").removesuffix(".jsonl")
 
 
 def reference_id(round_number: int, loop: str, prompt: str) -> str:
@@ -211,7 +221,9 @@ _VERIFIER = ("verifier", "verifier_version", "judge_checkpoint_id")
 _JUDGE = ("principle", "judge_checkpoint_id")
 
 IDENTITIES: Mapping[str, Identity] = {
-    "prompts": Identity(("round", "loop", "split", "source", "line", "text", "messages"), prompt_id),
+    "prompts": Identity(
+        ("round", "loop", "split", "source", "line", "text", "messages", "format"), prompt_id
+    ),
     "candidates": Identity(
         ("round", "loop", "kind", "prompt_id", "parents", "settings", *_SETTINGS), _candidate
     ),

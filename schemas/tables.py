@@ -43,7 +43,7 @@ PROMPTS = Table(
             "train, eval (never trained on), seed (demonstrated), refused (why: refusal), invention (asks)",
         ),
         _text("source", "a file's name, the tutor's family and seed, invented:<writer> or inventor:<label>"),
-        Column("line", INT, "line in the source, or place among the texts asked for, from 1", True),
+        Column("line", INT, "line or record of the source, or place among the texts asked for, from 1", True),
         _text("text", "the prompt as the model sees it; of a conversation, as people read it"),
         _text("reference", "the reference answer, as the source gave it", True),
         Column("tests", TEXTS, "unit tests, for programs", True),
@@ -59,6 +59,11 @@ PROMPTS = Table(
         _text("messages", "a conversation: JSON of {role, content}; none: the one user message `text`", True),
         _text("refusal", "why it was refused; none: it was not, or by an older program", True),
         _text("problem", "the problem that it tells, as other prompts may too; none: its own", True),
+        _text(
+            "format",
+            "the source's format: json, csv, tsv, parquet, arrow, folder; none: JSONL, or no file",
+            True,
+        ),
     ),
 )
 

@@ -19,10 +19,10 @@ from tasks.admit.prompts import (
     demonstration_rows,
     draw_prompts,
     prompt_rows,
-    read_prompts,
     split_off,
     without,
 )
+from tasks.admit.reading import read_prompts
 from tasks.models.conversation import Message, dialogue, messages_of, prompts_of, read_messages
 
 TURNS: list[dict[str, str]] = [
@@ -31,7 +31,8 @@ TURNS: list[dict[str, str]] = [
     {"role": "assistant", "content": "42"},
     {"role": "user", "content": "7 x 8?"},
 ]
-ANSWER: dict[str, str] = {"role": "assistant", "content": "56"}
+FROM = {"system": "system", "user": "human", "assistant": "gpt"}
+ANSWER: dict[str, Any] = {"role": "assistant", "content": "56"}
 
 
 @pytest.fixture
@@ -123,6 +124,16 @@ def test_any_dialogue_is_written_again_to_the_character(first: str, others: list
         ({"prompt": "7 x 8?", "reference": "56"}, TURNS[3:], "56"),
         ({"messages": [TURNS[3], ANSWER]}, TURNS[3:], "56"),
         ({"question": "7 x 8?", "answer": "56", "messages": "not read"}, TURNS[3:], "56"),
+        ({"question": "7 x 8?", "answer": 56}, TURNS[3:], "56"),
+        ({"question": "7 x 8?", "answer": 56.0, "response": "54"}, TURNS[3:], "56"),
+        ({"problem": "7 x 8?", "solution": "56", "level": "Level 1"}, TURNS[3:], "56"),
+        ({"instruction": "7 x 8?", "input": "", "output": "56"}, TURNS[3:], "56"),
+        ({"instruction": "7 x 8?", "input": None, "response": "56"}, TURNS[3:], "56"),
+        ({"prompt": "7 x 8?", "completion": "56"}, TURNS[3:], "56"),
+        ({"prompt": TURNS, "completion": [ANSWER]}, TURNS, "56"),
+        ({"prompt": TURNS, "chosen": [ANSWER], "rejected": [ANSWER | {"content": "54"}]}, TURNS, "56"),
+        ({"messages": json.dumps([*TURNS, ANSWER | {"name": None}])}, TURNS, "56"),
+        ({"conversations": [{"from": FROM[m["role"]], "value": m["content"]} for m in TURNS]}, TURNS, None),
     ],
 )
 def test_each_form_is_read_to_the_same_prompt(
@@ -133,7 +144,8 @@ def test_each_form_is_read_to_the_same_prompt(
     assert [{"role": one.role, "content": one.content} for one in messages_of(prompt)] == messages
     assert (row["messages"] is None) == (len(messages) == 1)
     assert row["reference"] == reference
-    assert row["rejected"] == record.get("rejected")
+    rejected = record.get("rejected")
+    assert row["rejected"] == (rejected[0]["content"] if isinstance(rejected, list) else rejected)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +154,20 @@ def test_each_form_is_read_to_the_same_prompt(
         ({}, "no 'question'"),
         ({"chosen": "x"}, "no 'question'"),
         ({"question": "a"}, "no 'answer'"),
-        ({"question": "a", "answer": 1}, "'answer' must be a text that is not empty"),
+        ({"question": "a", "answer": [1]}, "'answer' must be a text that is not empty, not a list"),
+        ({"question": "a", "answer": True}, "'answer' must be a text that is not empty, not a boolean"),
+        ('{"question": "a", "answer": NaN}', "'answer' must be a text that is not empty, not a number"),
+        ({"question": None, "answer": "1"}, "'question' must be a text that is not empty, not null"),
+        ({"problem": "a", "instruction": "b", "output": "c"}, "columns 'problem' and 'instruction' could be"),
+        (
+            {"problem": "a", "output": "b", "solution": "c"},
+            "columns 'solution' and 'output' could be the answer",
+        ),
+        (
+            {"task": "a", "key": "b"},
+            "no 'question', nor another column that is known: there is 'key', 'task'",
+        ),
+        ({"conversations": [{"from": "tool", "value": "a"}]}, "message 1 is from 'tool'"),
         ({"messages": TURNS[:1]}, "messages need one by user"),
         ({"messages": [*TURNS, TURNS[3]]}, "message 5 is by user, where it is the turn of assistant"),
         ({"messages": [*TURNS, ANSWER], "answer": "56"}, "both a last turn by assistant and a reference"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from schemas.ids import digest
-from tasks.admit.prompts import SOURCED
+from tasks.admit.reading import SOURCED
 from tutor.phrases import Family
 from tutor.world import stories
 

@@ -12,7 +12,7 @@ import random
 import polars as pl
 
 from schemas.ids import digest
-from tasks.admit.prompts import SOURCED
+from tasks.admit.reading import SOURCED
 from tutor.grading import graded_points
 from tutor.world import stories
 from tutor.writers import write

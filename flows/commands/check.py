@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import json_option, one_line_errors, print_json, trust_option, wide
+from flows.commands.options import (
+    columns_option,
+    eval_prompts_option,
+    json_option,
+    one_line_errors,
+    print_json,
+    trust_option,
+    wide,
+)
 
 
 @click.command()
@@ -14,27 +22,34 @@ from flows.commands.options import json_option, one_line_errors, print_json, tru
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path),
-    help="JSONL file whose first prompt with a worked answer is shown.  [default: a story of the tutor's]",
+    help="File or folder of prompts: shown are what a loop would take of it, and its first with a worked "
+    "answer.  [default: a story of the tutor's]",
 )
+@eval_prompts_option
+@columns_option
 @trust_option
 @json_option
 @one_line_errors
-def check(model: Path | None, prompts: Path | None, as_json: bool) -> None:
+def check(
+    model: Path | None, prompts: Path | None, eval_prompts: Path | None, columns: str | None, as_json: bool
+) -> None:
     """Prove the model in a folder, as a loop does before it opens, and show what a training would see.
 
     MODEL is a Hugging Face folder, the tutor unless given. Proved are: every tensor filled and used, what the
     engine draws against plain passes, the end that is taught against the end that is obeyed, prompts asked
-    against prompts learned. Shown is one example, token by token, and which of its tokens are taught. What
-    fails is one line and exit code 2. Nothing is written.
+    against prompts learned. Of prompts, what is read, refused and taken is counted. Shown is one example,
+    token by token, and which of its tokens are taught. What fails is one line and exit code 2. Nothing is
+    written.
     """
     from flows.commands.environment import prepare
 
     prepare()
+    from flows.commands.choice import given_prompts
     from flows.opening.checking import checked
     from flows.pages.proof import proof_page
     from tutor import BASE
 
-    found = checked(model or BASE, prompts)
+    found = checked(model or BASE, given_prompts(prompts, eval_prompts, columns))
     if as_json:
         print_json(found.values)
     else:

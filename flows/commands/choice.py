@@ -9,6 +9,7 @@ import tutor
 from flows.recipes.rooms import ROOMS, AnyRecipe, parse_recipe
 from schemas.errors import RecipeError
 from schemas.recipes.parsing import load_recipe, with_value
+from schemas.recipes.shared import Prompts
 from warehouse.lake import Lake
 from warehouse.loops import fold
 from warehouse.store.open import open_store
@@ -25,13 +26,16 @@ def chosen_recipe(
     endpoint: str | None = None,
     endpoint_model: str | None = None,
     engine: str | None = None,
+    columns: str | None = None,
 ) -> AnyRecipe:
     """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
     values, origin = own = _values(recipe, lake, loop, model)
     if prompts is not None:
-        values = with_value(values, "prompts.path", f'"{_path(prompts)}"')
+        values = with_value(values, "prompts.path", _quoted(str(prompts.resolve())))
     if eval_prompts is not None:
-        values = with_value(values, "prompts.eval_path", f'"{_path(eval_prompts)}"')
+        values = with_value(values, "prompts.eval_path", _quoted(str(eval_prompts.resolve())))
+    if columns is not None:
+        values = with_value(values, "prompts.columns", _quoted(columns))
     if endpoint is not None or endpoint_model is not None:
         values = _with_endpoint(values, endpoint, endpoint_model)
     if engine is not None:
@@ -46,6 +50,16 @@ def chosen_recipe(
     except RecipeError:
         parse_recipe(own[0], origin=origin)  # raises where the recipe itself is at fault
         return parse_recipe(values, origin="what was given with the recipe")
+
+
+def given_prompts(prompts: Path | None, eval_prompts: Path | None, columns: str | None) -> Prompts:
+    """Where prompts come from, as given on the command line; RecipeError of one line."""
+    paths = {"path": prompts, "eval_path": eval_prompts}
+    given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
+    if prompts is None and (eval_prompts is not None or columns is not None):
+        raise RecipeError("--eval-prompts and --columns go with --prompts")
+    values = given if columns is None else given | {"columns": columns}
+    return parse_recipe({"prompts": values}, origin="what was given").prompts
 
 
 def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:
@@ -85,5 +99,6 @@ def _with_endpoint(values: dict[str, Any], url: str | None, model: str | None) -
     return values | {"engine": engine}
 
 
-def _path(path: Path) -> str:
-    return str(path.resolve()).replace("\\", "\\\\").replace('"', '\\"')
+def _quoted(text: str) -> str:
+    """A text as YAML reads it back."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -73,6 +73,25 @@ def models_option(function: Callable[P, None]) -> Callable[P, None]:
     )(function)
 
 
+def eval_prompts_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--eval-prompts PATH`, beside `--prompts`."""
+    return click.option(
+        "--eval-prompts",
+        type=click.Path(path_type=Path),
+        help="File or folder of held-out prompts.  [default: the test split of --prompts, or a share]",
+    )(function)
+
+
+def columns_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--columns ROLE=COLUMN,...`, beside `--prompts`."""
+    return click.option(
+        "--columns",
+        metavar="ROLE=COLUMN,...",
+        help="Which columns of the prompts are what, where their names do not say it, such as "
+        "question=problem,answer=key.",
+    )(function)
+
+
 class Terminated(BaseException):
     """SIGTERM: like Ctrl-C, it ends the run and nothing swallows it."""
 

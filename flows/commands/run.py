@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 
 from flows.commands.options import (
+    columns_option,
+    eval_prompts_option,
     json_option,
     lake_option,
     models_option,
@@ -39,13 +41,11 @@ from schemas.errors import EndpointError, RatchetError, RecipeError
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path),
-    help="JSONL file of questions or conversations, such as GSM8K's own.  [default: the tutor's stories]",
+    help="File or folder of questions or conversations: JSONL such as GSM8K's own, JSON, CSV, TSV, Parquet, "
+    "Arrow, what `datasets` saved.  [default: the tutor's stories]",
 )
-@click.option(
-    "--eval-prompts",
-    type=click.Path(path_type=Path),
-    help="JSONL file of held-out prompts.  [default: a share of --prompts]",
-)
+@eval_prompts_option
+@columns_option
 @click.option(
     "--endpoint",
     metavar="URL",
@@ -81,6 +81,7 @@ def run(
     model: Path | None,
     prompts: Path | None,
     eval_prompts: Path | None,
+    columns: str | None,
     endpoint: str | None,
     endpoint_model: str | None,
     engine: str | None,
@@ -102,7 +103,7 @@ def run(
     if engine is not None and (endpoint is not None or endpoint_model is not None):
         raise RecipeError("--engine and --endpoint name two engines: give one of them")
     chosen = chosen_recipe(
-        recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine
+        recipe, lake, loop, model, prompts, eval_prompts, settings, endpoint, endpoint_model, engine, columns
     )
     if model_files is not None:
         chosen = chosen.model_copy(update={"model_files": model_files})

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from schemas.errors import PromptFileError, RecipeError
 from schemas.recipes.asking import Asking, Shot
 from schemas.recipes.shared import MOST_SHOTS, Recipe
-from tasks.admit.prompts import read_prompts, without
+from tasks.admit.prompts import without
+from tasks.admit.reading import read_prompts
 from tasks.models.asking import put
 from tasks.models.conversation import Conversation, messages_of
 from tasks.models.neutral import special_texts

@@ -1,4 +1,4 @@
-"""What `ratchet check` finds of a model and a file of prompts."""
+"""What `ratchet check` finds of a model and of files of prompts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from flows.opening.admission import Tally, fitting, fixed_prompts, shortage
+from flows.opening.opening import room_for_prompts
 from flows.opening.proof import Proof, Token, example_tokens, prove
-from tasks.admit.prompts import MARK, read_prompts
+from schemas.errors import PromptFileError
+from schemas.recipes.rft import Rft
+from schemas.recipes.shared import Prompts
+from tasks.admit.references import with_work
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_lengths
@@ -19,8 +24,8 @@ from tutor.world import stories
 
 @dataclass(frozen=True)
 class Lengths:
-    """What a file of prompts holds: prompts, those with a worked answer, and the longest prompt and example
-    (tokens).
+    """What the files of prompts hold: prompts to ask, those with a worked answer, and the longest prompt and
+    example (tokens), whether or not they fit.
     """
 
     prompts: int
@@ -30,12 +35,26 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Files:
+    """What a loop with the default values would take of the files; `lack` says why it would be in vain."""
+
+    lengths: Lengths
+    tallies: tuple[Tally, ...]
+    lack: str | None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The same for scripts."""
+        return asdict(self.lengths) | {"files": [asdict(one) for one in self.tallies], "lack": self.lack}
+
+
+@dataclass(frozen=True)
 class Checked:
-    """A model's proof, one example as a training sees it, and what the file of prompts holds."""
+    """A model's proof, one example as a training sees it, and what the files of prompts hold."""
 
     proof: Proof
     example: tuple[Token, ...]
-    file: Lengths | None
+    files: Files | None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -43,28 +62,35 @@ class Checked:
         example = [asdict(token) for token in self.example]
         return asdict(self.proof) | {
             "example": example,
-            "prompts": None if self.file is None else asdict(self.file),
+            "prompts": None if self.files is None else self.files.values,
         }
 
 
-def checked(model: Path, prompts: Path | None) -> Checked:
-    """Prove the model and encode an example: the file's first with a worked answer where one has that, else
+def checked(model: Path, prompts: Prompts) -> Checked:
+    """Prove the model and encode an example: the files' first with a worked answer where one has that, else
     a story of the tutor's. ModelError or PromptFileError of one line.
     """
-    read = None if prompts is None else read_prompts(prompts)  # the file first: it is soon read
+    recipe = Rft(prompts=prompts)
+    fixed = (
+        fixed_prompts(prompts, recipe.seed) if prompts.path else None
+    )  # the files first: they are soon read
     proof = prove(model)
     tokenizer = load_tokenizer(model)
-    if read is None:
+    if fixed is None or fixed.training is None:
         (story,) = stories(0, 1)
         return Checked(proof, tuple(example_tokens(tokenizer, story.question, story.solution)), None)
-    worked = read.filter(pl.col("reference").str.contains(MARK, literal=True))
-    asked, references = prompts_of(read), read["reference"].fill_null("").to_list()
+    read = pl.concat([fixed.training, fixed.held_out], how="diagonal").sort("source", "line")
+    if read.is_empty():
+        raise PromptFileError(shortage(fixed, recipe) or "no prompts")
+    worked, asked = with_work(read), prompts_of(read)
     lengths = Lengths(
         read.height,
         worked.height,
         max(prompt_lengths(tokenizer, asked)),
-        max(example_lengths(tokenizer, asked, references)),
+        max(example_lengths(tokenizer, asked, read["reference"].fill_null("").to_list())),
     )
+    fits = fitting(fixed, tokenizer, room_for_prompts(model, recipe)[0])
     shown = (read if worked.is_empty() else worked).head(1)
-    response = shown["reference"].fill_null("")[0]
-    return Checked(proof, tuple(example_tokens(tokenizer, prompts_of(shown)[0], response)), lengths)
+    response = shown["reference" if worked.is_empty() else "worked"].fill_null("")[0]
+    example = tuple(example_tokens(tokenizer, prompts_of(shown)[0], response))
+    return Checked(proof, example, Files(lengths, fits.tallies, shortage(fits, recipe)))

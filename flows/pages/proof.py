@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.opening.checking import Checked
+from flows.opening.checking import Checked, Files
 from flows.opening.proof import Proof, Token
+from flows.opening.table import admission_lines
 from flows.round.progress import printable
 
 MOST = 400  # tokens of an example that are shown
@@ -23,14 +24,8 @@ def proof_page(console: Console, checked: Checked) -> None:
         )
     for remark in checked.proof.remarks:
         console.print(f"[yellow]know[/yellow]    {escape(printable(remark))}", soft_wrap=True)
-    if checked.file is not None:
-        told = checked.file
-        console.print(
-            f"\n{told.prompts:,} prompts, {told.worked:,} of them with a worked answer; the longest has "
-            f"{told.longest_prompt:,} tokens, {told.longest_example:,} with its answer",
-            highlight=False,
-            soft_wrap=True,
-        )
+    if checked.files is not None:
+        _files(console, checked.files)
     taught = sum(token.taught for token in checked.example)
     console.print(
         f"\none example as a training sees it: {len(checked.example)} tokens, {taught} of them taught, the "
@@ -39,6 +34,22 @@ def proof_page(console: Console, checked: Checked) -> None:
         soft_wrap=True,
     )
     console.print(_example(checked.example))
+
+
+def _files(console: Console, files: Files) -> None:
+    """What the files hold, what a loop would take of them, and what stands in its way."""
+    told = files.lengths
+    if files.lack is not None:
+        console.print(f"[yellow]know[/yellow]    {escape(printable(files.lack))}", soft_wrap=True)
+    lines = [
+        "",
+        *admission_lines(files.tallies),
+        "",
+        f"{told.prompts:,} prompts, {told.worked:,} of them with a worked answer; the longest has "
+        f"{told.longest_prompt:,} tokens, {told.longest_example:,} with its answer",
+    ]
+    for line in lines:
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _proved(proof: Proof) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Hyperparameters, Positive, Share, Strict
 from schemas.recipes.asking import Asking, Shot, Text, one_field
+from schemas.recipes.columns import Columns
 from schemas.recipes.strictness import Strictness
 
 MOST_SHOTS = 64
@@ -77,10 +78,10 @@ class Sampling(Strict):
 
 
 class Prompts(Strict):
-    """Where prompts come from: the tutor's world, or a JSONL file of questions or conversations."""
+    """Where prompts come from: the tutor's world, or a file or folder of questions or conversations."""
 
-    path: str | None = Field(None, description="JSONL file; None: the tutor's world")
-    eval_path: str | None = Field(None, description="JSONL file of held-out prompts; None: a share of `path`")
+    path: str | None = Field(None, description="file or folder of prompts; None: the tutor's world")
+    eval_path: str | None = Field(None, description="the same of held-out prompts; None: a part of `path`")
     per_round: Positive | None = Field(2000, description="training prompts a round; None: all of the file")
     eval_count: Positive = Field(600, description="held-out prompts, the same in every round")
     eval_family: Literal["held-out", "new-numbers"] = Field(
@@ -121,6 +122,10 @@ class Prompts(Strict):
             raise ValueError(f"the examples of {self.few_shots} were not read")
         shots = self.few_shots or ()
         return Asking(system=self.system, template=self.template, shots=shots, shots_as=self.few_shots_as)
+
+    columns: Columns | None = Field(
+        None, description="what the files' columns are: question=task", exclude_if=lambda value: value is None
+    )
 
 
 class Evaluation(Strict):

@@ -1,52 +1,81 @@
-"""What a line of a prompt file may be: the forms in which people have prompts, answers and whole dialogues.
+"""What a record of a prompt file may be: the forms in which people have prompts, answers and whole dialogues.
 
-| keys | prompt | reference |
+| columns | prompt | reference |
 |---|---|---|
 | question, answer | the question, a text (GSM8K) | the answer |
+| problem, solution | the same (MATH); a `solution` beside an `answer` is a worked solution of its own | |
+| instruction, input, output | the instruction and, after an empty line, the input (Alpaca) | the output |
 | messages | all turns, up to the last of the user | the assistant's last turn, or `answer`, or `reference` |
-| prompt, a text or messages | it | `answer` or `reference`, or `chosen` beside `rejected` |
+| conversations | the same, as ShareGPT has it: {from, value} | |
+| prompt, a text or messages | it | `answer`, `reference`, `completion`, or `chosen` beside `rejected` |
 | chosen, rejected | what both dialogues share (HH-RLHF) | the chosen one's last answer |
 
-Nothing that was said is changed, and what no key asks for is not read. Errors are BadInput, one line, without
-the line's number.
+Which column is which is said by columns.py. Nothing that was said is changed, and what no column asks for is
+not read. A number as an answer is the text of it. Errors are BadInput, one line, without the line's number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.errors import BadInput
+from schemas.recipes.columns import Named
+from tasks.admit.columns import Layout, layout_of
+from tasks.admit.files import parsed
+from tasks.admit.values import LONGEST, Value, as_text, label_of, text_of, whole_of
 from tasks.models.conversation import NAMES, Message, Prompt, Role, prompt_of, read_messages
 
-LONGEST = 200_000  # characters of a question, an answer or a dialogue; longer ones are no prompts
+EMPTY, NO_ANSWER = "empty", "no answer"  # why a record asks nothing
 _OPENING = f"\n\n{NAMES['user']}: "
-
-Value = Mapping[str, Any]
+_SPEAKERS: dict[str, Role] = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "system": "system",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A line as it is admitted. `parted` is a rejected dialogue that is not of this prompt, whole."""
+    """A record as it is admitted. `parted` is a rejected dialogue that is not of this prompt;
+    `solution` a worked solution beside the reference; `refusal` says why it is none (`EMPTY`, `NO_ANSWER`).
+    """
 
     prompt: Prompt
     reference: str | None
     rejected: str | None = None
     parted: tuple[Message, ...] | None = None
+    solution: str | None = None
+    topic: str | None = None
+    difficulty: int | None = None
+    problem: str | None = None
+    refusal: str | None = None
 
 
-def record_of(value: Value) -> Record:
-    """The record that a line's JSON object is."""
-    if "question" in value:
-        return Record(text_of(value, "question"), text_of(value, "answer"))
-    if "messages" in value:
-        return _of_messages(value)
-    if "prompt" in value:
-        return _of_prompt(value)
-    if "chosen" in value and "rejected" in value:
-        return _of_dialogues(text_of(value, "chosen"), text_of(value, "rejected"))
-    return Record(text_of(value, "question"), text_of(value, "answer"))  # says what a line needs
+def record_of(value: Value, named: Named = ()) -> tuple[Record, Layout]:
+    """The record that an object is, and by which columns it was read."""
+    null = frozenset(key for key, one in value.items() if one is None)
+    layout = layout_of(frozenset(value) - null, null, named)
+    prompt, reference, rejected, parted = _asked(value, layout)
+    solution = None if layout.solution is None else _answer(value, layout.solution) or None
+    blank = isinstance(prompt, str) and not prompt.strip()
+    needs = layout.form == "question" and not (reference or "").strip()
+    record = Record(
+        prompt,
+        reference,
+        rejected,
+        parted,
+        solution,
+        label_of(value, layout.topic),
+        whole_of(value, layout.difficulty),
+        label_of(value, layout.problem),
+        EMPTY if blank else NO_ANSWER if needs else None,
+    )
+    return record, layout
 
 
 def read_dialogue(text: str) -> tuple[Message, ...]:
@@ -70,61 +99,85 @@ def read_dialogue(text: str) -> tuple[Message, ...]:
         speaker, start = other, end + len(mark)
 
 
-def text_of(value: Value, key: str) -> str:
-    """A text that a line must have."""
-    if key not in value:
-        raise BadInput(f"no {key!r}")
-    text = value[key]
-    if not isinstance(text, str) or not text.strip():
-        raise BadInput(f"{key!r} must be a text that is not empty")
-    if len(text) > LONGEST:
-        raise BadInput(f"{key!r} is longer than {LONGEST:,} characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadInput(f"{key!r} is not valid Unicode") from None
-    return text
+Asked = tuple[Prompt, str | None, str | None, tuple[Message, ...] | None]
 
 
-def optional(value: Value, key: str, kind: type) -> Any:
-    """A text or a whole number that a line may have."""
-    found = value.get(key)
-    if found is None or (isinstance(found, kind) and not isinstance(found, bool)):
-        if isinstance(found, str):
-            return text_of(value, key)
-        if isinstance(found, int) and abs(found) >= 2**63:
-            raise BadInput(f"{key!r} is out of range")
-        return found
-    raise BadInput(f"{key!r} must be {kind.__name__}")
+def _asked(value: Value, layout: Layout) -> Asked:
+    """A record's prompt, its reference, and what was rejected: an answer, or a dialogue that parted."""
+    if layout.form == "dialogues":
+        return _of_dialogues(value, layout)
+    if layout.form in ("messages", "conversations"):
+        return _of_messages(value, layout)
+    if layout.form == "prompt":
+        return _of_prompt(value, layout)
+    question = text_of(value, layout.asked, blank=True)
+    if layout.context is not None and (more := value[layout.context]) is not None:
+        more = text_of(value, layout.context, blank=True)
+        question = f"{question}\n\n{more}" if question.strip() and more.strip() else question
+    return question, _reference(value, layout), None, None
 
 
-def _of_messages(value: Value) -> Record:
-    messages = _messages(value, "messages")
+def _of_messages(value: Value, layout: Layout) -> Asked:
+    messages = _messages(value, layout.asked, layout.form)
     before, answer = _last_answer(messages)
-    told = _reference(value)
+    told = _reference(value, layout)
     if answer is not None and told is not None:
-        raise BadInput("both a last turn by assistant and a reference: give one of them")
-    return Record(prompt_of(before), told if answer is None else answer)
+        raise BadInput("both a last turn by assistant and a reference: give one of them (--columns answer=)")
+    return prompt_of(before), told if answer is None else answer, None, None
 
 
-def _of_prompt(value: Value) -> Record:
-    given = value["prompt"]
-    prompt = prompt_of(_messages(value, "prompt")) if isinstance(given, list) else text_of(value, "prompt")
-    told = _reference(value)
-    if "chosen" not in value and "rejected" not in value:
-        return Record(prompt, told)
+def _of_prompt(value: Value, layout: Layout) -> Asked:
+    if layout.chosen is not None and isinstance(value.get(layout.chosen), list):
+        return _of_chosen(value, layout)
+    prompt = _prompt(value, layout.asked)
+    told = _reference(value, layout)
+    if layout.chosen is None or layout.rejected is None:
+        return prompt, told, None, None
     if told is not None:
         raise BadInput("both 'chosen' and a reference: give one of them")
-    return Record(prompt, text_of(value, "chosen"), text_of(value, "rejected"))
+    return prompt, text_of(value, layout.chosen), text_of(value, layout.rejected), None
 
 
-def _of_dialogues(chosen: str, rejected: str) -> Record:
-    before, answer = _last_answer(read_dialogue(chosen))
-    other = read_dialogue(rejected)
+def _prompt(value: Value, key: str) -> Prompt:
+    if isinstance(value[key], list):
+        return prompt_of(_messages(value, key))
+    return text_of(value, key, blank=True)
+
+
+def _of_chosen(value: Value, layout: Layout) -> Asked:
+    """A pair whose sides are messages: the last turn of each alone, or with the prompt before it."""
+    assert layout.chosen is not None
+    assert layout.rejected is not None
+    before = _prompt(value, layout.asked)
+    sides: list[tuple[Prompt, str | None]] = []
+    for key in (layout.chosen, layout.rejected):
+        turns = value.get(key)
+        if isinstance(turns, list) and len(turns) == 1:
+            sides.append((before, _only_answer(value, key)))
+        else:
+            said, answer = _last_answer(_messages(value, key))
+            sides.append((prompt_of(said), answer))
+    (asked, better), (other, worse) = sides
+    if asked != before or other != before:
+        raise BadInput(
+            f"{layout.chosen!r} and {layout.rejected!r} do not begin with what {layout.asked!r} says"
+        )
+    return before, better, worse, None
+
+
+def _of_dialogues(value: Value, layout: Layout) -> Asked:
+    assert layout.chosen is not None
+    assert layout.rejected is not None
+    chosen, other = _dialogue(value, layout.chosen), _dialogue(value, layout.rejected)
+    before, answer = _last_answer(chosen)
     rejected_before, worse = _last_answer(other)
     if rejected_before == before:
-        return Record(prompt_of(before), answer, worse)
-    return Record(prompt_of(before), answer, parted=other)
+        return prompt_of(before), answer, worse, None
+    return prompt_of(before), answer, None, other
+
+
+def _dialogue(value: Value, key: str) -> tuple[Message, ...]:
+    return _messages(value, key) if isinstance(value.get(key), list) else read_dialogue(text_of(value, key))
 
 
 def _last_answer(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], str | None]:
@@ -134,15 +187,64 @@ def _last_answer(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], st
     return messages, None
 
 
-def _messages(value: Value, key: str) -> tuple[Message, ...]:
-    messages = read_messages(value[key])
+def _messages(value: Value, key: str, form: str = "messages") -> tuple[Message, ...]:
+    told = value.get(key)
+    if isinstance(told, str):  # a cell of a table
+        try:
+            told = parsed(told)
+        except ValueError:
+            raise BadInput(f"{key!r} must be messages: a list, or JSON of one") from None
+    if isinstance(told, list):
+        told = [
+            _spoken(one, number) if form == "conversations" else _said(one)
+            for number, one in enumerate(told, 1)
+        ]
+    messages = read_messages(told)
     if sum(len(one.content) for one in messages) > LONGEST:
         raise BadInput(f"{key!r} are longer than {LONGEST:,} characters together")
+    try:
+        "".join(one.content for one in messages).encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{key!r} are not valid Unicode") from None
     return messages
 
 
-def _reference(value: Value) -> str | None:
-    given = [key for key in ("answer", "reference") if value.get(key) is not None]
-    if len(given) > 1:
-        raise BadInput("both 'answer' and 'reference': give one of them")
-    return text_of(value, given[0]) if given else None
+def _said(message: Any) -> Any:
+    """A message without the keys that a table gives all messages where one has them."""
+    if not isinstance(message, dict):
+        return message
+    return {key: one for key, one in message.items() if one is not None or key in ("role", "content")}
+
+
+def _spoken(turn: Any, number: int) -> Any:
+    """A turn of ShareGPT as a message."""
+    if not isinstance(turn, dict) or "from" not in turn:
+        return _said(turn)
+    role = _SPEAKERS.get(turn["from"]) if isinstance(turn["from"], str) else None
+    if role is None:
+        known = ", ".join(_SPEAKERS)
+        raise BadInput(f"message {number} is from {str(turn['from'])[:40]!r}: a speaker is {known}")
+    return {"role": role, "content": turn.get("value")}
+
+
+def _only_answer(value: Value, key: str) -> str:
+    """The one message by the assistant that a list is."""
+    turn = value[key][0]
+    if not isinstance(turn, dict) or turn.get("role") != "assistant":
+        raise BadInput(f"{key!r} must be one message by assistant")
+    return text_of({key: turn.get("content")}, key, blank=True)
+
+
+def _reference(value: Value, layout: Layout) -> str | None:
+    told = None if layout.answer is None else _answer(value, layout.answer)
+    return told if told and told.strip() else None
+
+
+def _answer(value: Value, key: str) -> str | None:
+    """A text, a number as the text of it, or one message by the assistant; None where there is none."""
+    told = value.get(key)
+    if told is None:
+        return None
+    if isinstance(told, list) and len(told) == 1 and isinstance(told[0], dict):
+        return _only_answer(value, key)
+    return text_of({key: as_text(told)}, key, blank=True)

@@ -54,6 +54,14 @@ def exchanged(leads: Sequence[int]) -> float:
     return float(chances[most + sum(leads) :].sum())
 
 
+def fewest(alpha: float) -> int:
+    """The fewest held-out prompts that could promote: with less, not even winning all of them would."""
+    n = 1
+    while mcnemar(n, 0) > alpha:
+        n += 1
+    return n
+
+
 def decide(
     champion: Sequence[bool],
     challenger: Sequence[bool],

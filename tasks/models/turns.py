@@ -82,6 +82,16 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) ->
     return [[*_open(ids, turn.end), turn.end] for ids in encoded]
 
 
+def end_inside(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str | None]) -> list[bool]:
+    """Which answers hold an end token before their own end, so that a training would teach to end twice."""
+    ends = {turn_of(tokenizer).end, tokenizer.eos_token_id}
+    marks = [str(tokenizer.convert_ids_to_tokens(one)) for one in ends if one is not None]
+    held = [place for place, text in enumerate(answers) if text and any(mark in text for mark in marks)]
+    encoded = answer_tokens(tokenizer, [answers[place] or "" for place in held])
+    inside = {place for place, ids in zip(held, encoded, strict=True) if not ends.isdisjoint(ids[:-1])}
+    return [place in inside for place in range(len(answers))]
+
+
 def texts_of(tokenizer: PreTrainedTokenizerBase, answers: Sequence[Sequence[int]]) -> list[str]:
     """Answers as text, given without their end tokens: all that the model wrote, special tokens (`<think>`)
     too, because a training has to teach them again.

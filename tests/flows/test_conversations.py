@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from schemas.identity import IDENTITIES
 from schemas.recipes.parsing import load_recipe, with_value
 from schemas.recipes.rft import Rft
 from schemas.recipes.self_rewarding import SeedSets, SelfRewarding
-from tasks.admit.prompts import read_prompts
+from tasks.admit.reading import read_prompts
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Conversation, prompts_of
 from tasks.models.neutral import quoted_prompt, special_texts
@@ -147,12 +148,11 @@ def _asked_and_kept_apart(lake: Lake) -> None:
     assert len(talks) == 40
     assert {len(one.messages) for one in talks} == {4}
     formula = IDENTITIES["prompts"]
-    assert formula.columns[-1] == "messages"
     for row in prompts.to_dicts():
-        *values, messages = (row[name] for name in formula.columns)
-        assert formula.of(*values, messages) == row["prompt_id"]
-        if messages is not None:
-            assert formula.of(*values, messages.replace("user", "User")) != row["prompt_id"]
+        assert formula.of(*(row[name] for name in formula.columns)) == row["prompt_id"]
+        if row["messages"] is not None:
+            row["messages"] = row["messages"].replace("user", "User")
+            assert formula.of(*(row[name] for name in formula.columns)) != row["prompt_id"]
 
 
 def _learned(lake: Lake) -> str:
@@ -312,13 +312,16 @@ def test_dialogues_that_part_early_are_told_of_when_a_loop_opens(
     tmp_path: Path, recipe: Rft, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "dialogues.jsonl"
-    sides = [f"\n\nHuman: a\n\nAssistant: {one}\n\nHuman: c\n\nAssistant: {one}" for one in "xyz"]
-    rows = [{"chosen": f"{sides[0]}{i}", "rejected": f"{sides[i % 2]}"} for i in range(30)]
-    file.write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    sides = [f"Assistant: {one}\n\nHuman: c\n\nAssistant: {one}" for one in "xy"]
+    pairs = [[f"\n\nHuman: a{i}\n\n{side}" for side in (sides[0], sides[i % 2])] for i in range(30)]
+    file.write_text("".join(f"{json.dumps({'chosen': a, 'rejected': b})}\n" for a, b in pairs))
     prompts = recipe.prompts.model_copy(update={"path": str(file)})
-    with reporting(Lines()), pytest.raises(PromptFileError, match="too few prompts"):
-        check_opening(tutor.BASE, recipe.model_copy(update={"prompts": prompts}))
-    assert "in 15 lines the rejected dialogue parts from the chosen one" in capsys.readouterr().err
+    with reporting(Lines()):
+        opening = check_opening(tutor.BASE, recipe.model_copy(update={"prompts": prompts}))
+        open_loop(Log(Lake.create(tmp_path / "lake")), LOOP, opening)
+    said = capsys.readouterr().err
+    assert "in 15 lines the rejected dialogue parts from the chosen one" in said
+    assert re.search(r"records read +30\n +held out, never trained on +6\n +to train on +24\n", said)
 
 
 def test_a_model_that_hears_no_system_is_refused_before_the_loop_begins(tmp_path: Path, recipe: Rft) -> None:

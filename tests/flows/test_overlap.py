@@ -26,7 +26,8 @@ def recipe(folder: Path, overlap: str | None) -> Rft:
         lines = [json.dumps({"question": text, "answer": "7"}) for text in texts]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
     prompts = {"path": str(folder / "train.jsonl"), "eval_path": str(folder / "eval.jsonl")}
-    return Rft.model_validate({"prompts": prompts | ({"overlap": overlap} if overlap else {})})
+    values = {"prompts": prompts | ({"overlap": overlap} if overlap else {}), "gate": {"alpha": 0.5}}
+    return Rft.model_validate(values)
 
 
 @pytest.mark.parametrize("overlap", [None, "warn", "drop"])

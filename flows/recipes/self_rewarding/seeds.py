@@ -12,14 +12,15 @@ from pathlib import Path
 import polars as pl
 
 import tutor.seeds
+from flows.opening.admission import forging
 from flows.opening.demonstrations import JUDGING, demonstrations_unit
-from flows.opening.opening import Opening, forging
+from flows.opening.opening import Opening
 from flows.recipes.self_rewarding.rewards import reward_rubric
 from flows.round.progress import reporter
 from flows.writers.judges import TUTORS
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.recipes.self_rewarding import SeedSets, SelfRewarding
-from tasks.admit.prompts import read_prompts
+from tasks.admit.reading import read_prompts
 from tasks.filter.held_out import MOST, HeldOut
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompts_of, spoken_text
@@ -131,5 +132,6 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) 
         pl.lit(None, pl.String).alias("reference"),
         "topic",
         "difficulty",
+        "format",
         response="judgement",
     )

@@ -1,0 +1,245 @@
+"""What a loop takes of its prompt files: to train on, to hold out, and refused, with a reason each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from transformers import PreTrainedTokenizerBase
+
+import tutor.prompts
+from flows.opening.overlap import near_remark, overlaps, refusals
+from schemas.errors import ModelError
+from schemas.recipes.asking import Asking
+from schemas.recipes.columns import read_columns
+from schemas.recipes.shared import Prompts, Recipe
+from tasks.admit.apart import END, MARKS, NOT_DRAWN, OVERLAP, REASONS, TOO_LONG, refuse, sample, sound
+from tasks.admit.folders import has_held_out
+from tasks.admit.prompts import split_off, without
+from tasks.admit.reading import PromptFile, read_file
+from tasks.admit.references import with_work
+from tasks.evaluate.gate import fewest
+from tasks.models.asking import put
+from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.earlier import earlier_turns
+from tasks.models.rendering import forged, prompt_lengths, prompt_text
+from tasks.models.turns import end_inside
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What a loop asks. `training` None means prompts drawn afresh from the world in each round.
+
+    `refused` has the reason, and as `part` the file ("train" or "eval") that a record stood in.
+    """
+
+    training: pl.DataFrame | None
+    held_out: pl.DataFrame
+    refused: pl.DataFrame
+    files: dict[str, PromptFile] = field(default_factory=dict)
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What became of each file."""
+        return tuple(_tally(self, part) for part in self.files)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the records of one file: read = refused + held out + to train on.
+
+    `columns` says by which columns, role to name; `worked` are training prompts with a worked solution,
+    `unanswered` admitted prompts without a reference, `parted` records whose rejected dialogue is of another
+    prompt.
+    """
+
+    file: str
+    format: str
+    columns: dict[str, str]
+    unread: tuple[str, ...]
+    splits_unread: tuple[str, ...]
+    read: int
+    refused: dict[str, int]
+    held_out: int
+    training: int
+    worked: int
+    unanswered: int
+    parted: int
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The same for scripts."""
+        return asdict(self)
+
+
+def fixed_prompts(source: Prompts, seed: int) -> Admitted:
+    """The loop's training and held-out prompts, before a model has seen them; PromptFileError of one line."""
+    if source.path is None:
+        drawn = tutor.prompts.draw_stories(
+            seed, None, source.eval_count, source.difficulties, source.eval_family
+        )
+        return Admitted(None, drawn, _labelled(refuse(drawn.head(0), ""), "eval"))
+    path, named = Path(source.path), read_columns(source.columns)
+    files = {"train": read_file(path, "train", named)}
+    if source.eval_path is not None:
+        files["eval"] = read_file(Path(source.eval_path), "eval", named)
+    elif has_held_out(path):
+        files["eval"] = read_file(path, "eval", named)
+    training, refused = sound(files["train"].rows)
+    parts = [_labelled(refused, "train")]
+    if "eval" in files:
+        known = files["eval"].rows
+        asking, refused = sound(known)
+        held_out, rest = sample(asking, source.eval_count, seed)
+        parts += [_labelled(one, "eval") for one in (refused, refuse(rest, NOT_DRAWN))]
+    else:
+        training, held_out = split_off(training, source.eval_count, seed)
+        known = held_out
+    apart = without(training, known)
+    overlapping = training.filter(~pl.col("line").is_in(apart["line"].implode()))
+    parts.append(_labelled(refuse(overlapping, OVERLAP), "train"))
+    return Admitted(apart, held_out, pl.concat(parts), files)
+
+
+def fitting(
+    admitted: Admitted,
+    tokenizer: PreTrainedTokenizerBase,
+    room: int | None,
+    asking: Asking | None = None,
+    all_turns: bool = False,
+) -> Admitted:
+    """The same without what the model cannot be asked or taught: prompts of over `room` tokens, and texts
+    that end or begin a turn of their own.
+    """
+    held_out, refused = _fitting(admitted.held_out, tokenizer, room, asking, False)
+    parts = [admitted.refused, _labelled(refused, "eval" if "eval" in admitted.files else "train")]
+    training = admitted.training
+    if training is not None:
+        training, refused = _fitting(training, tokenizer, room, asking, all_turns)
+        parts.append(_labelled(refused, "train"))
+    return Admitted(training, held_out, pl.concat(parts), admitted.files)
+
+
+def apart(admitted: Admitted, drop: bool) -> tuple[Admitted, str | None]:
+    """The same, without the training prompts that are almost held-out ones where those are to be dropped, and
+    what a user is to know of them.
+    """
+    training = admitted.training
+    if training is None:
+        return admitted, None
+    near = overlaps(training, admitted.held_out)
+    remark = near_remark(training, near, drop)
+    if not drop:
+        return admitted, remark
+    marked = training.with_columns(refusals(near).alias("refusal"))
+    kept = marked.filter(pl.col("refusal").is_null())
+    refused = _labelled(marked.filter(pl.col("refusal").is_not_null()), "train")
+    rows = pl.concat([admitted.refused, refused])
+    return Admitted(kept, admitted.held_out, rows, admitted.files), remark
+
+
+def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
+    """Why a loop with these prompts would be in vain, in one line; None: it would not be."""
+    where = f"prompt file {recipe.prompts.path}: " if recipe.prompts.path else ""
+    training, held_out = admitted.training, admitted.held_out
+    if held_out.is_empty() or (training is not None and training.is_empty()):
+        reasons = admitted.refused["refusal"].value_counts(sort=True).head(5).iter_rows()
+        told = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)
+        return f"{where}too few prompts to train on some and hold out others{told}"
+    needed = fewest(recipe.gate.alpha)
+    problems = held_out.select(pl.coalesce("problem", "messages", "text")).to_series().n_unique()
+    if problems < needed:
+        return (
+            f"{where}{problems} held-out prompts could promote no challenger, even one that won all: "
+            f"gate.alpha {recipe.gate.alpha:g} needs {needed} (of one file at most a fifth is held out): "
+            "give more prompts, --eval-prompts or a larger prompts.eval_count"
+        )
+    return None
+
+
+def forging(
+    prompts: pl.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    all_turns: bool = False,
+    asking: Asking | None = None,
+) -> pl.Series:
+    """Which prompts, put as the recipe asks, are conversations that end or begin a turn in their content.
+
+    ModelError names the first whose turns the template cannot put or, with `all_turns`, teach.
+    """
+    asked = [put(one, asking or Asking()) for one in prompts_of(prompts)]
+    lines = zip(asked, prompts["line"], strict=True)
+    told = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
+    return pl.Series("forges", told, dtype=pl.Boolean)
+
+
+def _fitting(
+    prompts: pl.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    room: int | None,
+    asking: Asking | None,
+    all_turns: bool,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Prompts of at most `room` tokens, without marks of a turn, and the others with their reasons."""
+    forges = forging(prompts, tokenizer, all_turns, asking)
+    kept, refused = prompts.filter(~forges), [refuse(prompts.filter(forges), MARKS)]
+    inside = pl.Series("inside", [False] * kept.height, dtype=pl.Boolean)
+    for column in {"reference", "solution"} & set(kept.columns):
+        inside |= pl.Series("inside", end_inside(tokenizer, kept[column].to_list()), dtype=pl.Boolean)
+    refused.append(refuse(kept.filter(inside), END))
+    kept = kept.filter(~inside)
+    if room is not None:
+        asked = [put(one, asking or Asking()) for one in prompts_of(kept)]
+        long = pl.Series("length", prompt_lengths(tokenizer, asked), dtype=pl.Int64) > room
+        refused.append(refuse(kept.filter(long), TOO_LONG))
+        kept = kept.filter(~long)
+    return kept, pl.concat(refused)
+
+
+def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_turns: bool) -> bool:
+    if isinstance(prompt, str):
+        return False
+    try:
+        if forged(tokenizer, prompt) is not None:
+            return True
+        prompt_text(tokenizer, prompt)
+        if all_turns:
+            earlier_turns(tokenizer, prompt)
+    except ModelError as error:
+        raise ModelError(f"the conversation of line {line} does not go with the model: {error}") from None
+    return False
+
+
+def _labelled(rows: pl.DataFrame, part: str) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(part).alias("part"))
+
+
+def _tally(admitted: Admitted, part: str) -> Tally:
+    file = admitted.files[part]
+    refused = [
+        OVERLAP if reason.startswith("overlaps ") else reason
+        for reason in admitted.refused.filter(pl.col("part") == part)["refusal"]
+    ]
+    training = file.rows.head(0) if part == "eval" or admitted.training is None else admitted.training
+    held = part == "eval" or "eval" not in admitted.files
+    held_out = admitted.held_out if held else file.rows.head(0)
+    return Tally(
+        str(file.path) if not file.splits else f"{file.path}/{file.name.rpartition('/')[2]}",
+        file.format,
+        file.columns,
+        file.unread,
+        tuple(
+            one
+            for one in file.splits
+            if one not in {f.name.rpartition("/")[2] for f in admitted.files.values()}
+        ),
+        file.rows.height,
+        {reason: refused.count(reason) for reason in REASONS if reason in refused},
+        held_out.height,
+        training.height,
+        with_work(training).height,
+        training["reference"].null_count() + held_out["reference"].null_count(),
+        file.rows["rejected_dialogue"].count(),
+    )

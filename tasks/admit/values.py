@@ -1,0 +1,74 @@
+"""Single values of a record: texts, numbers that stand for texts, topics and difficulties.
+
+Errors are BadInput, one line, and name the column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from schemas.errors import BadInput
+
+LONGEST = 200_000  # characters of a question, an answer or a dialogue; longer ones are no prompts
+
+Value = Mapping[str, Any]
+
+
+def text_of(value: Value, key: str, *, blank: bool = False) -> str:
+    """A text that a record must have; `blank` where it may say nothing."""
+    if key not in value:
+        raise BadInput(f"no {key!r}")
+    text = value[key]
+    if not isinstance(text, str) or not (blank or text.strip()):
+        got = "" if isinstance(text, str) else f", not {_kind(text)}"
+        raise BadInput(f"{key!r} must be a text that is not empty{got}")
+    if len(text) > LONGEST:
+        raise BadInput(f"{key!r} is longer than {LONGEST:,} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{key!r} is not valid Unicode") from None
+    return text
+
+
+def as_text(told: Any) -> Any:
+    """A finite number as text; everything else as it is."""
+    if isinstance(told, int) and not isinstance(told, bool):
+        return str(told)
+    if isinstance(told, float) and math.isfinite(told):
+        return str(int(told)) if told.is_integer() and abs(told) < 2**53 else repr(told)
+    if isinstance(told, Decimal) and told.is_finite():
+        return format(told, "f")
+    return told
+
+
+def label_of(value: Value, key: str | None) -> str | None:
+    """A topic or the name of a problem: a text, or a number as one."""
+    told = None if key is None else as_text(value.get(key))
+    if key is None or told is None or (isinstance(told, str) and not told.strip()):
+        return None
+    if not isinstance(told, str):
+        raise BadInput(f"{key!r} must be str; --columns ROLE= leaves it unread, such as topic=")
+    return text_of({key: told}, key)
+
+
+def whole_of(value: Value, key: str | None) -> int | None:
+    """A difficulty: a whole number, also as a text."""
+    told = None if key is None else as_text(value.get(key))
+    if key is None or told is None or (isinstance(told, str) and not told.strip()):
+        return None
+    digits = told.strip().removeprefix("-") if isinstance(told, str) else ""
+    if not (digits.isascii() and digits.isdigit()):
+        raise BadInput(f"{key!r} must be int: --columns difficulty= leaves it unread")
+    if len(digits) > 19 or abs(int(told)) >= 2**63:
+        raise BadInput(f"{key!r} is out of range")
+    return int(told)
+
+
+def _kind(value: Any) -> str:
+    """What a value is, as JSON calls it."""
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "an object" if isinstance(value, dict) else type(value).__name__)
