@@ -227,8 +227,10 @@ def test_a_folder_brings_its_own_held_out_split(tmp_path: Path) -> None:
 
 def test_too_few_held_out_prompts_for_any_promotion_are_refused_by_the_gates_own_test(tmp_path: Path) -> None:
     path = written(tmp_path / "p.jsonl", *sums("a", 24))  # a fifth is 4, and 4 wins of 4 are p = 0.0625
-    with pytest.raises(PromptFileError, match=r"4 held-out prompts could promote .* gate.alpha 0.05 needs 5"):
+    with pytest.raises(PromptFileError, match=r"no result on 4 held-out prompts passes .* 0.05 needs 5"):
         check_opening(tutor.BASE, parse_recipe({"prompts": {"path": path}, "sampling": {"max_tokens": 16}}))
+    world = check_opening(tutor.BASE, parse_recipe({"prompts": {"eval_count": 4}}))
+    assert any("no result on 4 held-out prompts passes the gate" in remark for remark in world.remarks)
     for alpha in (1.0, 0.5, 0.05, 0.0625, 1e-6):
         n = fewest(alpha)
         assert decide([False] * n, [True] * n, alpha).promote

@@ -148,15 +148,21 @@ def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
         reasons = admitted.refused["refusal"].value_counts(sort=True).head(5).iter_rows()
         told = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)
         return f"{where}too few prompts to train on some and hold out others{told}"
+    few = out_of_reach(held_out, recipe) if recipe.prompts.path else None
+    return few and where + few
+
+
+def out_of_reach(held_out: pl.DataFrame, recipe: Recipe) -> str | None:
+    """That no result on the held-out prompts passes the gate, where that is so, in one line."""
     needed = fewest(recipe.gate.alpha)
     problems = held_out.select(pl.coalesce("problem", "messages", "text")).to_series().n_unique()
-    if problems < needed:
-        return (
-            f"{where}{problems} held-out prompts could promote no challenger, even one that won all: "
-            f"gate.alpha {recipe.gate.alpha:g} needs {needed} (of one file at most a fifth is held out): "
-            "give more prompts, --eval-prompts or a larger prompts.eval_count"
-        )
-    return None
+    if problems >= needed:
+        return None
+    return (
+        f"no result on {problems} held-out prompts passes the gate, not even winning all of them: gate.alpha "
+        f"{recipe.gate.alpha:g} needs {needed} (of one file at most a fifth is held out): give more prompts, "
+        "--eval-prompts or a larger prompts.eval_count"
+    )
 
 
 def forging(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.opening.admission import Admitted, apart, fitting, fixed_prompts, shortage
+from flows.opening.admission import Admitted, apart, fitting, fixed_prompts, out_of_reach, shortage
 from flows.opening.asking import check_asking, refuse_shown
 from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
 from flows.opening.proof import prove, recipe_remarks
@@ -82,6 +82,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
             lack += f" (a context of {context:,} tokens, answers of up to {context - room:,})"
     if lack is not None:
         raise PromptFileError(lack)
+    few = out_of_reach(admitted.held_out, recipe)
     return Opening(
         model,
         proof.weights_hash,
@@ -89,7 +90,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         admitted,
         recipe.verification,
         recipe.model_files,
-        remarks=(*proof.remarks, *recipe_remarks(recipe), *([said] if said else [])),
+        remarks=tuple(one for one in (*proof.remarks, *recipe_remarks(recipe), said, few) if one),
     )
 
 
