@@ -189,8 +189,16 @@ DEEP = b"[" * 100_000
         ("a.jsonl", b'{"question": "a", "answer": "' + b"x" * 3000, "line 1: longer than 2,048 bytes"),
         ("a.json", b'[{"question": "' + b"x" * 9000, "line 1, record 1: longer than 2,048 bytes"),
         ("a.csv", b'question,answer\n"' + b"x" * 3000, "line 2: "),
-        ("a.jsonl", gzip.compress((b" " * 500 + b"\n") * 60), "more than 9,999 bytes once decompressed"),
-        ("a.json.gz", gzip.compress(b"[" + b" " * 20_000), "more than 9,999 bytes once decompressed"),
+        (
+            "a.jsonl",
+            gzip.compress((b" " * 500 + b"\n") * 60, mtime=0),
+            "more than 9,999 bytes once decompressed",
+        ),
+        (
+            "a.json.gz",
+            gzip.compress(b"[" + b" " * 20_000, mtime=0),
+            "more than 9,999 bytes once decompressed",
+        ),
         ("a.jsonl", b"\n" * 200, "more than 100 lines"),
         ("a.json", b"[" + b"{}," * 200 + b"{}]", "line 1, record 1: no 'question'"),
         ("a.jsonl", b'{"question": "a", "answer": "b"}\n\xff\n', "line 2: not UTF-8"),
