@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from types import ModuleType
 
 import click
 import pytest
+import yaml
 
 from flows.cli import main
+from flows.recipes.room import Room
+from schemas.recipes.parsing import validated
 from tests.conftest import REPOSITORY
 
 FLOORS = ("schemas", "warehouse", "tasks", "flows")  # an import goes to the same floor or one before it
@@ -173,3 +179,21 @@ def test_every_list_of_the_house_is_in_the_page_on_adding() -> None:
     for place in (*lists, *others):
         assert place in page, f"docs/adding.md does not say {place}"
         assert (REPOSITORY / place).exists(), f"docs/adding.md names {place}, which is not there"
+
+
+def test_the_recipe_in_the_page_on_adding_is_one() -> None:
+    """Its files, written where they belong, make a recipe that the house would take."""
+    page = (REPOSITORY / "docs" / "adding.md").read_text("utf-8")
+    code = "\n".join(line[4:] for line in page.splitlines() if line.startswith("    ") or not line)
+    files = dict(re.findall(r"^# (\S+/mine\S*)\n(.*?)(?=^# \S+/mine|\Z)", code, re.M | re.S))
+    assert list(files) == ["schemas/recipes/mine.py", "flows/recipes/mine/round.py", "tutor/mine.yaml"]
+    modules = {name: ModuleType(name) for name in ("schemas.recipes.mine", "flows.recipes.mine.round")}
+    with pytest.MonkeyPatch.context() as patch:
+        for (name, module), text in zip(modules.items(), files.values(), strict=False):
+            patch.setitem(sys.modules, name, module)
+            exec(compile("from __future__ import annotations\n" + text, name, "exec"), module.__dict__)
+    room = modules["flows.recipes.mine.round"].MINE
+    assert isinstance(room, Room)
+    assert (
+        validated(room.values, yaml.safe_load(files["tutor/mine.yaml"]), "tutor/mine.yaml").recipe == "mine"
+    )
