@@ -79,7 +79,11 @@ def test_one_server_served_champion_judge_and_challenger(undisturbed: tuple[Lake
     said = undisturbed[1].splitlines()
     assert sum("vLLM: starting on" in line for line in said) == 1
     changed = [line.split()[5] for line in said if "vLLM: has the weights of" in line]
-    assert [Path(name).name for name in changed] == ["judge", "base", "checkpoint"]
+    rows = read(undisturbed[0], "checkpoints")
+    judge = rows.filter(role="judge")["path"].item()
+    base = rows.filter(pl.col("parent_id").is_null() & (pl.col("role") != "judge"))["path"].item()
+    trained = rows.filter(pl.col("training_id").is_not_null())["path"].item()
+    assert [Path(name).name for name in changed] == [Path(path).name for path in (judge, base, trained)]
 
 
 def test_answers_after_a_change_of_weights_are_those_of_a_fresh_server_and_of_the_embedded_engine(
