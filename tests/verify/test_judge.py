@@ -213,7 +213,9 @@ def test_another_judge_rubric_or_vote_is_another_row(engine: EmbeddedEngine) -> 
             seen += rows[key].to_list()
             table = "candidates" if key == "candidate_id" else "scores"
             formula = IDENTITIES[table]
-            full = rows.with_columns(round=pl.lit(0), loop=pl.lit("x")).select(*formula.columns, key)
+            full = rows.with_columns(round=pl.lit(0), loop=pl.lit("x"))
+            unsaid = (pl.lit(None).alias(name) for name in formula.columns if name not in full.columns)
+            full = full.with_columns(*unsaid).select(*formula.columns, key)
             assert all(formula.of(*row[:-1]) == row[-1] for row in full.rows())
             assert set(rows.columns) <= set(TABLES[table].own_polars)
     assert len(set(seen)) == len(seen) == 2 * (3 + 3 + 1) + 2 * 3
