@@ -42,8 +42,7 @@ from tasks.train.fits import check_fits
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import LoopState, fold, locked
-from warehouse.models.kept import is_model
-from warehouse.models.location import search_in
+from warehouse.models.location import agrees, search_in
 from warehouse.query import read
 from warehouse.seal import seal_rounds, unsealed
 
@@ -151,31 +150,33 @@ def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening
 
 
 def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:
-    state = fold(Lake(lake), loop) if Lake.check(lake) else None
-    if state is None:
+    there = Lake(lake) if Lake.check(lake) else None
+    state = None if there is None else fold(there, loop)
+    if there is None or state is None:
         opening = _opening(recipe, folder or room_of(recipe).base(recipe))
-        if Lake.check(lake):
-            refuse_other_opening(Lake(lake), loop, opening)
+        if there is not None:
+            refuse_other_opening(there, loop, opening)
         return opening
-    if folder is not None and is_model(folder, state.base.content_hash, state.base.files_hash):
+    if folder is not None and agrees(folder, state.base.content_hash, state.base.files_hash):
         search_in(folder)  # the base itself, wherever it was read from
-        state = fold(Lake(lake), loop) or state
+        state = fold(there, loop) or state
     elif folder is not None:
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     check_there(state.base)
     before = state.last_recipe
     if before is None:  # opened, and killed before its first round
-        refuse_other_opening(Lake(lake), loop, _opening(recipe, folder or state.base.folder))
+        refuse_other_opening(there, loop, _opening(recipe, folder or state.base.folder))
     elif _sources(before) != _sources(recipe.model_dump(mode="json")):
         raise BadInput(f"loop {loop} draws its prompts from {_sources(before)[0]}: use another --loop")
     elif before["training"] != recipe.model_dump(mode="json")["training"]:
         check_fits(state.base.folder, recipe.training)
-    here = with_models_here(recipe, Lake(lake), loop)
+    here = with_models_here(recipe, there, loop)
     check_recipe(here, state.base.folder)
-    fixed = read(Lake(lake), "prompts", {"loop": loop, "round": 0})
-    refuse_shown(recipe, fixed.filter(pl.col("split") == "eval"))
+    if recipe.prompts.asking.shots:
+        fixed = read(there, "prompts", {"loop": loop, "round": 0})
+        refuse_shown(recipe, fixed.filter(pl.col("split") == "eval"))
     room_of(recipe).check(here, state.base.folder)
-    room_of(recipe).continues(recipe, Lake(lake), loop)
+    room_of(recipe).continues(recipe, there, loop)
     return None
 
 

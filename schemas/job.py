@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+V = TypeVar("V")
+
+
+def added(default: V, description: str) -> V:
+    """A field that is not in the dump at its default: what is on record from before it keeps its hash."""
+    field: V = Field(default, description=description, exclude_if=lambda value: bool(value == default))
+    return field
 
 
 class Strict(BaseModel):
@@ -27,9 +36,7 @@ class Lora(Strict):
     alpha: Positive = 16
     dropout: Share = 0.0
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    quantize: Literal["nf4"] | None = Field(
-        None, description="hold the base in 4-bit NormalFloat", exclude_if=lambda value: value is None
-    )
+    quantize: Literal["nf4"] | None = added(None, "hold the base in 4-bit NormalFloat")
 
 
 class Dpo(Strict):
@@ -65,22 +72,13 @@ class Hyperparameters(Strict):
     gradient_checkpointing: bool = False
     lora: Lora | None = Field(None, description="None: all weights are trained")
     save_every: Positive = Field(100, description="optimizer steps between two saves to resume from")
-    packing: Literal["none", "padding-free"] = Field(
-        "none",
-        description="padding-free: the examples of a forward pass lie in one row, kept apart",
-        exclude_if=lambda value: value == "none",
+    packing: Literal["none", "padding-free"] = added(
+        "none", "padding-free: the examples of a forward pass lie in one row, kept apart"
     )
-    turns: Literal["last", "all"] = Field(
-        "last",
-        description="of a conversation: the last answer is learned, or all that the assistant said (sft)",
-        exclude_if=lambda value: value == "last",
+    turns: Literal["last", "all"] = added(
+        "last", "of a conversation: the last answer is learned, or all that the assistant said (sft)"
     )
-    # Not in the dump at its default, so that recipes and trainings from before this field keep their hashes.
-    dpo: Dpo | None = Field(
-        None,
-        description="settings of objective dpo; None: its defaults",
-        exclude_if=lambda value: value is None,
-    )
+    dpo: Dpo | None = added(None, "settings of objective dpo; None: its defaults")
 
 
 class TrainingJob(Strict):

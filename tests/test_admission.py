@@ -16,8 +16,10 @@ from flows.recipes.rooms import parse_recipe
 from schemas.errors import BadInput, PromptFileError
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Prompts
+from tasks.admit.apart import sound
 from tasks.admit.prompts import draw_prompts, prompt_rows, split_off, without
-from tasks.admit.reading import read_prompts
+from tasks.admit.reading import read_file, read_prompts
+from tasks.admit.references import same_answer, with_work
 from tasks.evaluate.gate import decide, fewest
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -230,11 +232,65 @@ def test_too_few_held_out_prompts_for_any_promotion_are_refused_by_the_gates_own
     with pytest.raises(PromptFileError, match=r"no result on 4 held-out prompts passes .* 0.05 needs 5"):
         check_opening(tutor.BASE, parse_recipe({"prompts": {"path": path}, "sampling": {"max_tokens": 16}}))
     world = check_opening(tutor.BASE, parse_recipe({"prompts": {"eval_count": 4}}))
-    assert any("no result on 4 held-out prompts passes the gate" in remark for remark in world.remarks)
+    (said,) = (
+        remark for remark in world.remarks if "no result on 4 held-out prompts passes the gate" in remark
+    )
+    assert "--eval-prompts" not in said
     for alpha in (1.0, 0.5, 0.05, 0.0625, 1e-6):
         n = fewest(alpha)
         assert decide([False] * n, [True] * n, alpha).promote
         assert n == 1 or not decide([False] * (n - 1), [True] * (n - 1), alpha).promote
+
+
+@pytest.mark.parametrize("problems", [4, 5])
+def test_held_out_prompts_count_by_the_problems_that_a_file_says_they_tell(
+    tmp_path: Path, problems: int
+) -> None:
+    held_out = [one | {"problem": f"p{i % problems}"} for i, one in enumerate(sums("held", 30))]
+    files = {
+        "path": written(tmp_path / "p.jsonl", *sums("train", 9)),
+        "eval_path": written(tmp_path / "held.jsonl", *held_out),
+    }
+    recipe = parse_recipe(
+        {"prompts": files, "sampling": {"max_tokens": 16}, "evaluation": {"max_tokens": 16}}
+    )
+    if problems == 4:
+        with pytest.raises(
+            PromptFileError, match="no result on 30 held-out prompts that tell 4 problems passes"
+        ):
+            check_opening(tutor.BASE, recipe)
+    else:
+        assert check_opening(tutor.BASE, recipe).held_out["problem"].n_unique() == problems
+
+
+ANSWERS_OF_TWO = [
+    ("5", "6", False),
+    ("5", "5.0", True),
+    ("Paris", "London", False),
+    ("A", "B", False),
+    ("5", "", None),
+    ("def f(x): return x + 1", "f = lambda x: 1 + x", None),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "same"), ANSWERS_OF_TWO)
+def test_two_references_conflict_only_where_both_are_read(one: str, other: str, same: bool | None) -> None:
+    assert same_answer(one, other) is same
+
+
+def test_a_question_with_an_answer_and_again_without_one_keeps_the_first(tmp_path: Path) -> None:
+    asked = {"prompt": "What is 2 + 3?"}
+    path = written(tmp_path / "p.jsonl", asked | {"answer": "5"}, asked)
+    kept, refused = sound(read_file(Path(path), "train").rows)
+    assert kept["reference"].to_list() == ["5"]
+    assert refused["refusal"].to_list() == ["duplicate with another answer"]
+
+
+def test_a_blank_solution_hides_no_worked_answer(tmp_path: Path) -> None:
+    row = {"question": "2 + 3?", "answer": "we add.\n#### 5", "solution": "  "}
+    rows = read_file(Path(written(tmp_path / "p.jsonl", row)), "train").rows
+    assert rows["solution"].to_list() == [None]
+    assert with_work(rows)["worked"].to_list() == [row["answer"]]
 
 
 def test_the_tutors_references_are_bare_answers(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_every_command_and_flag_has_help() -> None:
 def test_every_command_is_in_the_readme() -> None:
     readme = (REPOSITORY / "README.md").read_text("utf-8")
     for name in main.commands:
-        assert name in readme, f"README.md says nothing of {name}"
+        assert f"ratchet {name}" in readme, f"README.md says nothing of ratchet {name}"
 
 
 def test_every_list_of_the_house_is_in_the_page_on_adding() -> None:

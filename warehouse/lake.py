@@ -134,8 +134,8 @@ class Lake:
         try:
             yield delta
         finally:
-            if sight is not None and delta is not None:
-                self._kept[name] = sight, delta
+            if sight is not None and delta is not None and delta.version() == sight.version:
+                self._kept[name] = sight, delta  # one that is ahead has read entries that were not checked
 
     def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         place = self.store.delta(f"tables/{name}")
@@ -196,8 +196,10 @@ class Lake:
     def sources(self, name: str, where: Where | None = None, version: int | None = None) -> Sources:
         """As `files`, with whether they differ in their columns."""
         sizes = [len(value) for value in (where or {}).values() if not isinstance(value, str | int)]
+        if 0 in sizes:
+            return Sources([], False)
         with self._looked(name, version) as delta:
-            if delta is None or 0 in sizes:
+            if delta is None:
                 return Sources([], False)
             names, mixed = names_of(delta, name, where), was_widened(delta)
         return Sources([str(path) for path in self.store.local(names)], mixed)

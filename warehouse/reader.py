@@ -33,9 +33,10 @@ class Reader:
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """The answer, of many rows, never all of them held."""
-        found = self._connection.sql(sql).to_arrow_reader(BATCH)
-        assert found is not None
-        yield from found
+        with disk_errors(f"the lake at {self._lake.where} cannot be asked"):
+            found = self._connection.sql(sql).to_arrow_reader(BATCH)
+            assert found is not None
+            yield from found
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,8 @@ def chosen_recipe(
 ) -> AnyRecipe:
     """The validated recipe of a run; a RecipeError or PromptFileError of one line where it is none."""
     values, origin = own = _values(recipe, lake, loop, model)
-    if prompts is not None:
-        values = with_value(values, "prompts.path", _quoted(str(prompts.resolve())))
-    if eval_prompts is not None:
-        values = with_value(values, "prompts.eval_path", _quoted(str(eval_prompts.resolve())))
-    if columns is not None:
-        values = with_value(values, "prompts.columns", _quoted(columns))
+    for key, text in _prompt_values(prompts, eval_prompts, columns).items():
+        values = with_value(values, f"prompts.{key}", json.dumps(text, ensure_ascii=False))
     if endpoint is not None or endpoint_model is not None:
         values = _with_endpoint(values, endpoint, endpoint_model)
     if engine is not None:
@@ -54,12 +51,17 @@ def chosen_recipe(
 
 def given_prompts(prompts: Path | None, eval_prompts: Path | None, columns: str | None) -> Prompts:
     """Where prompts come from, as given on the command line; RecipeError of one line."""
-    paths = {"path": prompts, "eval_path": eval_prompts}
-    given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
     if prompts is None and (eval_prompts is not None or columns is not None):
         raise RecipeError("--eval-prompts and --columns go with --prompts")
-    values = given if columns is None else given | {"columns": columns}
+    values = _prompt_values(prompts, eval_prompts, columns)
     return parse_recipe({"prompts": values}, origin="what was given").prompts
+
+
+def _prompt_values(prompts: Path | None, eval_prompts: Path | None, columns: str | None) -> dict[str, str]:
+    """What was given of where prompts come from, as recipe values."""
+    paths = {"path": prompts, "eval_path": eval_prompts}
+    given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
+    return given if columns is None else given | {"columns": columns}
 
 
 def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:
@@ -97,8 +99,3 @@ def _with_endpoint(values: dict[str, Any], url: str | None, model: str | None) -
         if name not in engine:
             raise RecipeError(f"an endpoint needs its URL and the model's name there: give {option}")
     return values | {"engine": engine}
-
-
-def _quoted(text: str) -> str:
-    """A text as YAML reads it back."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -20,7 +20,7 @@ from schemas.errors import LakeBusy
 from schemas.tables import TABLES
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.maintain import KEEP_HOURS
+from warehouse.maintain import KEEP_HOURS, Maintained
 from warehouse.maintain import maintain as maintained
 from warehouse.models.adopt import Adopted
 from warehouse.models.adopt import adopt as taken_in
@@ -71,7 +71,13 @@ def maintain(keep_hours: float, adopt: bool, dry_run: bool, lake: str, as_json: 
                 "missing": adopted.missing,
             }
         )
-        sys.exit(1 if adopted.missing else 0)
+    else:
+        _print(done, adopted, dry_run)
+    if adopted.missing:
+        sys.exit(1)
+
+
+def _print(done: Maintained, adopted: Adopted, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     if adopted.taken:
         click.echo(f"{would}adopted: {', '.join(adopted.taken)}, {adopted.bytes / 1e6:,.1f} MB")
@@ -82,5 +88,3 @@ def maintain(keep_hours: float, adopt: bool, dry_run: bool, lake: str, as_json: 
     if done.sealed:
         click.echo(f"{would}sealed: {', '.join(done.sealed)}")
     click.echo(f"{would}freed: {len(done.freed):,} files, {done.bytes / 1e6:,.1f} MB")
-    if adopted.missing:
-        sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -21,6 +22,7 @@ from flows.commands.options import (
     wide,
 )
 from schemas.errors import EndpointError, RatchetError, RecipeError
+from schemas.recipes.shared import ModelFiles
 
 
 @click.command()
@@ -66,7 +68,7 @@ from schemas.errors import EndpointError, RatchetError, RecipeError
 )
 @click.option(
     "--model-files",
-    type=click.Choice(["copy", "reference"]),
+    type=click.Choice(get_args(ModelFiles)),
     help="Copy base, judges and writers into the lake, or refer to them by hash.  [default: copy]",
 )
 @models_option

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from transformers import PreTrainedTokenizerBase
@@ -68,11 +67,6 @@ class Tally:
     unanswered: int
     parted: int
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """The same for scripts."""
-        return asdict(self)
-
 
 def fixed_prompts(source: Prompts, seed: int) -> Admitted:
     """The loop's training and held-out prompts, before a model has seen them; PromptFileError of one line."""
@@ -97,10 +91,10 @@ def fixed_prompts(source: Prompts, seed: int) -> Admitted:
     else:
         training, held_out = split_off(training, source.eval_count, seed)
         known = held_out
-    apart = without(training, known)
-    overlapping = training.filter(~pl.col("line").is_in(apart["line"].implode()))
+    kept = without(training, known)
+    overlapping = training.filter(~pl.col("line").is_in(kept["line"].implode()))
     parts.append(_labelled(refuse(overlapping, OVERLAP), "train"))
-    return Admitted(apart, held_out, pl.concat(parts), files)
+    return Admitted(kept, held_out, pl.concat(parts), files)
 
 
 def fitting(
@@ -122,7 +116,7 @@ def fitting(
     return Admitted(training, held_out, pl.concat(parts), admitted.files)
 
 
-def apart(admitted: Admitted, drop: bool) -> tuple[Admitted, str | None]:
+def without_near(admitted: Admitted, drop: bool) -> tuple[Admitted, str | None]:
     """The same, without the training prompts that are almost held-out ones where those are to be dropped, and
     what a user is to know of them.
     """
@@ -145,7 +139,7 @@ def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
     where = f"prompt file {recipe.prompts.path}: " if recipe.prompts.path else ""
     training, held_out = admitted.training, admitted.held_out
     if held_out.is_empty() or (training is not None and training.is_empty()):
-        reasons = admitted.refused["refusal"].value_counts(sort=True).head(5).iter_rows()
+        reasons = _reasons(admitted.refused).value_counts(sort=True).head(5).iter_rows()
         told = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)
         return f"{where}too few prompts to train on some and hold out others{told}"
     few = out_of_reach(held_out, recipe) if recipe.prompts.path else None
@@ -158,10 +152,18 @@ def out_of_reach(held_out: pl.DataFrame, recipe: Recipe) -> str | None:
     problems = held_out.select(pl.coalesce("problem", "messages", "text")).to_series().n_unique()
     if problems >= needed:
         return None
+    count = f"{held_out.height} held-out prompts"
+    if problems < held_out.height:
+        count += f" that tell {problems} problems"
+    more = ": give a larger prompts.eval_count"
+    if recipe.prompts.path:
+        more = (
+            " (of one file at most a fifth is held out): give more prompts, --eval-prompts or a larger "
+            "prompts.eval_count"
+        )
     return (
-        f"no result on {problems} held-out prompts passes the gate, not even winning all of them: gate.alpha "
-        f"{recipe.gate.alpha:g} needs {needed} (of one file at most a fifth is held out): give more prompts, "
-        "--eval-prompts or a larger prompts.eval_count"
+        f"no result on {count} passes the gate, not even winning all of them: gate.alpha "
+        f"{recipe.gate.alpha:g} needs {needed}{more}"
     )
 
 
@@ -222,12 +224,15 @@ def _labelled(rows: pl.DataFrame, part: str) -> pl.DataFrame:
     return rows.with_columns(pl.lit(part).alias("part"))
 
 
+def _reasons(refused: pl.DataFrame) -> pl.Series:
+    """Why each was refused, as `REASONS` has it: a near overlap names its held-out prompt beside that."""
+    near = pl.col("refusal").str.starts_with("overlaps ")
+    return refused.select(refusal=pl.when(near).then(pl.lit(OVERLAP)).otherwise("refusal"))["refusal"]
+
+
 def _tally(admitted: Admitted, part: str) -> Tally:
     file = admitted.files[part]
-    refused = [
-        OVERLAP if reason.startswith("overlaps ") else reason
-        for reason in admitted.refused.filter(pl.col("part") == part)["refusal"]
-    ]
+    refused = _reasons(admitted.refused.filter(pl.col("part") == part)).to_list()
     training = file.rows.head(0) if part == "eval" or admitted.training is None else admitted.training
     held = part == "eval" or "eval" not in admitted.files
     held_out = admitted.held_out if held else file.rows.head(0)

@@ -10,7 +10,7 @@ import polars as pl
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import PromptFileError, RecipeError
-from schemas.recipes.asking import Asking, Shot
+from schemas.recipes.asking import LONGEST, Asking, Shot
 from schemas.recipes.shared import MOST_SHOTS, Recipe
 from tasks.admit.prompts import without
 from tasks.admit.reading import read_prompts
@@ -33,9 +33,11 @@ def with_shots(recipe: R) -> R:
     read = read_prompts(Path(named))
     if read.height > MOST_SHOTS:
         raise PromptFileError(f"{named} holds {read.height:,} examples: prompts.few_shots takes {MOST_SHOTS}")
-    for line, answer, messages in read.select("line", "reference", "messages").iter_rows():
+    for line, text, answer, messages in read.select("line", "text", "reference", "messages").iter_rows():
         if messages is not None or not (answer or "").strip():
             raise PromptFileError(f"{named}, line {line}: an example is a question and its answer")
+        if max(len(text), len(answer)) > LONGEST:
+            raise PromptFileError(f"{named}, line {line}: a text of over {LONGEST:,} characters")
     shots = [Shot(question=q, answer=a) for q, a in read.select("text", "reference").iter_rows()]
     values = recipe.model_dump() | {"prompts": recipe.prompts.model_dump() | {"few_shots": tuple(shots)}}
     return type(recipe).model_validate(values)

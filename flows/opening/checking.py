@@ -71,9 +71,8 @@ def checked(model: Path, prompts: Prompts) -> Checked:
     a story of the tutor's. ModelError or PromptFileError of one line.
     """
     recipe = Rft(prompts=prompts)
-    fixed = (
-        fixed_prompts(prompts, recipe.seed) if prompts.path else None
-    )  # the files first: they are soon read
+    # The files first: they are soon read.
+    fixed = fixed_prompts(prompts, recipe.seed) if prompts.path else None
     proof = prove(model)
     tokenizer = load_tokenizer(model)
     if fixed is None or fixed.training is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.opening.admission import Admitted, apart, fitting, fixed_prompts, out_of_reach, shortage
+from flows.opening.admission import Admitted, fitting, fixed_prompts, out_of_reach, shortage, without_near
 from flows.opening.asking import check_asking, refuse_shown
 from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
 from flows.opening.proof import prove, recipe_remarks
@@ -39,8 +39,8 @@ SHARD = 2000  # prompts in one unit of admission
 class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
-    `demonstrations` are the sets that a recipe opens with, by name; `remarks` are what a user is to know of
-    model and recipe.
+    `origin` is where the base comes from, as JSON; `demonstrations` are the sets that a recipe opens with, by
+    name; `remarks` are what a user is to know of model and recipe.
     """
 
     model: Path
@@ -48,6 +48,7 @@ class Opening:
     files_hash: str
     admitted: Admitted
     verification: Verification
+    origin: str
     model_files: ModelFiles = "copy"
     demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
@@ -76,7 +77,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     if lack is None:
         room, context = room_for_prompts(model, recipe)
         admitted = fitting(admitted, tokenizer, room, recipe.prompts.asking, recipe.training.turns == "all")
-        admitted, said = apart(admitted, recipe.prompts.overlap == "drop")
+        admitted, said = without_near(admitted, recipe.prompts.overlap == "drop")
         lack = shortage(admitted, recipe)
         if lack is not None and context is not None and room is not None:
             lack += f" (a context of {context:,} tokens, answers of up to {context - room:,})"
@@ -89,6 +90,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         proof.files_hash,
         admitted,
         recipe.verification,
+        json.dumps(base_origin(model)),
         recipe.model_files,
         remarks=tuple(one for one in (*proof.remarks, *recipe_remarks(recipe), said, few) if one),
     )
@@ -192,7 +194,7 @@ def _register(log: Log, loop: str, opening: Opening) -> None:
                 "files_hash": opening.files_hash,
                 "role": "policy",
                 "path": kept_path(log.lake, opening.model, *hashes, opening.model_files),
-                "origin": json.dumps(base_origin(opening.model)),
+                "origin": opening.origin,
             }
         )
 

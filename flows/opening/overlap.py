@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tasks.filter.held_out import MOST, HeldOut
+from tasks.filter.held_out import HeldOut
 from tasks.models.conversation import prompts_of, spoken_text
 
 SHOWN = 3  # examples
@@ -19,11 +19,8 @@ def overlaps(training: pl.DataFrame, held_out: pl.DataFrame) -> pl.DataFrame:
     """
     names = [f"{source}:{line}" for source, line in held_out.select("source", "line").iter_rows()]
     known = HeldOut(names, [spoken_text(one) for one in prompts_of(held_out)])
-    found = (known.overlap(spoken_text(one)) for one in prompts_of(training))
-    rows = [
-        (one.share, one.prompt, one.span) if one is not None and one.share > MOST else (None, None, None)
-        for one in found
-    ]
+    near = (known.near(spoken_text(one)) for one in prompts_of(training))
+    rows = [(one.share, one.prompt, one.span) if one else (None, None, None) for one in near]
     return pl.DataFrame(rows, schema=_FOUND, orient="row")
 
 

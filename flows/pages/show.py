@@ -30,7 +30,7 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
         if r["reason"]:
             _say(console, f"round {r['round']} {r['verdict']}: {r['reason']}", 1)
     if by_steps := steps_rows(rounds):
-        console.print(rows_table(by_steps, title="accuracy by the steps that a prompt needs, greedy, %"))
+        console.print(rows_table(by_steps, title="greedy accuracy by steps, %"))
     readings = narrowing_rows(rounds)
     if readings:
         title = "narrowing and drift (JS in bits)"

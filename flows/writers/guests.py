@@ -39,9 +39,10 @@ def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
     path = str(folder) if known else kept_path(lake, there, found, others, round_.recipe.model_files)
     row = registered(round_, role, found, path, origin, others)
     own = held(lake, row.content_hash, row.files_hash)
-    checkpoint = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash)
-    check_weights(checkpoint)
-    return checkpoint
+    used = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash)
+    if used.folder.resolve() != there.resolve():  # what lies there was hashed above
+        check_weights(used)
+    return used
 
 
 def folder_here(lake: Lake, loop: str, named: Path) -> Path:

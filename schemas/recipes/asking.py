@@ -10,7 +10,8 @@ from pydantic import Field
 
 from schemas.job import Strict
 
-Text = Annotated[str, Field(min_length=1, max_length=20_000)]
+LONGEST = 20_000  # characters
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 FIELDS = ("{question}", "{prompt}")
 """What of a template the question takes the place of."""
 

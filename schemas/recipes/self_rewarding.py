@@ -33,11 +33,11 @@ class SeedSets(Strict):
     """Demonstrations a loop begins with: of answering (the paper's IFT) and of judging (its EFT)."""
 
     instruction: str | None = Field(
-        None, description="JSONL of question and answer; None: the tutor's, where prompts are its world's"
+        None, description="file of questions and answers; None: the tutor's, where prompts are its world's"
     )
     evaluation: str | None = Field(
         None,
-        description="JSONL of question, answer and judgement; None: the tutor's, as above",
+        description="file of question, answer and judgement; None: the tutor's, as above",
     )
     count: Positive = Field(2000, description="demonstrations of each kind that the tutor's world writes")
     sft_start: bool = Field(

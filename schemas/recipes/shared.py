@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
-from schemas.job import Hyperparameters, Positive, Share, Strict
+from schemas.job import Hyperparameters, Positive, Share, Strict, added
 from schemas.recipes.asking import Asking, Shot, Text, one_field
 from schemas.recipes.columns import Columns
 from schemas.recipes.strictness import Strictness
@@ -34,24 +34,15 @@ class Sampling(Strict):
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.7
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     max_tokens: Positive = Field(256, description="longest answer, in tokens")
-    stop: Annotated[tuple[StopString, ...], Field(max_length=16)] = Field(
-        (),
-        description="texts that end an answer, which is cut before them; evaluation goes by them too",
-        exclude_if=lambda value: not value,
+    stop: Annotated[tuple[StopString, ...], Field(max_length=16)] = added(
+        (), "texts that end an answer, which is cut before them; evaluation goes by them too"
     )
-    top_k: Positive | None = Field(
-        None, description="most likely tokens drawn from; None: all", exclude_if=lambda value: value is None
-    )
-    min_p: Share = Field(
-        0.0,
-        description="least probability of a token drawn, as a share of the likeliest one's",
-        exclude_if=lambda value: value == 0.0,
-    )
-    repetition_penalty: Annotated[float, Field(ge=0.1, le=10.0)] = Field(
+    top_k: Positive | None = added(None, "most likely tokens drawn from; None: all")
+    min_p: Share = added(0.0, "least probability of a token drawn, as a share of the likeliest one's")
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10.0)] = added(
         1.0,
-        description="what the logits of tokens seen in prompt or answer are divided by (above 0) or"
+        "what the logits of tokens seen in prompt or answer are divided by (above 0) or"
         " multiplied by (below)",
-        exclude_if=lambda value: value == 1.0,
     )
 
     @field_validator("stop", mode="before")
@@ -60,13 +51,10 @@ class Sampling(Strict):
         """A text alone is one stop string."""
         return (value,) if isinstance(value, str) else value
 
-    @property
-    def further(self) -> str | None:
-        """What beside temperature, top_p and max_tokens decides a draw, as canonical JSON; None: nothing."""
-        return self.further_with()
-
-    def further_with(self, **more: object) -> str | None:
-        """The same, with more that decides it."""
+    def further(self, **more: object) -> str | None:
+        """What beside temperature, top_p and max_tokens decides a draw, and `more`, as canonical JSON; None:
+        nothing.
+        """
         told = self.model_dump(mode="json", include={"stop", "top_k", "min_p", "repetition_penalty"}) | more
         return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if told else None
 
@@ -82,6 +70,7 @@ class Prompts(Strict):
 
     path: str | None = Field(None, description="file or folder of prompts; None: the tutor's world")
     eval_path: str | None = Field(None, description="the same of held-out prompts; None: a part of `path`")
+    columns: Columns | None = added(None, "what the files' columns are: question=task")
     per_round: Positive | None = Field(2000, description="training prompts a round; None: all of the file")
     eval_count: Positive = Field(600, description="held-out prompts, the same in every round")
     eval_family: Literal["held-out", "new-numbers"] = Field(
@@ -89,30 +78,20 @@ class Prompts(Strict):
         description="the tutor's held-out stories: in other words, or in those of practice; numbers are new",
     )
     difficulties: tuple[Positive, ...] = Field((1, 2, 3), description="steps a tutor story may need")
-    overlap: Literal["warn", "drop"] = Field(
-        "warn",
-        description="what becomes of a file's training prompts that are almost held-out ones",
-        exclude_if=lambda value: value == "warn",
+    overlap: Literal["warn", "drop"] = added(
+        "warn", "what becomes of a file's training prompts that are almost held-out ones"
     )
-    system: Text | None = Field(
-        None,
-        description="a system message put before every question; a conversation with one keeps its own",
-        exclude_if=lambda value: value is None,
+    system: Text | None = added(
+        None, "a system message put before every question; a conversation with one keeps its own"
     )
-    template: Annotated[Text, AfterValidator(one_field)] | None = Field(
-        None,
-        description="what stands around every question, with {question} (or {prompt}) in its place",
-        exclude_if=lambda value: value is None,
+    template: Annotated[Text, AfterValidator(one_field)] | None = added(
+        None, "what stands around every question, with {question} (or {prompt}) in its place"
     )
-    few_shots: str | Annotated[tuple[Shot, ...], Field(max_length=MOST_SHOTS)] | None = Field(
-        None,
-        description="JSONL file of questions with answers, shown before every question; goes on record",
-        exclude_if=lambda value: value is None,
+    few_shots: str | Annotated[tuple[Shot, ...], Field(max_length=MOST_SHOTS)] | None = added(
+        None, "file of questions with answers, shown before every question; goes on record"
     )
-    few_shots_as: Literal["turns", "text"] = Field(
-        "turns",
-        description="turns: as earlier turns of user and assistant; text: in the question's own message",
-        exclude_if=lambda value: value == "turns",
+    few_shots_as: Literal["turns", "text"] = added(
+        "turns", "turns: as earlier turns of user and assistant; text: in the question's own message"
     )
 
     @property
@@ -122,10 +101,6 @@ class Prompts(Strict):
             raise ValueError(f"the examples of {self.few_shots} were not read")
         shots = self.few_shots or ()
         return Asking(system=self.system, template=self.template, shots=shots, shots_as=self.few_shots_as)
-
-    columns: Columns | None = Field(
-        None, description="what the files' columns are: question=task", exclude_if=lambda value: value is None
-    )
 
 
 class Evaluation(Strict):
@@ -169,10 +144,8 @@ class Verification(Strict):
     audit: str = Field("gsm8k", description="an independent verifier of a sample, that no filter sees")
     audit_share: Share = Field(0.1, description="share of the prompts whose answers it judges")
     judge: Judging = Judging()
-    strictness: Strictness = Field(
-        Strictness(),
-        description="what the verifiers are stricter or looser about than by their own decisions",
-        exclude_if=lambda value: value == Strictness(),
+    strictness: Strictness = added(
+        Strictness(), "what the verifiers are stricter or looser about than by their own decisions"
     )
 
     @model_validator(mode="after")
@@ -217,15 +190,11 @@ class Recipe(Strict):
     launcher: Literal["accelerate", "in-process"] = Field(
         "accelerate", description="train by `accelerate launch` in a process of its own, or in this one"
     )
-    accelerate_config: str | None = Field(
-        None,
-        description="your Accelerate configuration (GPUs, FSDP) for the launcher; None: your default file",
-        exclude_if=lambda value: value is None,
+    accelerate_config: str | None = added(
+        None, "your Accelerate configuration (GPUs, FSDP) for the launcher; None: your default file"
     )
-    model_files: ModelFiles = Field(
-        "copy",
-        description="copy base, judges and writers into the lake, or keep a reference by hash alone",
-        exclude_if=lambda value: value == "copy",
+    model_files: ModelFiles = added(
+        "copy", "copy base, judges and writers into the lake, or keep a reference by hash alone"
     )
     shard_size: Positive = Field(250, description="prompts in one unit of work")
 

@@ -32,10 +32,7 @@ def sound(rows: pl.DataFrame) -> Halves:
     (another way to say it). Where final answers conflict, nobody knows which is right: all are refused.
     """
     asking, refused = rows.filter(pl.col("refusal").is_null()), rows.filter(pl.col("refusal").is_not_null())
-    numbered = asking.with_row_index("place").with_columns(
-        pl.len().over("text", "messages").alias("count"),
-        pl.col("place").rank("ordinal").over("text", "messages").alias("rank"),
-    )
+    numbered = asking.with_row_index("place").with_columns(pl.len().over("text", "messages").alias("count"))
     reasons: dict[int, str] = {}
     several = numbered.filter(pl.col("count") > 1)
     for group in several.partition_by("text", "messages", maintain_order=True):

@@ -72,7 +72,7 @@ def layout_of(given: frozenset[str], null: frozenset[str], named: Named) -> Layo
         asked,
         answer,
         roles.get("input", "input" if asked == "instruction" and "input" in given else None) or None,
-        solution if solution != answer else None,
+        (solution or None) if solution != answer else None,
         (pair["chosen"] or "chosen") if paired else None,
         (pair["rejected"] or "rejected") if paired else None,
         _own("topic", given, roles),

@@ -63,13 +63,10 @@ def text_format(path: Path) -> str:
 def text_rows(path: Path, format_: str) -> Iterator[Row]:
     """The records of a text file, in order; PromptFileError names what is wrong, and where."""
     read: Callable[[Path], Iterator[Row]] = {"jsonl": _json_lines, "json": _array}.get(format_, _separated)
-    try:
-        for count, row in enumerate(read(path), start=1):
-            if count > MOST_RECORDS:
-                raise PromptFileError(f"prompt file {path}: more than {MOST_RECORDS:,} records")
-            yield row
-    except RecursionError:
-        raise PromptFileError(f"prompt file {path}: nested too deeply") from None
+    for count, row in enumerate(read(path), start=1):
+        if count > MOST_RECORDS:
+            raise PromptFileError(f"prompt file {path}: more than {MOST_RECORDS:,} records")
+        yield row
 
 
 def parsed(text: str) -> Any:
@@ -174,7 +171,7 @@ def _separated(path: Path) -> Iterator[Row]:
     """The rows of a CSV or TSV file by the names of its first line."""
     csv.field_size_limit(LONGEST)
     kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    first = next((line for _, line in _lines(path)), "")
+    first = next((line for _, line in _lines(path) if line.strip()), "")
     delimiter = max(_DELIMITERS[kind], key=first.count)  # the first where they are as many
     reader = csv.reader((f"{line}\n" for _, line in _lines(path)), delimiter=delimiter, strict=True)
     names: list[str] | None = None

@@ -134,7 +134,8 @@ def _described(file: Path, key: str) -> list[str]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_bytes()[:LONGEST].decode()
+        with file.open("rb") as described:
+            text = described.read(LONGEST).decode()
         value = parsed(text)
     except (OSError, ValueError):
         raise PromptFileError(f"{file} does not parse") from None

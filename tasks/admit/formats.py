@@ -61,7 +61,7 @@ def record_of(value: Value, named: Named = ()) -> tuple[Record, Layout]:
     null = frozenset(key for key, one in value.items() if one is None)
     layout = layout_of(frozenset(value) - null, null, named)
     prompt, reference, rejected, parted = _asked(value, layout)
-    solution = None if layout.solution is None else _answer(value, layout.solution) or None
+    solution = _given(value, layout.solution)
     blank = isinstance(prompt, str) and not prompt.strip()
     needs = layout.form == "question" and not (reference or "").strip()
     record = Record(
@@ -114,13 +114,13 @@ def _asked(value: Value, layout: Layout) -> Asked:
     if layout.context is not None and (more := value[layout.context]) is not None:
         more = text_of(value, layout.context, blank=True)
         question = f"{question}\n\n{more}" if question.strip() and more.strip() else question
-    return question, _reference(value, layout), None, None
+    return question, _given(value, layout.answer), None, None
 
 
 def _of_messages(value: Value, layout: Layout) -> Asked:
     messages = _messages(value, layout.asked, layout.form)
     before, answer = _last_answer(messages)
-    told = _reference(value, layout)
+    told = _given(value, layout.answer)
     if answer is not None and told is not None:
         raise BadInput("both a last turn by assistant and a reference: give one of them (--columns answer=)")
     return prompt_of(before), told if answer is None else answer, None, None
@@ -130,7 +130,7 @@ def _of_prompt(value: Value, layout: Layout) -> Asked:
     if layout.chosen is not None and isinstance(value.get(layout.chosen), list):
         return _of_chosen(value, layout)
     prompt = _prompt(value, layout.asked)
-    told = _reference(value, layout)
+    told = _given(value, layout.answer)
     if layout.chosen is None or layout.rejected is None:
         return prompt, told, None, None
     if told is not None:
@@ -235,8 +235,9 @@ def _only_answer(value: Value, key: str) -> str:
     return text_of({key: turn.get("content")}, key, blank=True)
 
 
-def _reference(value: Value, layout: Layout) -> str | None:
-    told = None if layout.answer is None else _answer(value, layout.answer)
+def _given(value: Value, key: str | None) -> str | None:
+    """The answer in a column; None where there is no column, or only blanks in it."""
+    told = None if key is None else _answer(value, key)
     return told if told and told.strip() else None
 
 

@@ -64,13 +64,18 @@ def demonstration_rows(demonstrated: pl.DataFrame, prompts: pl.DataFrame, loop: 
     shown = _once(demonstrated).select("text", "messages", "response")
     told = prompts.join(shown, on=["text", "messages"], nulls_equal=True)
     ids = [demonstration_id(0, loop, prompt) for prompt in told["prompt_id"]]
-    return told.select(
+    return given_rows(told, "demonstration", ids, "response")
+
+
+def given_rows(prompts: pl.DataFrame, kind: str, ids: list[str], text: str) -> pl.DataFrame:
+    """Rows of table `candidates` for texts that were given and not sampled (column `text`), one a prompt."""
+    return prompts.select(
         pl.Series("candidate_id", ids, dtype=pl.String),
         "prompt_id",
-        pl.lit("demonstration").alias("kind"),
+        pl.lit(kind).alias("kind"),
         "split",
         pl.lit(0).alias("sample_index"),
-        pl.col("response").alias("text"),
+        pl.col(text).alias("text"),
     )
 
 

@@ -7,6 +7,7 @@ import re
 import polars as pl
 
 from schemas.identity import reference_id
+from tasks.admit.prompts import given_rows
 from tasks.verify.maths.marks import find_mark
 from tasks.verify.maths.maths import compare_phrase, read_reference, verify
 
@@ -49,14 +50,7 @@ def reference_rows(prompts: pl.DataFrame, loop: str, round_number: int) -> pl.Da
     """Rows of table `candidates` for the references that show their work, of admitted `prompts`."""
     worked = with_work(prompts)
     ids = [reference_id(round_number, loop, prompt) for prompt in worked["prompt_id"]]
-    return worked.select(
-        pl.Series("candidate_id", ids, dtype=pl.String),
-        "prompt_id",
-        pl.lit("reference").alias("kind"),
-        "split",
-        pl.lit(0).alias("sample_index"),
-        pl.col("worked").alias("text"),
-    )
+    return given_rows(worked, "reference", ids, "worked")
 
 
 def same_answer(one: str, other: str) -> bool | None:
@@ -66,8 +60,12 @@ def same_answer(one: str, other: str) -> bool | None:
     if not (_readable(one) and _readable(other)):
         return None
     if _marked(other):
-        return verify(other, one).outcome == "pass"
-    return compare_phrase(other.strip(), read_reference(one))[1]
+        return {"pass": True, "fail": False}.get(verify(other, one).outcome)
+    reference = read_reference(one)
+    _, equal, why = compare_phrase(other.strip(), reference)
+    if equal:
+        return True
+    return None if why or reference.answer.tree is None else False
 
 
 def _readable(text: str) -> bool:

@@ -38,10 +38,9 @@ def table_rows(path: Path, format_: str, columns: Collection[str]) -> Iterator[R
             size += batch.nbytes
             if number + batch.num_rows > MOST_RECORDS or size > MOST_BYTES:
                 raise PromptFileError(_too_large(path))
+            _check_repeated(path, batch, number + 1)
             for start in range(0, batch.num_rows, _ROWS):
-                piece = batch.slice(start, _ROWS)
-                _check_repeated(path, piece, number + 1)
-                for value in piece.to_pylist():
+                for value in batch.slice(start, _ROWS).to_pylist():
                     number += 1
                     yield Row(number, f"row {number:,}", value)
     except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, RecursionError) as error:

@@ -74,6 +74,11 @@ class HeldOut:
         found = [one for length in self._runs for one in self._shared(told, length)]
         return min(found, key=lambda one: (-one.share, one.prompt), default=None)
 
+    def near(self, text: str) -> Overlap | None:
+        """The overlap, where it is more than `MOST`."""
+        found = self.overlap(text)
+        return found if found is not None and found.share > MOST else None
+
     def _shared(self, words: Run, length: int) -> Iterator[Overlap]:
         """The overlap with each held-out prompt that shares a run of the length."""
         known = self._runs[length]

@@ -43,7 +43,7 @@ def candidate_rows(
     else:
         seeds = [prompt_seed(seed, round_number, prompt) for prompt in asked]
     answers = engine.generate(asked, sampling, seeds, progress)
-    further = sampling.further if asking.is_plain else sampling.further_with(asked=asking.label)
+    further = sampling.further(**({} if asking.is_plain else {"asked": asking.label}))
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, further)
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Dropout where it has no place: log-ratios to a reference compare two passes that must drop nothing.
+"""Dropout where it has no place: log-ratios to the base compare two passes that must drop nothing.
 
 As TRL does by default for preference objectives. Attention drops by numbers that its modules hold beside
 their dropout layers; both are set to zero. The configuration, which the checkpoint keeps, is left as it was.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -99,6 +100,7 @@ def undisturbed(
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "whole").exists():
+                shutil.rmtree(folder / "lake", ignore_errors=True)  # of one that failed
                 environment = request.getfixturevalue("prefect_server")
                 done = ratchet(*night_arguments(recipe, folder / "lake"), environment=environment, anew=True)
                 assert done.returncode == 0, done.stderr

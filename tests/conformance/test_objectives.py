@@ -165,13 +165,17 @@ CHANGES: dict[str, tuple[Callable[[pl.DataFrame, str], pl.DataFrame], str]] = {
 }
 
 
+ONE_COLUMN = {"empty", "twice"}
+"""Changes of the rows, whatever the column."""
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_examples_that_cannot_be_trained_on_are_refused_in_one_line(
     make_job: MakeJob, name: str, objective: Objective, rows: pl.DataFrame, change: str
 ) -> None:
     changed, line = CHANGES[change]
     needed = [one for one in objective.columns if change != "null" or one not in objective.nullable]
-    for column in needed if "{}" in line else needed[:1]:
+    for column in needed[:1] if change in ONE_COLUMN else needed:
         job = make_job(column, objective=name, rows=changed(rows, column))
         with pytest.raises(TrainingFailed, match=line.format(column)) as refused:
             train(job)

@@ -9,7 +9,6 @@ import pytest
 from flows.recipes.rooms import parse_recipe
 from schemas.recipes.parsing import load_recipe
 from schemas.recipes.rft import Rft
-from tests.commands import ratchet as ratchet
 from tests.conformance.nights import NIGHTS, night_arguments
 from tests.conftest import REPOSITORY
 

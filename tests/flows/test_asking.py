@@ -126,6 +126,16 @@ def test_what_the_model_would_read_as_a_turn_is_refused_before_a_loop_opens(
     assert not (tmp_path / "lake").exists()
 
 
+def test_an_example_that_is_too_long_is_one_line(tmp_path: Path, small_recipe: Rft) -> None:
+    shots = tmp_path / "shots.jsonl"
+    shots.write_text(json.dumps({"question": "a?", "answer": "1"}) + "\n")
+    with shots.open("a") as file:
+        file.write(json.dumps({"question": "b?", "answer": "1" * 20_001}))
+    with pytest.raises(BadInput, match="line 2: a text of over 20,000 characters") as refused:
+        check(changed(small_recipe, prompts__few_shots=str(shots)), "asked", str(tmp_path / "lake"), None)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_template_without_a_system_role_is_told(tmp_path: Path, small_recipe: Rft) -> None:
     form = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
     folder = save(tmp_path / "m", tokenizer=byte_tokenizer(form, ["<|im_start|>", "<|im_end|>"]))

@@ -6,7 +6,8 @@ import json
 import signal
 from pathlib import Path
 
-from tests.flows.conftest import ratchet, small_night
+from tests.commands import ratchet
+from tests.flows.conftest import small_night
 from tests.warehouse.s3 import client, serving
 
 

@@ -50,7 +50,7 @@ from warehouse.query import query, read
 from warehouse.seal import seal_rounds
 from warehouse.share.export import export
 from warehouse.snapshot import read_snapshot
-from warehouse.verify.lake import verify_lake as verify_lake
+from warehouse.verify.lake import verify_lake
 
 LOOP, SYSTEM = "talks", "Solve step by step."
 

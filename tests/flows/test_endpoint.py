@@ -24,7 +24,8 @@ from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.generate.served.endpoint import api_key, check_endpoint
 from tasks.generate.served.served import ServedEngine
-from tests.flows.conftest import ratchet, small_night
+from tests.commands import ratchet
+from tests.flows.conftest import small_night
 from tests.serving.peer import ById, Peer, changed, status
 from tests.serving.round import KEY, SAMPLING, TEACHER, UNIT, shard, write
 from tutor import BASE

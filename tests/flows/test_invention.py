@@ -27,7 +27,7 @@ from schemas.recipes.rft import Rft
 from schemas.tables import TABLES
 from schemas.units import Unit
 from tasks.invent.inventor import load_inventor
-from tests.flows.conftest import ratchet
+from tests.commands import ratchet
 from tests.flows.inventing import WANTED
 from warehouse.lake import Lake
 from warehouse.log import Log

@@ -81,3 +81,12 @@ def test_a_lake_from_before_such_hashes_goes_by_the_weights(lake: Lake) -> None:
     assert state is not None
     edited(state.base.folder, "chat_template.jinja")
     check_weights(replace(state.base, files_hash=None))
+
+
+def test_an_origin_that_does_not_parse_is_refused_before_anything_is_written(
+    base: Path, tmp_path: Path, small_recipe: Rft
+) -> None:
+    (base / "origin.json").write_text("{")
+    with pytest.raises(BadInput, match=r"origin\.json does not parse"):
+        check(small_recipe, LOOP, str(tmp_path / "lake"), str(base))
+    assert not (tmp_path / "lake").exists()

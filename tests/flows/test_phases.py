@@ -25,7 +25,7 @@ from warehouse.log import Log
 from warehouse.loops import fold
 from warehouse.query import query, read
 from warehouse.seal import seal_rounds
-from warehouse.verify.lake import verify_lake as verify_lake
+from warehouse.verify.lake import verify_lake
 
 PHASES = ((1, "first"), (2, "second"))
 

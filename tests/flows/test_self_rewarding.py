@@ -114,7 +114,7 @@ def test_what_no_rule_has_judged_is_not_told_as_none_correct(told: Lake) -> None
     assert set(paths.rows()) == {(None, None, None, n) for n in paths["candidates"]}
 
 
-def test_the_oracle_is_recorded_and_changes_no_pair(
+def test_the_auditor_is_recorded_and_changes_no_pair(
     tmp_path: Path, told: Lake, plain: dict[str, str]
 ) -> None:
     settings = ("invention.share=0.25", "verification.audit_share=0.0")

@@ -10,7 +10,7 @@ from prefect import flow
 
 from flows.steps.task import step_task
 from schemas.errors import TrainingFailed
-from tests.flows.conftest import ratchet
+from tests.commands import ratchet
 
 ERRORS = {
     "a fault of the machine": OSError("no route"),

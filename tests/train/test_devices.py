@@ -85,13 +85,13 @@ def killed_and_resumed(
     return result
 
 
-def test_two_processes_keep_one_ledger_and_the_users_configuration(
-    make_job: MakeJob, examples: pl.DataFrame, tmp_path: Path
+def test_two_processes_keep_one_ledger_over_a_kill_and_the_users_configuration(
+    make_job: MakeJob, examples: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = run_job(make_job("one", micro_batch_size=3), in_process=True)
-    job = make_job("two", micro_batch_size=3)
+    job = make_job("two", micro_batch_size=3, save_every=2)
     job = job.model_copy(update={"accelerate_config": config(tmp_path)})
-    two = run_job(job, in_process=False)
+    two = killed_and_resumed(job, tmp_path, "", monkeypatch)
     assert_same_training(one, two, examples)
     kept = yaml.safe_load(Path(job.output, "accelerate.yaml").read_text())
     assert kept == TWO_CPUS

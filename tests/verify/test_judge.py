@@ -72,7 +72,7 @@ def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[VotedVerdict
             assert (one.verdict.outcome == "pass") == (one.verdict.value >= (STORY.pass_from or 0))
 
 
-def test_the_tutors_judge_is_better_than_chance_and_worse_than_the_oracle(
+def test_the_tutors_judge_is_better_than_chance_and_worse_than_the_known_answers(
     judged: list[VotedVerdict], answers: pl.DataFrame
 ) -> None:
     said = [one.verdict.outcome == "pass" for one in judged]

@@ -22,7 +22,7 @@ BESIDE_BOXES = [
     r"at least \boxed{5}", r"more than $\boxed{5}$", r"half of \boxed{5}", r"twice \boxed{5}", r"minus \boxed{5}",
     r"negative \boxed{5}", r"It is not \boxed{5}.", r"The answer isn't \boxed{5}.", r"It cannot be \boxed{5}",
     r"three times \boxed{5}", r"divisible by \boxed{5}", r"different from \boxed{5}", r"any integer but \boxed{5}",
-    r"\boxed{5} squared", r"\boxed{5} dozen", r"$\boxed{5}$ million dollars", r"$\boxed{5}\text{ million}$",
+    r"\boxed{5} squared", r"\boxed{5} dozen", r"\boxed{5} dozens", r"\boxed{5} gross", r"$\boxed{5}$ million dollars", r"$\boxed{5}\text{ million}$",
     r"\boxed{5} is not the answer.", r"\boxed{5} is wrong.", r"\boxed{5} or more", r"\boxed{5} doubled",
     r"$\boxed{5}!$", r"\boxed{5}<x", r"$\boxed{5} \le n$", r"$\boxed{5}\%$ of 50", r"5 to the power of \boxed{5}",
 ]  # fmt: skip
@@ -54,7 +54,7 @@ PASSES = [
     ("Answer: Option B: Paris", "B"), (B(r"\text{Option B}"), "B"), ("Let me see. That is not right. \\boxed{8}.", "8"),
     ("Put your final answer within \\boxed{}. \\boxed{11}", "11"), ("◁think▷\\boxed{9}◁/think▷\\boxed{4}", "4"),
     ("<|begin_of_thought|>x<|end_of_thought|><|begin_of_solution|>\\boxed{4}<|end_of_solution|>", "4"),
-    ("Total => \\boxed{5}", "5"), ("| \\boxed{5} |", "5"), ("\\\\boxed{5}", "5"), (r"\boxed{5} dozen", "60"),
+    ("Total => \\boxed{5}", "5"), ("| \\boxed{5} |", "5"), ("\\\\boxed{5}", "5"), (r"\boxed{5} dozen", "60"), (r"\boxed{5} dozens", "60"), (r"\boxed{2} gross", "288"),
     ("$$\\begin{aligned} x &= 5+7 \\\\ &= \\boxed{12} \\end{aligned}$$", "12"), ("\\boxed{12} (since 5+7=12)", "12"),
     ("It is not 13 but \\boxed{12}", "12"), ("negative \\boxed{5}", "-5"), (r"x=\boxed{12}\checkmark", "12"),
     (B("3!=6"), "6"), (B("0!=1"), "1"), (B("x!=3"), r"x\ne 3"), (B("x=7+5=12"), "12"), (B(r"\phi(10)=4"), "4"),

@@ -386,7 +386,7 @@ open(folder + "/answers.json", "w").write(json.dumps({str(n): n * n for n in (3,
 open(folder + "/victim.txt", "w").write("untouched")
 places = {"CANARY": folder, "PORT": "9", "ABSTRACT": "none", "REPOSITORY": os.getcwd()}
 places["PARENT"] = str(os.getppid())
-groups = ("files", "processes", "kernel", "network")
+groups = ("files", "test_overwriting", "processes", "kernel", "network")
 texts = [each.text for group in groups for each in read_group(group, places)]
 rungs = [rung for rung in RUNGS if try_rung(rung).outcome == "pass"]
 honest, hostile = [], []

@@ -120,7 +120,7 @@ def test_a_loops_name_cannot_leave_its_folder(loop: str) -> None:
 
 def test_any_name_of_a_loop_keeps_its_keys_apart_from_the_lakes_own(lake: Lake) -> None:
     """And apart from those of the others: all of them are in one lake."""
-    log, names = Log(lake), ("closed", "compacted", "sealed", "a" * 64)
+    log, names = Log(lake), ("closed", "compacted", "sealed", "tables", "ada", "a" * 64)
     for name in names:
         play(log, name, 0)
         assert [seal.round for seal in seal_rounds(log, name)] == [0], name

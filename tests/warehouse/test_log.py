@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -195,3 +196,37 @@ def test_a_lost_race_beside_an_empty_unit_doubles_nothing(log: Log) -> None:
     assert log.holds(empty, "prompts")
     rows = read(log.lake, "prompts")
     assert rows.height == rows["prompt_id"].n_unique() == 5
+
+
+def test_a_look_sees_what_other_processes_committed_since_its_handle_was_kept(log: Log) -> None:
+    """Past a checkpoint too, of which the log makes one every ten commits."""
+    looked, other = Log(Lake(log.lake.root)), Log(Lake(log.lake.root))
+    units = [Unit("loop", 3, "admit", shard) for shard in range(24)]
+    other.once(units[0], "prompts", lambda: prompts(units[0]))
+    assert not looked.holds(units[1], "prompts")
+    for unit in units[1:12]:
+        other.once(unit, "prompts", lambda unit=unit: prompts(unit))  # type: ignore[misc]
+    for unit in units[:12]:
+        assert looked.once(unit, "prompts", refuse).height == 5
+    for unit in units[12:]:
+        writer, reader = (looked, other) if unit.shard % 2 else (other, looked)
+        writer.once(unit, "prompts", lambda unit=unit: prompts(unit))  # type: ignore[misc]
+        assert reader.once(unit, "prompts", refuse).height == 5
+    assert read(log.lake, "prompts")["prompt_id"].n_unique() == 5 * len(units)
+
+
+def test_a_log_that_was_written_anew_is_opened_anew(log: Log) -> None:
+    log.once(UNIT, "prompts", lambda: prompts(UNIT))
+    assert log.holds(UNIT, "prompts")
+    entry = log.lake.table_path("prompts") / "_delta_log" / f"{1:020d}.json"
+    entry.write_bytes(entry.read_bytes())
+    assert log.once(UNIT, "prompts", refuse).height == 5
+
+
+def test_two_threads_with_one_lake_write_a_unit_once(log: Log) -> None:
+    units = [Unit("loop", 3, "admit", shard) for shard in range(6)]
+    with ThreadPoolExecutor(4) as threads:
+        for unit in units:
+            tries = [threads.submit(log.once, unit, "prompts", lambda u=unit: prompts(u)) for _ in range(4)]
+            assert all(one.result().equals(tries[0].result()) for one in tries)
+    assert read(log.lake, "prompts").height == 5 * len(units)

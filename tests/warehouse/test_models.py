@@ -20,6 +20,7 @@ from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import fold
 from warehouse.maintain import maintain
+from warehouse.models import location
 from warehouse.models.described import files_hash
 from warehouse.models.kept import folder_name, held, keep, read_list
 from warehouse.models.tensors import weights_hash
@@ -83,6 +84,36 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(lake: Lake) -> None:
         ask("")
     assert findings(lake) == []
     assert lake.store.entries("models") == lake.store.entries("spare") == []
+
+
+@pytest.mark.parametrize("hurt", [".json", "/tokenizer.json", "/model.safetensors"])
+def test_a_copy_that_is_not_whole_is_made_anew(lake: Lake, hurt: str) -> None:
+    opened(lake, "ada", keep(lake, BASE, *HASHES))
+    file = lake.root / f"{NAME}{hurt}"
+    file.write_bytes(file.read_bytes()[:-9])
+    assert findings(lake, deep=True) != []
+    keep(lake, BASE, *HASHES)
+    assert [kind for kind, _ in findings(lake, deep=True) if kind == "damage"] == []
+
+
+def test_a_search_passes_over_folders_that_do_not_parse_and_hashes_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(BASE, tmp_path / "a" / "torn")
+    (tmp_path / "a" / "torn" / "config.json").write_text("{")
+    shutil.copytree(BASE, tmp_path / "b")
+    hashed: list[Path] = []
+
+    def counted(folder: Path) -> str:
+        hashed.append(folder)
+        return weights_hash(folder)
+
+    monkeypatch.setattr(location, "weights_hash", counted)
+    monkeypatch.setenv(location.SEARCHED, str(tmp_path))
+    for _ in range(2):
+        assert location.find_model(tmp_path / "gone", *HASHES) == tmp_path / "b"
+        assert location.find_model(tmp_path / "gone", "f" * 64, None) is None
+    assert len(hashed) == len(set(hashed))
 
 
 def test_two_loops_share_a_copy_that_an_edit_of_the_original_does_not_reach(

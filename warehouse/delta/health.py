@@ -24,6 +24,11 @@ class Sight:
     checkpoint: Entry | None
     entries: tuple[Entry, ...]
 
+    @property
+    def version(self) -> int:
+        """The newest version that was seen."""
+        return self.covered + len(self.entries)
+
     def follows(self, earlier: Sight) -> bool:
         """Whether the log has only grown since: no file seen then is gone or another now."""
         same = (self.covered, self.checkpoint) == (earlier.covered, earlier.checkpoint)

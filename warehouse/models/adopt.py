@@ -11,8 +11,8 @@ import polars as pl
 
 from schemas.errors import ModelError
 from warehouse.lake import Lake
-from warehouse.models.kept import Advance, held, is_model, keep, size_of
-from warehouse.models.location import find_model, is_outside, missing_line
+from warehouse.models.kept import Advance, held, keep, size_of
+from warehouse.models.location import agrees, find_model, is_trained_here, missing_line
 from warehouse.query import read
 
 
@@ -34,7 +34,7 @@ def adopt(lake: Lake, *, dry_run: bool = False, advance: Advance = lambda _: Non
     for row in models_outside(lake):
         hashes = row["content_hash"], row["files_hash"]
         source = find_model(lake.root / row["path"], *hashes)
-        if source is None or not is_model(source, *hashes):
+        if source is None or not agrees(source, *hashes):
             done.missing.append(
                 missing_line(f"{row['checkpoint_id']} of loop {row['loop']}", hashes[0], row["path"])
             )
@@ -61,7 +61,4 @@ def models_outside(lake: Lake) -> list[dict[str, Any]]:
 
 
 def _lacks(lake: Lake, row: dict[str, Any]) -> bool:
-    path = row["path"]
-    if not (is_outside(path) or path.startswith("models/")):
-        return False
-    return held(lake, row["content_hash"], row["files_hash"]) is None
+    return not is_trained_here(row["path"]) and held(lake, row["content_hash"], row["files_hash"]) is None

@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from schemas.errors import LakeError, LogDamaged, ModelError
@@ -75,16 +76,16 @@ def keep(
         disk_errors(f"the model at {source} cannot be taken into the lake"),
         lake.store.exclusive(LOCK, wait=True),
     ):
-        if held(lake, content_hash, files_hash) and is_model(lake.place(name), content_hash, files_hash):
+        if _is_whole(lake, name, content_hash, files_hash):
             lake.store.replace(f"{name}.json", lake.store.get(f"{name}.json"))  # new again: see maintain.py
             return name
         lake.store.delete(f"{name}.json")
         _copy(lake, source, name, content_hash, files_hash, advance)
         lake.publish(name)
         reached("keep: copied")
-        _check_stored(lake, name)
         told = {"content_hash": content_hash, "files_hash": files_hash}
         files = json.loads(listing(lake, name))
+        _check_stored(lake, name, files)
         lake.store.replace(f"{name}.json", json.dumps(told | {"files": files}, indent=1).encode())
         reached("keep: listed")
     return name
@@ -185,9 +186,24 @@ def _moved(source: int, target: int) -> int:
     return at
 
 
-def _check_stored(lake: Lake, name: str) -> None:
-    """LakeError where what the lake's store holds is not what lies here."""
+def _is_whole(lake: Lake, name: str, content_hash: str, files_hash: str | None) -> bool:
+    """Whether the lake has a copy with every file that its list names, and it is the model."""
+    if held(lake, content_hash, files_hash) is None:
+        return False
+    try:
+        files = read_list(lake, f"{name}.json").files
+    except LogDamaged:
+        return False
+    stored = [(lake.store.entry(file.name), file.size) for file in files]
+    whole = all(entry is not None and entry.size == size for entry, size in stored)
+    return whole and is_model(lake.place(name), content_hash, files_hash)
+
+
+def _check_stored(lake: Lake, name: str, files: dict[str, list[Any]]) -> None:
+    """LakeError where what a store elsewhere holds is not what lies here; in a folder they are one."""
+    if lake.store.options is None:
+        return
     for path in lake.root.joinpath(name).rglob("*"):
         stored = path.relative_to(lake.root).as_posix()
-        if path.is_file() and lake.store.digest(stored) != sha256(path):
+        if path.is_file() and files.get(stored, [0, ""])[1] != sha256(path):
             raise LakeError(f"{lake.where}/{stored} is not what was put there: run again to go on")

@@ -10,12 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import LakeError
+from schemas.errors import LakeError, ModelError
 from warehouse.lake import Lake
 from warehouse.models.code import code_files
 from warehouse.models.described import deciding_files, files_hash
-from warehouse.models.kept import ROOM, held, is_model
-from warehouse.models.tensors import weight_files
+from warehouse.models.kept import ROOM, held
+from warehouse.models.tensors import weight_files, weights_hash
 
 SEARCHED = "RATCHET_MODELS"
 """The variable that names folders to search, as PATH does; `--models` adds to it."""
@@ -31,13 +31,18 @@ def folder_of(lake: Lake, row: Mapping[str, Any]) -> Path:
     path, hashes = str(row["path"]), (row["content_hash"], row.get("files_hash"))
     if "://" in path:
         return Path(path)
-    if not (is_outside(path) or path.startswith(f"{ROOM}/")):
-        return lake.place(path)  # trained here
+    if is_trained_here(path):
+        return lake.place(path)
     own = held(lake, *hashes)
     if own is not None:
         return lake.place(own)
     recorded = lake.root / path
     return find_model(recorded, *hashes) or recorded
+
+
+def is_trained_here(path: str) -> bool:
+    """Whether a path on record is that of a checkpoint of the lake's own trainings."""
+    return not (is_outside(path) or path.startswith(f"{ROOM}/"))
 
 
 def is_outside(path: str) -> bool:
@@ -56,7 +61,7 @@ def find_model(recorded: Path, content_hash: str, files: str | None) -> Path | N
         return recorded if recorded.is_dir() else None
     below = (folder for root in searched() for folder in _model_folders(root))
     candidates = (folder for folder in (recorded, *below) if folder.is_dir())
-    return next((one for one in candidates if _agrees(one, content_hash, files)), None)
+    return next((one for one in candidates if agrees(one, content_hash, files)), None)
 
 
 def searched() -> list[Path]:
@@ -78,16 +83,22 @@ def missing_line(what: str, content_hash: str, recorded: Path | str) -> str:
     )
 
 
-def _agrees(folder: Path, content_hash: str, files: str | None) -> bool:
-    """Whether a folder holds a model; the small files are looked at first, and nothing is hashed twice."""
-    if files is not None and files_hash(folder) != files:
+def agrees(folder: Path, content_hash: str, files: str | None) -> bool:
+    """Whether a folder holds a model; the small files are looked at first, and no weights are hashed twice.
+
+    A folder that does not parse or cannot be read is none.
+    """
+    try:
+        if files is not None and files_hash(folder) != files:
+            return False
+        return _content(folder, _written(folder)) == content_hash
+    except (ModelError, OSError):
         return False
-    return _agreed(folder, content_hash, files, _written(folder))
 
 
-@lru_cache(maxsize=4096)
-def _agreed(folder: Path, content_hash: str, files: str | None, written: tuple[object, ...]) -> bool:
-    return is_model(folder, content_hash, files)
+@lru_cache(maxsize=4096)  # what raises is not kept
+def _content(folder: Path, written: tuple[object, ...]) -> str:
+    return weights_hash(folder)
 
 
 def _written(folder: Path) -> tuple[object, ...]:

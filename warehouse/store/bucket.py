@@ -180,12 +180,11 @@ class Bucket:
                     obstore.put(self._store, name, path, chunk_size=PART, max_concurrency=PARTS)
 
     def stale(self, seconds: float) -> list[Path]:
-        """Fetched copies that were not used for so long."""
+        """Fetched copies, and what killed copying left here, that were not used for so long."""
         before = time.time() - seconds
         stale = []
-        fetched = (
-            path for room in ("tables", "snapshots", "models") for path in (self.home / room).rglob("*")
-        )
+        rooms = ("tables", "snapshots", "models", "spare")
+        fetched = (path for room in rooms for path in (self.home / room).rglob("*"))
         for path in fetched:
             with suppress(FileNotFoundError):  # another process clears away too
                 stale += [path] if path.is_file() and path.stat().st_mtime < before else []

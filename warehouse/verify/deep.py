@@ -48,11 +48,11 @@ PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preferenc
 
 
 def check_facts(lake: Lake, findings: Findings, begin: Begin) -> None:
-    """Every id, every reference from row to row, every snapshot and what was trained on it."""
+    """Every id, every link from row to row, every snapshot and what was trained on it."""
     with reader(lake) as asked:
         for table in TABLES:
             _check_ids(asked, table, findings, begin(f"ids of {table}"))
-        advance = begin("references")
+        advance = begin("links")
         for link in LINKS:
             _check_link(asked, link, findings)
             advance(1)

@@ -37,17 +37,23 @@ def check_models(lake: Lake, chains: Chains, findings: Findings, deep: bool, adv
     damaged = {finding.where for finding in findings.found if finding.kind == "damage"}
     with findings.noting("tables/checkpoints"):
         for row in read(lake, "checkpoints").to_dicts():
-            named = row["path"].startswith(f"{ROOM}/") and not any(w.startswith(row["path"]) for w in damaged)
+            told = any(_is_of(row["path"], where) for where in damaged)
+            named = row["path"].startswith(f"{ROOM}/") and not told
             if named and held(lake, row["content_hash"], row["files_hash"]) is None:
                 findings.damage(row["path"], f"the model of {row['checkpoint_id']} is missing")
     for name in _lists(lake):
         folder = name.removesuffix(".json")
-        if any(where.startswith(folder) for where in damaged) or (name in sealed and not deep):
+        if any(_is_of(folder, where) for where in damaged) or (name in sealed and not deep):
             continue
         kept = read_list(lake, name)
         if not is_model(lake.place(folder), kept.content_hash, kept.files_hash):
             findings.damage(folder, "does not hash to its name: it is not the model that the log names")
         advance(1)
+
+
+def _is_of(folder: str, where: str) -> bool:
+    """Whether a finding is about a copy, its list or a file in it: a name may be another's beginning."""
+    return where in (folder, f"{folder}.json") or where.startswith(f"{folder}/")
 
 
 def _lists(lake: Lake) -> list[str]:

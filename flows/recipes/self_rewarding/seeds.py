@@ -13,7 +13,7 @@ import polars as pl
 
 import tutor.seeds
 from flows.opening.admission import forging
-from flows.opening.demonstrations import JUDGING, demonstrations_unit
+from flows.opening.demonstrations import JUDGING, judging_prompts
 from flows.opening.opening import Opening
 from flows.recipes.self_rewarding.rewards import reward_rubric
 from flows.round.progress import reporter
@@ -21,14 +21,13 @@ from flows.writers.judges import TUTORS
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.recipes.self_rewarding import SeedSets, SelfRewarding
 from tasks.admit.reading import read_prompts
-from tasks.filter.held_out import MOST, HeldOut
+from tasks.filter.held_out import HeldOut
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompts_of, spoken_text
 from tasks.models.neutral import special_texts
 from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.judgement import read_vote
-from warehouse.lake import Lake, Where
-from warehouse.query import read
+from warehouse.lake import Lake
 
 SETS = ("instruction", JUDGING)
 
@@ -64,18 +63,12 @@ def with_demonstrations(recipe: SelfRewarding, opening: Opening) -> Opening:
 
 def check_demonstrations(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
     """Refuse to go on with a loop that was opened without the seed sets that a recipe learns from."""
-    where: Where = {"loop": loop, "round": 0}
-    seeds = read(lake, "prompts", where).filter(pl.col("split") == "seed")
-    if (
-        recipe.seeds.keep_judging > 0
-        and not seeds["unit"].is_in([demonstrations_unit(loop, SETS[1]).key]).any()
-    ):
-        told = recipe.seeds.evaluation is not None or recipe.prompts.path is None
-        if told:
-            raise BadInput(
-                f"loop {loop} was opened without demonstrations of judging: use another --loop, "
-                "or --set seeds.keep_judging=0"
-            )
+    asked = recipe.seeds.evaluation is not None or recipe.prompts.path is None
+    if asked and recipe.seeds.keep_judging > 0 and not judging_prompts(lake, loop):
+        raise BadInput(
+            f"loop {loop} was opened without demonstrations of judging: use another --loop, "
+            "or --set seeds.keep_judging=0"
+        )
 
 
 def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
@@ -97,15 +90,8 @@ def _refuse_forging(read: pl.DataFrame, model: Path, seed_sets: SeedSets) -> Non
 
 def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
     """The prompts of a file that overlap no held-out one."""
-    apart = read.filter(
-        pl.Series(
-            [
-                (found := known.overlap(spoken_text(prompt))) is None or found.share <= MOST
-                for prompt in prompts_of(read)
-            ],
-            dtype=pl.Boolean,
-        )
-    )
+    far = [known.near(spoken_text(prompt)) is None for prompt in prompts_of(read)]
+    apart = read.filter(pl.Series(far, dtype=pl.Boolean))
     if apart.height < read.height:
         reporter().say(
             f"{read.height - apart.height:,} demonstrations of {name} overlap held-out prompts: left out"

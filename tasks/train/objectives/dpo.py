@@ -75,7 +75,7 @@ def dpo_loss(model: Any, batch: Batch, *, settings: Dpo) -> Loss:
 
     Those are of each demonstration and, by `chosen_weight`, of each pair's chosen response.
 
-    The margin is the log-ratio to the reference of chosen less that of rejected; a log-ratio is summed
+    The margin is the log-ratio to the base of chosen less that of rejected; a log-ratio is summed
     over the response's tokens, its end included, or averaged if `length_normalised`. Rewards that are
     recorded are beta times log-ratios.
     """

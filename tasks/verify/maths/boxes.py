@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tasks.verify.maths.expression import LONGEST
-from tasks.verify.maths.units import SCALES
+from tasks.verify.maths.units import SCALE_WORDS
 
 MOST_BOXES = 32  # of one text; more is no answer
 
@@ -54,9 +54,7 @@ _DOUBTED_AFTER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _SCALE_AFTER = re.compile(
-    r"[\s$]{0,4}(?:\\(?:text|mbox|mathrm)\s*\{)?\s*("
-    + "|".join(f"{word}s?" for word in SCALES)
-    + r"|dozen)(?![a-z])",
+    r"[\s$]{0,4}(?:\\(?:text|mbox|mathrm)\s*\{)?\s*(" + SCALE_WORDS + r")(?![a-z])",
     re.IGNORECASE,
 )
 _NEGATIVE = re.compile(r"\bnegative\s+[$\\(]*$", re.IGNORECASE)

@@ -34,7 +34,6 @@ _WORDS_OF_MARKS = re.compile(
     "answer|ans\\.?\\s*[:=]|option|choice|final|ponse|Antwo|espuesta|isposta|esposta|Ответ|sung|Svar|Odpow|Cevap|答|답",
     re.IGNORECASE,
 )
-_HASHES = re.compile(r"(?<!#)####(?!#)")
 _HEADING = re.compile(
     r"\s*(?:[0-9]{1,2}[.)]\s+[A-Z]|(?!minus|negative|Rs\b|approx|about|not\b|yes|no\b|true|false)[A-Za-z]{2,}[^=]*[0-9:])",
     re.IGNORECASE,
@@ -100,11 +99,6 @@ def _mark_in(text: str) -> Marked:
     if phrase is None:
         phrase = _in_bold(text) or _whole(text)
     return Marked(phrase)
-
-
-def marked_phrase(text: str) -> str | None:
-    """The phrase of a reference that is a whole solution; None where it marks none, or boxes."""
-    return find_mark(text).phrase
 
 
 def _after_hashes(text: str) -> tuple[str, bool] | None:

@@ -15,7 +15,7 @@ from math import gcd
 
 from tasks.verify.maths.equations import Rational, Unreadable, evaluate, number
 from tasks.verify.maths.glyphs import fold
-from tasks.verify.maths.units import ABBREVIATIONS, CURRENCY, SCALES, scale_of, unit_name
+from tasks.verify.maths.units import ABBREVIATIONS, CURRENCY, SCALE_WORDS, scale_of, unit_name
 from tasks.verify.maths.words import may_follow, may_lead
 
 LONGEST = 200  # characters of a marked phrase; a longer one is an essay, not an answer
@@ -55,7 +55,6 @@ _LATEX_SPACE = re.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right|[,;:! ()\[
 _DOUBLE_SIGN = re.compile(r"[-+]\s*(?:[-+]|\()")
 _START_SIGN = re.compile(r"^\s*([-+])\s+")
 _THIN_SPACE = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
-_SCALE_WORDS = "|".join(f"{word}s?" for word in (*SCALES, "dozen")) + "|score|gross"
 _SIGNED_UNIT = re.compile(r"\\?([$€£¥₹₩¢])")
 
 # One number with nothing that would make it part of something longer on either side.
@@ -67,7 +66,7 @@ _NUMBER = re.compile(
     (?:\s*[x*]\s*10\s*\^\s*\(?(?P<power>-?[0-9]{1,4})\)?)?
     (?:\s*/\s*(?P<below>[0-9]{1,40}(?:\.[0-9]{1,40})?))?
     (?P<scales>[kK]\b|(?:\s*(?:SCALES)(?![A-Za-z]))*)
-    (?![0-9]|[.,:][0-9]|\s*[/^*x+]\s*[0-9(]|[A-Za-z]+[0-9])""".replace("SCALES", _SCALE_WORDS),
+    (?![0-9]|[.,:][0-9]|\s*[/^*x+]\s*[0-9(]|[A-Za-z]+[0-9])""".replace("SCALES", SCALE_WORDS),
     re.VERBOSE | re.IGNORECASE,
 )
 _POWER = re.compile(r"\s*(-?[0-9]{1,40}(?:\^-?[0-9]{1,4})?(?:/[0-9]{1,40}(?:\^-?[0-9]{1,4})?)?)\s*\.?\s*")

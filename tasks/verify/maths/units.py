@@ -91,6 +91,8 @@ SCALES = {
 """Words that multiply the number before them, as powers of ten."""
 _COUNTS = {"dozen": 12, "dozens": 12, "score": 20, "gross": 144}
 """The same, as numbers."""
+SCALE_WORDS = "|".join((*(f"{word}s?" for word in SCALES), *_COUNTS))
+"""All of them, as a pattern."""
 
 CURRENCY = {"$": "dollar", "\u20ac": "euro", "\u00a3": "sterling", "\u00a5": "yen", "\u20b9": "rupee",
             "\u20a9": "won", "\u00a2": "cent"}  # fmt: skip
