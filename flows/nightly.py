@@ -26,6 +26,7 @@ from flows.opening.opening import (
     check_recipe,
     open_loop,
     refuse_other_opening,
+    refuse_without_room,
 )
 from flows.pages.status import status, table_rows
 from flows.recipes.rooms import AnyRecipe, parse_recipe, room_of
@@ -172,6 +173,8 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         check_fits(state.base.folder, recipe.training)
     here = with_models_here(recipe, there, loop)
     check_recipe(here, state.base.folder)
+    if before is not None and _lengths(before) != _lengths(recipe.model_dump(mode="json")):
+        refuse_without_room(there, loop, recipe, state.base.folder)
     if recipe.prompts.asking.shots:
         fixed = read(there, "prompts", {"loop": loop, "round": 0})
         refuse_shown(recipe, fixed.filter(pl.col("split") == "eval"))
@@ -193,6 +196,13 @@ def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
     prompts = values["prompts"]
     source = prompts["path"] or f"the tutor's world ({prompts.get('eval_family', 'held-out')})"
     return source, prompts["eval_path"], prompts["eval_count"], prompts.get("columns"), values["seed"]
+
+
+def _lengths(values: dict[str, Any]) -> tuple[Any, ...]:
+    """What decides how long the loop's prompts and answers are."""
+    around = ("system", "template", "few_shots", "few_shots_as")
+    longest = [values[part]["max_tokens"] for part in ("sampling", "evaluation")]
+    return *(values["prompts"].get(name) for name in around), max(longest)
 
 
 def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:

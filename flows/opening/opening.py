@@ -18,13 +18,16 @@ from flows.round.progress import reporter
 from flows.writers.judges import chosen_rubric, judge_folder
 from flows.writers.keeping import kept_path
 from schemas.engine import Vllm
-from schemas.errors import BadInput, PromptFileError
+from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.identity import base_id
 from schemas.recipes.shared import ModelFiles, Recipe, Verification
 from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows
 from tasks.admit.references import reference_rows
+from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
+from tasks.models.conversation import prompts_of
+from tasks.models.rendering import prompt_lengths
 from tasks.train.fits import check_fits
 from tasks.verify.scores import score_rows
 from tasks.verify.verifier import get_verifier
@@ -101,6 +104,26 @@ def room_for_prompts(model: Path, recipe: Recipe) -> tuple[int | None, int | Non
     context = context_length(model)
     longest = max(recipe.sampling.max_tokens, recipe.evaluation.max_tokens)
     return (None if context is None else context - longest), context
+
+
+def refuse_without_room(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
+    """RecipeError where prompts that a loop was opened with, asked as the recipe says now, leave no room for
+    its answers.
+    """
+    room, context = room_for_prompts(base, recipe)
+    if room is None or context is None:
+        return
+    fixed = read(lake, "prompts", {"loop": loop, "round": 0})
+    fixed = fixed.filter(pl.col("split").is_in(["train", "eval"]))
+    asked = [put(one, recipe.prompts.asking) for one in prompts_of(fixed)]
+    lengths = prompt_lengths(load_tokenizer(base), asked)
+    long = sum(length > room for length in lengths)
+    if long:
+        raise RecipeError(
+            f"{long:,} of the {fixed.height:,} prompts of loop {loop} would not fit as they are asked now: "
+            f"the longest has {max(lengths):,} tokens, answers up to {context - room:,}, the context "
+            f"{context:,}; shorten what prompts.system, template and few_shots put around them, or max_tokens"
+        )
 
 
 def check_recipe(recipe: Recipe, base: Path) -> None:

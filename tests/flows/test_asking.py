@@ -12,7 +12,9 @@ import pytest
 import tutor
 from flows.nightly import check, night
 from flows.opening.asking import with_shots
+from flows.opening.opening import open_loop
 from flows.recipes.rooms import parse_recipe
+from flows.round.round import Round, begin
 from flows.steps.evaluate import further
 from schemas.errors import BadInput
 from schemas.recipes.parsing import with_value
@@ -25,6 +27,8 @@ from tasks.train.objectives.sft import SFT
 from tests.models.conftest import CHATML, byte_tokenizer, save
 from tutor.world import stories
 from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import fold
 from warehouse.query import read
 from warehouse.snapshot import read_snapshot
 from warehouse.verify.lake import verify_lake
@@ -134,6 +138,32 @@ def test_an_example_that_is_too_long_is_one_line(tmp_path: Path, small_recipe: R
     with pytest.raises(BadInput, match="line 2: a text of over 20,000 characters") as refused:
         check(changed(small_recipe, prompts__few_shots=str(shots)), "asked", str(tmp_path / "lake"), None)
     assert "\n" not in str(refused.value)
+
+
+def test_a_loop_that_would_be_asked_longer_prompts_than_fit_is_refused_before_its_round(
+    tmp_path: Path, small_recipe: Rft
+) -> None:
+    recipe = changed(small_recipe, prompts__path=str(written(tmp_path / "train.jsonl", 3, 40)))
+    lake = Lake.create(str(tmp_path / "lake"))
+    opening = check(recipe, "asked", lake.where, None)
+    assert opening is not None
+    log = Log(lake)
+    open_loop(log, "asked", opening)
+    state = fold(lake, "asked")
+    assert state is not None
+    begin(Round(log, "asked", 0, recipe, state.base, state.champion), 0, 1)
+    long = "Be careful. " * 400
+    for settings in (
+        {"prompts__system": long},
+        {"prompts__few_shots": [{"question": long, "answer": "1"}]},
+        {"sampling__max_tokens": 1000},
+    ):
+        with pytest.raises(
+            BadInput, match=r"of the 40 prompts of loop asked would not fit as they are asked"
+        ) as one:
+            check(changed(recipe, **settings), "asked", lake.where, None)
+        assert "\n" not in str(one.value)
+    assert check(changed(recipe, prompts__system="Be careful."), "asked", lake.where, None) is None
 
 
 def test_a_template_without_a_system_role_is_told(tmp_path: Path, small_recipe: Rft) -> None:

@@ -155,6 +155,18 @@ def test_what_a_user_is_to_know_is_told(made: Callable[[Path], Path], remark: st
     assert any(re.search(remark, line) for line in told), told
 
 
+@pytest.mark.parametrize(("longest", "told"), [(96, False), (256, True), (300, True)])
+def test_answers_that_a_training_has_no_room_for_are_told(
+    longest: int, told: bool, small_recipe: Rft, tmp_path: Path
+) -> None:
+    values = small_recipe.model_dump()
+    values["sampling"]["max_tokens"], values["training"]["max_tokens"] = longest, 256
+    opening = check(Rft.model_validate(values), "ada", str(tmp_path / "lake"), None)
+    assert opening is not None
+    remark = rf"answers may have {longest} tokens \(sampling\.max_tokens\), and a training .* up to 256 with"
+    assert any(re.search(remark, line) for line in opening.remarks) == told, opening.remarks
+
+
 def test_a_model_with_a_running_state_is_proved(tmp_path: Path) -> None:
     assert prove(save(tmp_path, MambaConfig(**SMALL, state_size=8, **SIZE))).drawing is not None
 

@@ -44,13 +44,17 @@ def edited(base: Path, name: str) -> None:
     file = base / name
     if name.endswith(".json"):
         values = json.loads(file.read_text("utf-8"))
-        values["rms_norm_eps" if name == "config.json" else "temperature"] = 0.5
+        changes = {"config.json": ("rms_norm_eps", 0.5), "generation_config.json": ("temperature", 0.5)}
+        key, value = changes.get(name, ("edited", True))
+        values[key] = value
         file.write_text(json.dumps(values), "utf-8")
     else:
         file.write_text(file.read_text("utf-8") + "{# another #}", "utf-8")
 
 
-@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "chat_template.jinja"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "chat_template.jinja", "tokenizer_config.json"]
+)
 def test_a_model_that_was_edited_after_round_0_is_another_model(
     name: str, lake: Lake, base: Path, small_recipe: Rft
 ) -> None:

@@ -150,6 +150,18 @@ def always(folder: Path, token: int) -> None:
     save_file(tensors, file, {"format": "pt"})
 
 
+def test_without_a_template_an_answer_is_taught_as_it_was_written_behind_the_colon() -> None:
+    """A reference has no space before it, what a model wrote may have one: each is taught as it is."""
+    tokenizer = byte_tokenizer()
+    frame = pl.DataFrame({"prompt": ["6?", "6?"], "response": ["3", " 3"]})
+    texts = ["Question: 6?\nAnswer:3", "Question: 6?\nAnswer: 3"]
+    for example, text, taught in zip(SFT.encode(tokenizer, frame), texts, ("3", " 3"), strict=True):
+        ids, labels = example.tensors["input_ids"].tolist(), example.tensors["labels"].tolist()
+        assert tokenizer.decode(ids) == text + "<|endoftext|>"
+        assert tokenizer.decode([one for one in labels if one >= 0]) == taught + "<|endoftext|>"
+    assert texts_of(tokenizer, [tokenizer(" 3")["input_ids"]]) == [" 3"]
+
+
 def test_special_tokens_that_a_model_writes_stay_in_its_text_and_are_taught_again() -> None:
     tokenizer = byte_tokenizer(CHATML, ["<|im_start|>", "<|im_end|>", "<think>", "</think>"])
     ids = tokenizer("<think>6 x 7</think>42", add_special_tokens=False)["input_ids"]

@@ -180,3 +180,28 @@ def test_what_no_checkpoint_names_is_freed_once_it_is_old(lake: Lake) -> None:
         os.utime(other.root / entry.name, (0, 0))
     maintain(Log(other))
     assert other.store.entries("models") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "config.json",
+            "generation_config.json",
+            "chat_template.jinja",
+            "additional_chat_templates/a.jinja",
+        ),
+        *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+        *("vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "qwen.tiktoken"),
+    ],
+)
+def test_each_file_that_decides_what_is_computed_changes_the_hash_of_files(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    hashes = [files_hash(tmp_path)]
+    for data in (b"", b"a", b"b"):  # it comes, and is edited
+        file.write_bytes(data)
+        hashes.append(files_hash(tmp_path))
+    assert len(set(hashes)) == 4
+    (tmp_path / "README.md").write_text("a model card decides nothing")
+    assert files_hash(tmp_path) == hashes[-1]
