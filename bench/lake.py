@@ -35,7 +35,7 @@ from schemas.units import Unit
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
-from warehouse.query import Session, connect, named, snapshot_files, views
+from warehouse.query import Session, connect, dependencies, snapshot_files, views
 from warehouse.relations import EXAMPLES, relation_examples
 from warehouse.seal import seal_rounds
 
@@ -81,7 +81,7 @@ def race_views(lake: Lake) -> list[dict[str, Any]]:
 def _raw(lake: Lake, name: str) -> pl.DataFrame:
     """A view's SQL with its tables read plainly from the same files, which are known beforehand."""
     with connect() as connection:
-        for part in named(connection, views()[name]):
+        for part in dependencies(connection, views()[name]):
             connection.execute(f"CREATE TEMP VIEW {part} AS {_plain(lake, part)}")
         return connection.sql(views()[name]).pl()
 

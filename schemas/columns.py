@@ -38,7 +38,7 @@ _SQL = {
 class Column:
     """One column: `nullable` says whether a fact may lack it; `doc` gives its meaning and unit.
 
-    `to` says which columns ("prompts.prompt_id") hold its values, or those of its lists: any one of them.
+    `to` names the columns ("prompts.prompt_id") that its values, or its lists' values, may point to.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Column:
 class Table:
     """One kind of fact. `id` is the column whose values are unique in the table.
 
-    `sorted_by` are the columns by which a closed round's rows lie, none for the id: what look-ups ask by.
+    A closed round's rows are sorted by `sorted_by` (empty: by the id), because look-ups ask by these columns.
     """
 
     name: str
@@ -94,9 +94,9 @@ class Table:
         return pl.Schema({c.name: self.polars[c.name] for c in self.own})
 
     def frame(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-        """A step's rows in the table's own types: the columns they have, all of them where there are none."""
-        kept = {name: kind for name, kind in self.own_polars.items() if not rows or name in rows[0]}
-        return pl.DataFrame(rows, schema=kept)
+        """A step's rows in the table's own types: the columns of the first row, all columns for no rows."""
+        types = {name: kind for name, kind in self.own_polars.items() if not rows or name in rows[0]}
+        return pl.DataFrame(rows, schema=types)
 
     @cached_property
     def sql(self) -> Mapping[str, str]:

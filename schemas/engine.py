@@ -1,7 +1,7 @@
 """Who writes a round's texts: the checkpoints' own weights in process, or a model behind an endpoint.
 
-What says how hard an endpoint is asked, and what it may cost, changes no text: it stands apart (`EFFORT`), is
-no part of a recipe's hash, and may change while a round is open.
+Values of effort (`EFFORT`: parallel requests, retries, budget) change no text. They are no part of a recipe's
+hash and may change while a round is open.
 """
 
 from __future__ import annotations

@@ -115,5 +115,5 @@ class TrainingFailed(RatchetError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of a library says, in one line: its first, or its kind where it says nothing."""
+    """The first line of an exception's message; the name of its class where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""What each id is about: one formula a kind of row, for those who write rows and those who check them."""
+"""The formula of each kind of id, for those who write rows and those who check them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def prompt_id(
     messages: str | None = None,
     format_: str | None = None,
 ) -> str:
-    """A prompt: the loop, split, source, line and text it is; a conversation's messages too.
+    """A prompt: its loop, split, source, line and text; of a conversation its messages too.
 
     A source in another format than JSONL counts as the JSONL file of its name, so that the same prompts have
     the same ids in any format.
     """
-    said = [] if messages is None else [messages]
+    conversation = [] if messages is None else [messages]
     name = source if format_ is None else f"{_stem(source, format_)}.jsonl"
-    return make_id("prompt", round_number, loop, split, name, line, text, *said)
+    return make_id("prompt", round_number, loop, split, name, line, text, *conversation)
 
 
 def _stem(source: str, format_: str) -> str:
@@ -120,9 +120,9 @@ def training_id(
 
 
 def example_id(candidate: str, rejected: str | None = None) -> str:
-    """An example of a snapshot: its candidate, of a pair also the one it was preferred to, in this order.
+    """An example of a snapshot: its candidate; of a pair the chosen candidate, then the rejected one.
 
-    It is the same whatever the round it is trained in.
+    The id does not depend on the round that trains on it.
     """
     return make_id("ex", round_of(candidate) or 0, candidate, *([rejected] if rejected else []))
 
@@ -150,7 +150,7 @@ def guest_id(
 
 
 def request_id(unit: str, checkpoint: str, prompt_hash: str, seed: int, sample_index: int) -> str:
-    """A request to an endpoint: the unit that recorded it, who was asked, and for which samples of what."""
+    """A request to an endpoint: the unit that recorded it, the checkpoint, the prompt and the sample."""
     return make_id("req", int(unit.split("/")[1]), unit, checkpoint, prompt_hash, seed, sample_index)
 
 
@@ -167,7 +167,7 @@ def evaluation_id(round_number: int, loop: str, checkpoint: str, suite: str, met
 def audit_id(
     round_number: int, loop: str, monitor: str, metric: str, subject: str | None, against: str | None
 ) -> str:
-    """A monitor's reading: what was read, on what, against what."""
+    """A monitor's reading: its metric, its subject and what it is compared with."""
     return make_id("audit", round_number, loop, monitor, metric, subject, against)
 
 

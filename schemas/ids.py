@@ -37,11 +37,11 @@ def make_id(kind: str, round_number: int, *parts: Part) -> str:
 
 def round_of(row_id: str) -> int | None:
     """The round an id was born in; None where the text is not an id."""
-    found = _ID.fullmatch(row_id)
-    return int(found["round"]) if found else None
+    match = _ID.fullmatch(row_id)
+    return int(match["round"]) if match else None
 
 
 def kind_of(row_id: str) -> str | None:
     """The kind an id names ("cand", "ckpt" ...); None where the text is not an id."""
-    found = _ID.fullmatch(row_id)
-    return found["kind"] if found else None
+    match = _ID.fullmatch(row_id)
+    return match["kind"] if match else None

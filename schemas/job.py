@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 def added(default: V, description: str) -> V:
-    """A field that is not in the dump at its default: what is on record from before it keeps its hash."""
+    """A field that the dump leaves out at its default, so that older values on record keep their hashes."""
     field: V = Field(default, description=description, exclude_if=lambda value: bool(value == default))
     return field
 
@@ -28,8 +28,8 @@ class Strict(BaseModel):
 class Lora(Strict):
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), trained through PEFT and merged at the end.
 
-    With `quantize` the base they are trained on is held in four bits (QLoRA, Dettmers et al. 2023, arXiv
-    2305.14314); they are merged into the base as it is.
+    With `quantize` the base is held in four bits while they train (QLoRA, Dettmers et al. 2023, arXiv
+    2305.14314); they are merged into the base in its own precision.
     """
 
     rank: Positive = 8

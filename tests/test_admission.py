@@ -197,7 +197,7 @@ def test_every_record_is_taken_or_refused_for_a_reason_that_is_on_record(tmp_pat
     both = train.refused | {key: held.refused[key] + train.refused.get(key, 0) for key in held.refused}
     assert on_record == both
     assert read(lake, "prompts").filter(pl.col("split") != "refused")["refusal"].null_count() == 11
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
 
 
 def test_held_out_prompts_are_a_seeded_sample_and_none_of_their_file_is_trained_on(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files beside the tables: which lie in a folder of the lake, with size and SHA-256, as a fact holds them."""
+"""Files beside the tables: the list of a folder's files, with size and SHA-256, that a fact holds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from warehouse.store.face import Entry
 
 
 def listing(lake: Lake, folder: str) -> str:
-    """Every file below a folder of the lake, as column `files` of a table holds them: JSON of name to
-    [size, SHA-256].
-    """
+    """Every file below a folder of the lake as JSON of name to [size, SHA-256]: a value of column `files`."""
     entries = complete(lake, folder)
     return json.dumps({entry.name: [entry.size, lake.store.digest(entry.name)] for entry in entries})
 

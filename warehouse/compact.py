@@ -47,15 +47,15 @@ def compacted(
         check_file(lake, file)
     names = [str(path) for path in _copies(lake, inputs)]
     with connect() as connection, _sorted(connection, table, names) as batches:
-        made = list(_written(lake, table, batches, folder_of(table.name, loop, number)))
-    wanted = sum(file.rows or 0 for file in inputs)
-    found = sum(file.rows for file in made)
-    if found != wanted:
+        outputs = list(_written(lake, table, batches, folder_of(table.name, loop, number)))
+    rows_in = sum(file.rows or 0 for file in inputs)
+    rows_out = sum(file.rows for file in outputs)
+    if rows_out != rows_in:
         raise LogDamaged(
-            f"{table.name}, loop {loop}, round {number}: {found} rows were read, {wanted} were written"
+            f"{table.name}, loop {loop}, round {number}: {rows_out} rows were read, {rows_in} were written"
         )
     reached(f"seal {table.name}: files written")
-    return made
+    return outputs
 
 
 def _copies(lake: Lake, inputs: Sequence[SealedFile]) -> list[Path]:
@@ -73,12 +73,12 @@ def _copies(lake: Lake, inputs: Sequence[SealedFile]) -> list[Path]:
 def check_file(lake: Lake, file: SealedFile) -> None:
     """LogDamaged where a file is missing or its bytes are not those that were written."""
     try:
-        found = lake.store.digest(file.name)
+        digest = lake.store.digest(file.name)
     except FileNotFoundError:
         raise LogDamaged(f"{file.name} is missing: restore it before the round is sealed") from None
-    if found != file.sha256:
+    if digest != file.sha256:
         raise LogDamaged(
-            f"{file.name} was changed: it hashes to {found[:12]}, the log says {file.sha256[:12]}"
+            f"{file.name} was changed: it hashes to {digest[:12]}, the log says {file.sha256[:12]}"
         )
 
 
@@ -142,8 +142,8 @@ class _Part:
         self._writer.write_table(rows, row_group_size=ROW_GROUP)
         self.rows += rows.num_rows
         for column in self.table.statistics:
-            found = pc.min_max(rows[column]).as_py()
-            self._bounds[column] = _widest(self._bounds[column], (found["min"], found["max"]))
+            bounds = pc.min_max(rows[column]).as_py()
+            self._bounds[column] = _widest(self._bounds[column], (bounds["min"], bounds["max"]))
             self._nulls[column] += rows[column].null_count
 
     def finish(self, lake: Lake, folder: str) -> DataFile:
@@ -156,8 +156,8 @@ class _Part:
         lake.store.put_file(name, self.path)
         loop, number = (part.partition("=")[2] for part in folder.split("/")[-2:])
         partition: Mapping[str, str] = {"loop": loop, "round": number}
-        told = statistics(self.rows, self._bounds, self._nulls)
-        return DataFile(self.table.name, name, partition, self.rows, size, sha256, told)
+        summary = statistics(self.rows, self._bounds, self._nulls)
+        return DataFile(self.table.name, name, partition, self.rows, size, sha256, summary)
 
     def drop(self) -> None:
         """Clear away a file that got no row."""

@@ -61,7 +61,7 @@ class Lake:
 
     def __init__(self, where: Path | str) -> None:
         self.store = open_store(where)
-        self._kept: dict[str, tuple[Sight, DeltaTable]] = {}  # handles that nobody uses now
+        self._handles: dict[str, tuple[Sight, DeltaTable]] = {}  # handles that nobody uses now
         _check_format(self.store)
 
     @property
@@ -121,21 +121,22 @@ class Lake:
 
     @contextmanager
     def at_hand(self, name: str) -> Iterator[DeltaTable | None]:
-        """As `open`, the newest, for the time of a block that has the handle to itself: kept from an earlier
-        block and brought up to date, a tenth of the work of opening, or opened where the log did more than
-        grow.
+        """The newest Delta table (as `open`) on a handle that the block has to itself.
+
+        A handle of an earlier block is brought up to date, which takes a tenth of the work of opening; where
+        the log did more than grow, it is opened anew.
         """
         sight = check_entries(self.store, self.log(name))
-        kept = self._kept.pop(name, None)
+        handle = self._handles.pop(name, None)
         delta = None
         if sight is not None:
-            delta = _refreshed(*kept, sight) if kept is not None else None
+            delta = _refreshed(*handle, sight) if handle is not None else None
             delta = delta or self._opened(name)
         try:
             yield delta
         finally:
             if sight is not None and delta is not None and delta.version() == sight.version:
-                self._kept[name] = sight, delta  # one that is ahead has read entries that were not checked
+                self._handles[name] = sight, delta  # one that is ahead has read entries that were not checked
 
     def _opened(self, name: str, version: int | None = None) -> DeltaTable | None:
         place = self.store.delta(f"tables/{name}")
@@ -153,20 +154,20 @@ class Lake:
         it is older. Two creators end with one table.
         """
         for _ in range(TRIES):
-            found, why = self.open(table.name), ""
-            if found is None:
+            delta, why = self.open(table.name), ""
+            if delta is None:
                 why = self._create(table)
-                found = self.open(table.name)
-            if found is None:
+                delta = self.open(table.name)
+            if delta is None:
                 raise LakeError(f"table {table.name} could not be created in {self.where}: {why}")
-            if fitted(found, table):
-                return found
+            if fitted(delta, table):
+                return delta
         raise LakeError(f"table {table.name} could not be widened in {self.where}; run again to go on")
 
     def _create(self, table: Table) -> str:
         """Create a table; why that failed, if it did: another creator may come first."""
         self.store.make(f"tables/{table.name}")
-        told = {"ratchet": describe({"made": table.name})}
+        metadata = {"ratchet": describe({"made": table.name})}
         try:
             DeltaTable.create(
                 self.store.delta(f"tables/{table.name}"),
@@ -175,7 +176,7 @@ class Lake:
                 partition_by=["loop", "round"],
                 configuration=CONFIGURATION,
                 storage_options=self._options(),
-                commit_properties=CommitProperties(custom_metadata=told),
+                commit_properties=CommitProperties(custom_metadata=metadata),
             )
         except (DeltaError, OSError) as error:
             return one_line(error)
@@ -190,7 +191,7 @@ class Lake:
 
     def file_names(self, name: str, where: Where | None = None, version: int | None = None) -> list[str]:
         """As `files`: their names in the lake, nothing fetched."""
-        with self._looked(name, version) as delta:
+        with self._table_at(name, version) as delta:
             return [] if delta is None else names_of(delta, name, where)
 
     def sources(self, name: str, where: Where | None = None, version: int | None = None) -> Sources:
@@ -198,7 +199,7 @@ class Lake:
         sizes = [len(value) for value in (where or {}).values() if not isinstance(value, str | int)]
         if 0 in sizes:
             return Sources([], False)
-        with self._looked(name, version) as delta:
+        with self._table_at(name, version) as delta:
             if delta is None:
                 return Sources([], False)
             names, mixed = names_of(delta, name, where), was_widened(delta)
@@ -206,14 +207,14 @@ class Lake:
 
     def versions(self) -> dict[str, int]:
         """The newest version of every table that exists."""
-        found = {}
+        numbers = {}
         for name in TABLES:
             with self.at_hand(name) as delta:
                 if delta is not None:
-                    found[name] = delta.version()
-        return found
+                    numbers[name] = delta.version()
+        return numbers
 
-    def _looked(self, name: str, version: int | None) -> AbstractContextManager[DeltaTable | None]:
+    def _table_at(self, name: str, version: int | None) -> AbstractContextManager[DeltaTable | None]:
         """The table at a version, to be read and not changed."""
         return self.at_hand(name) if version is None else nullcontext(self.open(name, version))
 
@@ -221,12 +222,12 @@ class Lake:
         return dict(self.store.options) if self.store.options is not None else None
 
 
-def _refreshed(seen: Sight, delta: DeltaTable, now: Sight) -> DeltaTable | None:
+def _refreshed(before: Sight, delta: DeltaTable, now: Sight) -> DeltaTable | None:
     """A kept handle at the log's newest version; None where it must be opened anew."""
-    if not now.follows(seen):
+    if not now.follows(before):
         return None
     try:
-        if now != seen:
+        if now != before:
             delta.update_incremental()
     except (DeltaError, OSError):
         return None
@@ -242,7 +243,7 @@ def names_of(delta: DeltaTable, table: str, where: Where | None = None) -> list[
 
 
 def _prunes(value: str | int | Sequence[str] | Sequence[int]) -> bool:
-    """Whether Delta may pass over files for want of a value: not an empty text or one beyond ASCII (seen)."""
+    """Whether Delta prunes files rightly by a value: it was seen to fail for empty and for non-ASCII text."""
     each = [value] if isinstance(value, str | int) else value
     return all(not isinstance(one, str) or (one != "" and one.isascii()) for one in each)
 
@@ -261,12 +262,12 @@ def _check_format(store: Store) -> None:
             f"no lake at {store.where}: `ratchet run rft --lake {store.where}` makes one"
         ) from None
     try:
-        found = json.loads(marker)["format"]
+        number = json.loads(marker)["format"]
     except (ValueError, KeyError, TypeError):
         raise SchemaMismatch(f"{store.where}/lake.json does not say which format the lake has") from None
-    if found != FORMAT:
+    if number != FORMAT:
         raise SchemaMismatch(
-            f"the lake at {store.where} has schema version {found}; this Ratchet reads and writes {FORMAT}"
+            f"the lake at {store.where} has schema version {number}; this Ratchet reads and writes {FORMAT}"
         )
 
 

@@ -77,15 +77,17 @@ def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
 
 def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
     """Checkpoints with the trainings that made them, what those were fed, and how they measured."""
-    made = {row["training_id"]: row for row in _rows(lake, "trainings", loop) if row["state"] == "finished"}
+    trainings = {
+        row["training_id"]: row for row in _rows(lake, "trainings", loop) if row["state"] == "finished"
+    }
     snapshots = {row["snapshot_id"]: row for row in _rows(lake, "snapshots", loop)}
     measured = _grouped(_rows(lake, "evaluations", loop), "checkpoint_id")
     pairs = _pairs(lake, loop, list(snapshots.values()))
-    told = []
+    generations = []
     for checkpoint in line:
-        training = made.get(checkpoint["training_id"])
+        training = trainings.get(checkpoint["training_id"])
         snapshot = None if training is None else snapshots.get(training["snapshot_id"])
-        told.append(
+        generations.append(
             {
                 "checkpoint": checkpoint,
                 "training": training,
@@ -95,7 +97,7 @@ def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
                 "evaluations": measured.get(checkpoint["checkpoint_id"], []),
             }
         )
-    return told
+    return generations
 
 
 def _writers(snapshot: Fact | None) -> list[Fact]:
@@ -103,7 +105,7 @@ def _writers(snapshot: Fact | None) -> list[Fact]:
 
 
 def _pairs(lake: Lake, loop: str, snapshots: list[Fact]) -> dict[str, Fact]:
-    """Of each snapshot that holds pairs: how many, what their judge gave on average, and who judged."""
+    """By snapshot that holds pairs: how many, their judge's mean points, and who judged."""
     paired = [one["snapshot_id"] for one in snapshots if any(w["kind"] == "rejected" for w in _writers(one))]
     if not paired:
         return {}
@@ -135,9 +137,9 @@ def _grouped(rows: list[Fact], column: str) -> dict[str | None, list[Fact]]:
 def _uses(lake: Lake, loop: str, candidate_id: str) -> list[Fact]:
     """Every training that used a candidate, with the optimizer steps and the checkpoint it made.
 
-    `place` is chosen or rejected where it was one of a pair, `beside` then the other. Three narrow look-ups:
-    snapshots lie in order of the example's id, which follows from the candidate's unless it is one of a
-    pair; then the trainings on those that hold it; then the steps of those.
+    Of a pair, `place` is chosen or rejected, and `beside` is the other candidate. There are three narrow
+    look-ups: the snapshots that hold it, the trainings on those, and their steps. Snapshots are sorted by
+    the example's id, which follows from the candidate's unless it is one of a pair.
     """
     sql = """
         SELECT snapshot_id, example_id, NULL AS place, NULL AS beside
@@ -147,11 +149,13 @@ def _uses(lake: Lake, loop: str, candidate_id: str) -> list[Fact]:
                if(rejected_id = $candidate, candidate_id, rejected_id)
         FROM examples WHERE rejected_id IS NOT NULL AND $candidate IN (candidate_id, rejected_id)
         ORDER BY ALL"""
-    sought = {"example": example_id(candidate_id), "candidate": candidate_id}
-    held = query(lake, sql, sought, scope={"loop": loop}).to_dicts()
-    snapshots = sorted({row["snapshot_id"] for row in held})
-    trained = [row for row in _trainings_on(lake, loop, snapshots) if row["state"] == "finished"]
-    steps = _steps(lake, loop, trained, sorted({row["example_id"] for row in held})) if trained else {}
+    values = {"example": example_id(candidate_id), "candidate": candidate_id}
+    examples = query(lake, sql, values, scope={"loop": loop}).to_dicts()
+    snapshots = sorted({row["snapshot_id"] for row in examples})
+    trainings = [row for row in _trainings_on(lake, loop, snapshots) if row["state"] == "finished"]
+    steps = (
+        _steps(lake, loop, trainings, sorted({row["example_id"] for row in examples})) if trainings else {}
+    )
     return [
         {
             "round": training["round"],
@@ -163,15 +167,15 @@ def _uses(lake: Lake, loop: str, candidate_id: str) -> list[Fact]:
             "checkpoint_id": training["checkpoint_id"],
             "steps": steps[training["training_id"], row["example_id"]],
         }
-        for training in trained
-        for row in held
+        for training in trainings
+        for row in examples
         if row["snapshot_id"] == training["snapshot_id"]
         and (training["training_id"], row["example_id"]) in steps
     ]
 
 
 def _steps(
-    lake: Lake, loop: str, trained: list[Fact], examples: list[str]
+    lake: Lake, loop: str, trainings: list[Fact], examples: list[str]
 ) -> dict[tuple[str, str], list[int]]:
     """The optimizer steps in which each training used each of some examples."""
     sql = """
@@ -182,12 +186,12 @@ def _steps(
         WHERE example_id IN (SELECT unnest($examples)) GROUP BY ALL"""
     scope: Where = {
         "loop": loop,
-        "round": sorted({row["round"] for row in trained}),
-        "training_id": [row["training_id"] for row in trained],
+        "round": sorted({row["round"] for row in trainings}),
+        "training_id": [row["training_id"] for row in trainings],
     }
-    found = query(lake, sql, {"loop": loop, "examples": examples}, scope=scope)
+    rows = query(lake, sql, {"loop": loop, "examples": examples}, scope=scope)
     columns = ("training_id", "example_id", "steps")
-    return {(training, example): steps for training, example, steps in found.select(columns).iter_rows()}
+    return {(training, example): steps for training, example, steps in rows.select(columns).iter_rows()}
 
 
 def _trainings_on(lake: Lake, loop: str, snapshots: list[str]) -> list[Fact]:
@@ -196,17 +200,17 @@ def _trainings_on(lake: Lake, loop: str, snapshots: list[str]) -> list[Fact]:
     return read(lake, "trainings", where).sort("round", "event_id").to_dicts()
 
 
-def _descendants(lake: Lake, loop: str, made: list[str]) -> list[Fact]:
-    """The checkpoints made, and every one trained from them since: all weights the example touched."""
+def _descendants(lake: Lake, loop: str, sources: list[str]) -> list[Fact]:
+    """These checkpoints and every one trained from them since: all weights that the example touched."""
     rows = read(lake, "checkpoints", {"loop": loop}).sort("round", "checkpoint_id").to_dicts()
-    touched = dict.fromkeys(made, "trained on it")
+    touched = dict.fromkeys(sources, "trained on it")
     children = _grouped(rows, "parent_id")
-    left: list[str] = [*touched]
-    while left:
-        for child in children.get(left.pop(), []):
+    queue: list[str] = [*touched]
+    while queue:
+        for child in children.get(queue.pop(), []):
             if child["checkpoint_id"] not in touched:
                 touched[child["checkpoint_id"]] = "descends from one that was"
-                left.append(child["checkpoint_id"])
+                queue.append(child["checkpoint_id"])
     return [
         {
             "checkpoint_id": row["checkpoint_id"],

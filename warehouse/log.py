@@ -34,7 +34,7 @@ from warehouse.query import read
 from warehouse.store.fault import reached
 from warehouse.store.trouble import disk_errors, one_line
 
-ATTEMPTS = 40  # to lose to another writer is no failure: with many, one may lose often in a row
+ATTEMPTS = 40  # losing to another writer is no failure, and among many one may lose often in a row
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
 LONGEST_PAUSE = 2.0
 
@@ -66,9 +66,9 @@ class Log:
         if len({(unit.loop, unit.round) for unit in units}) > 1:
             raise UnitConflict("units of one append belong to one loop and one round")
         kind = TABLES[table]
-        with ExitStack() as held:
+        with ExitStack() as stack:
             with self._disk(table):
-                delta = held.enter_context(self.lake.at_hand(table))
+                delta = stack.enter_context(self.lake.at_hand(table))
                 missing = list(units) if delta is None else self._missing_from(delta, units, table)
             if missing:
                 rows = complete(kind, missing, compute(missing))
@@ -94,14 +94,14 @@ class Log:
         return read(self.lake, table, where).sort(TABLES[table].id)
 
     def commit(
-        self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
+        self, delta: DeltaTable, kind: Table, actions: Actions, extra: Mapping[str, object] | None = None
     ) -> None:
         """Commit on top of an open table, vouching for the entries before; durable when it returns.
 
         DeltaError where it did not land, or may not have.
         """
         self.settle(kind.name, delta.version())
-        properties = self.properties(delta, kind, actions, said)
+        properties = self.properties(delta, kind, actions, extra)
         delta.create_write_transaction(
             actions.delta, "append", kind.arrow, PARTITION, commit_properties=properties
         )
@@ -109,13 +109,13 @@ class Log:
         self.settle(kind.name, self._newest(delta, kind.name))
 
     def properties(
-        self, delta: DeltaTable, kind: Table, actions: Actions, said: Mapping[str, object] | None = None
+        self, delta: DeltaTable, kind: Table, actions: Actions, extra: Mapping[str, object] | None = None
     ) -> CommitProperties:
-        """What any commit of ours carries: its keys, and its description of itself."""
-        told = self._vouched_for(delta, kind.name) | dict(said or {})
-        told |= {"files": {file.path: file.told for file in actions.added}, "actions": actions.digest}
+        """The properties of a commit: its keys, and its description of itself with `extra`."""
+        description = self._vouched_for(delta, kind.name) | dict(extra or {})
+        description |= {"files": {file.path: file.facts for file in actions.added}, "actions": actions.digest}
         return CommitProperties(
-            custom_metadata={"ratchet": describe(told)},
+            custom_metadata={"ratchet": describe(description)},
             app_transactions=[Transaction(*key) for key in actions.keys],
         )
 
@@ -129,8 +129,8 @@ class Log:
         return max((version_of(name) for name in names), default=delta.version())
 
     def settle(self, table: str, version: int) -> None:
-        """Make log entries up to `version`, and checkpoints, durable, which delta-rs does not; note the hash
-        of the newest, which no later entry vouches for yet.
+        """Sync log entries up to `version`, and checkpoints, which delta-rs does not; note the hash of the
+        newest entry, which no later one vouches for yet.
         """
         log = self.lake.log(table)
         newest = self._synced.get(table)
@@ -148,18 +148,18 @@ class Log:
         self._synced[table] = version
 
     def _vouched_for(self, delta: DeltaTable, table: str) -> dict[str, object]:
-        """What a commit says of those before it, and of a checkpoint that this process has not told of."""
+        """What a commit says of earlier commits, and of a checkpoint that this process has not recorded."""
         store, log = self.lake.store, self.lake.log(table)
-        said: dict[str, object] = dict(vouch(store, log, delta.version()))
+        description: dict[str, object] = dict(vouch(store, log, delta.version()))
         newest = last_checkpoint(store, log)
         if newest > self._vouched.get(table, -1):
             name = checkpoint_name(log, newest)
-            found, head = store.digest(name), read_head(store, log)
-            if head is not None and head.checkpoint == newest and head.checkpoint_hash != found:
+            digest, head = store.digest(name), read_head(store, log)
+            if head is not None and head.checkpoint == newest and head.checkpoint_hash != digest:
                 raise LogDamaged(f"{name} was changed since it was written: see `ratchet verify`")
-            said["checkpoints"] = {name.rpartition("/")[2]: found}
+            description["checkpoints"] = {name.rpartition("/")[2]: digest}
             self._vouched[table] = newest
-        return said
+        return description
 
     def _missing_from(self, delta: DeltaTable, units: Sequence[Unit], table: str) -> list[Unit]:
         missing = [unit for unit in units if delta.transaction_version(unit.key) is None]
@@ -169,7 +169,7 @@ class Log:
         return [u for u in missing if u.round >= closed[u.loop] or not self._sealed(delta, u, table)]
 
     def _closed(self, delta: DeltaTable, loop: str) -> int:
-        """Rounds of a loop below this number are closed; a table younger than the last seal asks that."""
+        """The number of a loop's closed rounds: by the table's key, or by the last seal if that is older."""
         closed = closed_before(delta, loop)
         if closed == 0 and (seal := last_seal(self.lake.store, loop)):
             return seal.round + 1
@@ -179,58 +179,61 @@ class Log:
         """Whether a sealed round holds the unit, whose key is gone; RoundSealed where it does not."""
         seal = find_seal(self.lake.store, unit.loop, unit.round)
         log, number = self.lake.log(table), unit.round
-        held = (
+        units = (
             compacted_units(self.lake.store, log, delta.version(), unit.loop, number)
             if seal is None
             else seal.units(table)
         )
-        if unit.key in held:
+        if unit.key in units:
             return True
         raise RoundSealed(f"round {unit.round} of loop {unit.loop} is sealed: {table} takes no {unit.key}")
 
     def _append(
-        self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame, looked: DeltaTable | None
+        self, kind: Table, units: Sequence[Unit], rows: pl.DataFrame, handle: DeltaTable | None
     ) -> list[Unit]:
         """Append what the log does not hold; returns the units whose rows are ours.
 
         The look and the commit share one handle: a commit conflicts with what came after its handle was
-        opened, and with nothing that its handle had seen. `looked` is the handle of the first look.
+        opened, and with nothing that its handle had seen. `handle` is that of the first look.
         """
-        left, written, file = list(units), list[Unit](), None
+        missing, in_file, file = list(units), list[Unit](), None
         for attempt in range(ATTEMPTS):
             try:
-                with self._at_hand(kind, looked if attempt == 0 else None) as delta:
-                    left = left if delta is looked else self._missing_from(delta, left, kind.name)
-                    if not left:
+                with self._at_hand(kind, handle if attempt == 0 else None) as delta:
+                    missing = missing if delta is handle else self._missing_from(delta, missing, kind.name)
+                    if not missing:
                         break
-                    if written != left:
+                    if in_file != missing:
                         self._drop(file)
-                        file, written = self._write(kind, left, rows, whole=left == list(units)), left
-                    self._commit(delta, kind, file, left)
-                    return left
+                        file, in_file = (
+                            self._write(kind, missing, rows, whole=missing == list(units)),
+                            missing,
+                        )
+                    self._commit(delta, kind, file, missing)
+                    return missing
             except RoundSealed:
                 self._drop(file)
                 raise
             except (DeltaError, OSError) as error:
                 if self._landed(kind, file):
-                    return left
+                    return missing
                 if not isinstance(error, CommitFailedError):  # it may yet land: its file must stay
                     raise CommitOutcomeUnknown(
                         f"table {kind.name}: {one_line(error)}; run again to go on"
                     ) from None
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, PAUSE * 2**attempt)))  # noqa: S311
         self._drop(file)
-        if left:
+        if missing:
             raise CommitOutcomeUnknown(
                 f"table {kind.name}: no commit in {ATTEMPTS} tries; run again to go on"
             )
         return []
 
     @contextmanager
-    def _at_hand(self, kind: Table, looked: DeltaTable | None) -> Iterator[DeltaTable]:
+    def _at_hand(self, kind: Table, handle: DeltaTable | None) -> Iterator[DeltaTable]:
         """The handle of an earlier look where it has all our columns, else one of a new look."""
-        if looked is not None and fitted(looked, kind):
-            yield looked
+        if handle is not None and fitted(handle, kind):
+            yield handle
             return
         with self.lake.at_hand(kind.name) as delta:
             yield delta if delta is not None and fitted(delta, kind) else self.lake.open_or_create(kind)

@@ -20,9 +20,9 @@ from warehouse.query import query, read
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A set of weights and the folder it lies in; of a teacher behind an endpoint, whose weights lie
-    elsewhere, the folder means nothing. `files_hash` is of the folder's other files that decide what is
-    computed (None: from before it was on record).
+    """A set of weights and its folder, which means nothing for a model behind an endpoint.
+
+    `files_hash` covers the other files that decide what is computed (None: the row is older than that hash).
     """
 
     id: str
@@ -33,8 +33,8 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class LoopState:
-    """What the log says of a loop. `open_recipe` is that of a round that has started and not closed, `opened`
-    the day (UTC) on which its base went on record.
+    """What the log says of a loop. `open_recipe` is the recipe of the round that is open; `opened` is the day
+    (UTC) on which the base went on record.
     """
 
     base: Checkpoint
@@ -114,9 +114,9 @@ def locked(lake: Lake, loop: str) -> Iterator[None]:
     The lock dies with its process. Exactly-once does not rest on it: it keeps two runs from doing the
     same work side by side.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(lake.store.exclusive(loop, wait=False))
+            stack.enter_context(lake.store.exclusive(loop, wait=False))
         except LakeBusy as error:
             raise BadInput(f"loop {loop} is being run by {error}; wait for it, or use --loop") from None
         yield

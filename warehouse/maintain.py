@@ -43,7 +43,7 @@ class Maintained:
     sealed: list[str] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
     bytes: int = 0
-    left: list[str] = field(default_factory=list)
+    untouched: list[str] = field(default_factory=list)
 
 
 def maintain(
@@ -54,34 +54,34 @@ def maintain(
     LakeBusy where another maintenance is at work; LogDamaged where seals are damaged. With `dry_run`
     nothing changes and the result says what would.
     """
-    lake, done = log.lake, Maintained()
+    lake, report = log.lake, Maintained()
     with disk_errors("maintenance stopped"), lake.store.exclusive("maintain", wait=False):
         for loop in sealable(lake):
             if dry_run:
-                done.sealed.append(loop)
+                report.sealed.append(loop)
                 continue
-            done.sealed += [f"{seal.loop}/{seal.round}" for seal in seal_rounds(log, loop)]
+            report.sealed += [f"{seal.loop}/{seal.round}" for seal in seal_rounds(log, loop)]
         seals = _seals(lake)
         for table in TABLES:
-            _vacuum(lake, table, seals, keep_hours, dry_run, done)
+            _vacuum(lake, table, seals, keep_hours, dry_run, report)
             advance(1)
-        _free_models(lake, keep_hours, dry_run, done)
-        _clear(lake, keep_hours, dry_run, done)
-        _trim_cache(lake, dry_run, done)
-    return done
+        _free_models(lake, keep_hours, dry_run, report)
+        _clear(lake, keep_hours, dry_run, report)
+        _trim_cache(lake, dry_run, report)
+    return report
 
 
 def _seals(lake: Lake) -> list[Seal]:
     findings = Findings()
     chains = read_chains(lake, findings)
     if not findings.clean:
-        first = next(finding for finding in findings.found if finding.kind == "damage")
+        first = next(finding for finding in findings.items if finding.kind == "damage")
         raise LogDamaged(f"{first.where}: {first.what}; nothing is freed before `ratchet verify` is clean")
     return [seal for chain in chains.values() for seal in chain]
 
 
 def _vacuum(
-    lake: Lake, table: str, seals: Sequence[Seal], keep_hours: float, dry_run: bool, done: Maintained
+    lake: Lake, table: str, seals: Sequence[Seal], keep_hours: float, dry_run: bool, report: Maintained
 ) -> None:
     """Free a table's files that nothing names. Listed first, looked up after: what is committed between
     the two is not in the list.
@@ -94,7 +94,7 @@ def _vacuum(
     story = check_log(lake, table, seals, in_log, findings)
     delta = lake.open(table)
     if not findings.clean or delta is None:
-        done.left.append(f"table {table}: its log is damaged, see `ratchet verify`")
+        report.untouched.append(f"table {table}: its log is damaged, see `ratchet verify`")
         return
     needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.files(table)}
     retired = {file.name: story.retired_at[path] for path, file in story.retired.items()}
@@ -103,51 +103,51 @@ def _vacuum(
         if file.name in needed or max(file.modified, retired.get(file.name, 0.0)) > before:
             continue
         if file.name in retired or hash_in_name(file.name):
-            _free(lake, file, dry_run, done)
+            _free(lake, file, dry_run, report)
             reached("maintain: file freed")
         elif not _temporary(file):
-            done.left.append(f"{file.name}: does not belong to the table")
+            report.untouched.append(f"{file.name}: does not belong to the table")
 
 
-def _free_models(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> None:
+def _free_models(lake: Lake, keep_hours: float, dry_run: bool, report: Maintained) -> None:
     """Free copies of models that no checkpoint names, and what a killed copying left under a name.
 
-    Listed first, looked up after. Whoever takes a model in holds the lock, and writes the list anew where the
-    copy is there already: what he is about to name is younger than `keep_hours`.
+    Listed first, looked up after. Whoever takes a model in holds the lock and rewrites the list of a copy
+    that is there already, so that a copy about to be named is younger than `keep_hours`.
     """
     before = lake.store.now() - keep_hours * 3600
-    listed = _models(lake)
-    if not listed:
+    copies = _models(lake)
+    if not copies:
         return
-    if any(line.startswith("table checkpoints:") for line in done.left):
-        done.left.append("models: the log of table checkpoints is damaged, see `ratchet verify`")
+    if any(line.startswith("table checkpoints:") for line in report.untouched):
+        report.untouched.append("models: the log of table checkpoints is damaged, see `ratchet verify`")
         return
     rows = read(lake, "checkpoints").select("content_hash", "files_hash").unique().iter_rows()
     needed = {folder_name(*hashes) for hashes in rows if are_hashes(*hashes)}
     with lake.store.exclusive(LOCK, wait=True):
         for name, files in _models(lake).items():
-            if name in needed or name not in listed or max(file.modified for file in files) > before:
+            if name in needed or name not in copies or max(file.modified for file in files) > before:
                 continue
             for file in sorted(files, key=lambda file: file.name != f"{name}.json"):  # the list first
-                _free(lake, file, dry_run, done)
+                _free(lake, file, dry_run, report)
                 reached("maintain: file freed")
 
 
 def _models(lake: Lake) -> dict[str, list[Entry]]:
     """The files of each copy of a model, its list among them, by the name of its folder."""
-    found: dict[str, list[Entry]] = {}
+    copies: dict[str, list[Entry]] = {}
     for file in lake.store.entries(ROOM):
         name = "/".join(file.name.split("/")[:2]).removesuffix(".json")
-        found.setdefault(name, []).append(file)
-    return found
+        copies.setdefault(name, []).append(file)
+    return copies
 
 
-def _clear(lake: Lake, keep_hours: float, dry_run: bool, done: Maintained) -> None:
+def _clear(lake: Lake, keep_hours: float, dry_run: bool, report: Maintained) -> None:
     """Free what killed writers left half-written, under names that nobody reads."""
     before = lake.store.now() - keep_hours * 3600
     for file in lake.store.entries(""):
         if _temporary(file) and file.modified <= before:
-            _free(lake, file, dry_run, done)
+            _free(lake, file, dry_run, report)
 
 
 def _temporary(file: Entry) -> bool:
@@ -162,18 +162,18 @@ def _temporary(file: Entry) -> bool:
     )
 
 
-def _trim_cache(lake: Lake, dry_run: bool, done: Maintained) -> None:
+def _trim_cache(lake: Lake, dry_run: bool, report: Maintained) -> None:
     """Drop a bucket's copies on this machine that were not used for long."""
     for file in lake.store.stale(CACHE_DAYS * 86400):
         with suppress(FileNotFoundError):  # another process may trim too
-            done.bytes += file.stat().st_size
-            done.freed.append(str(file))
+            report.bytes += file.stat().st_size
+            report.freed.append(str(file))
             if not dry_run:
                 file.unlink()
 
 
-def _free(lake: Lake, file: Entry, dry_run: bool, done: Maintained) -> None:
-    done.freed.append(file.name)
-    done.bytes += file.size
+def _free(lake: Lake, file: Entry, dry_run: bool, report: Maintained) -> None:
+    report.freed.append(file.name)
+    report.bytes += file.size
     if not dry_run:
         lake.store.delete(file.name)

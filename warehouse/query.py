@@ -128,13 +128,13 @@ def _create_views(
     connection: duckdb.DuckDBPyConnection, lake: Lake, sql: str, scope: Where | None = None
 ) -> list[str]:
     """Create the tables and views a query names, from the bottom up; returns the files they read."""
-    return create_views(connection, lake, named(connection, sql), scope)
+    return create_views(connection, lake, dependencies(connection, sql), scope)
 
 
 def create_views(
     connection: duckdb.DuckDBPyConnection, lake: Lake, names: Iterable[str], scope: Where | None = None
 ) -> list[str]:
-    """Views of a connection by these names, each after those it is made of; returns the files they read."""
+    """Create these views on a connection, each after those it reads; returns the files behind them."""
     files: list[str] = []
     for name in names:
         if name in TABLES:
@@ -142,24 +142,24 @@ def create_views(
             files += sources.paths
             body = relation(TABLES[name], sources)
         elif name == EXAMPLES:
-            found = snapshot_files(lake, scope)
-            files += found
-            body = relation_examples(found)
+            paths = snapshot_files(lake, scope)
+            files += paths
+            body = relation_examples(paths)
         else:
             body = views()[name]
         connection.execute(f'CREATE TEMP VIEW "{name}" AS {body}')
     return files
 
 
-def named(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
-    """Tables and views a query needs, each after those it is made of."""
-    done: set[str] = set()
+def dependencies(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[str]:
+    """Tables and views that a query needs, each after those it reads."""
+    visited: set[str] = set()
 
     def walk(text: str) -> Iterator[str]:
         for name in sorted(_tables_in(connection, text)):
-            if name in done or not (name in TABLES or name in views() or name == EXAMPLES):
+            if name in visited or not (name in TABLES or name in views() or name == EXAMPLES):
                 continue
-            done.add(name)
+            visited.add(name)
             if name in views():
                 yield from walk(views()[name])
             yield name
@@ -173,17 +173,17 @@ def _tables_in(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
     tree = json.loads(row[0]) if row else {}
     if tree.get("error"):
         raise duckdb.ParserException(str(tree.get("error_message")))
-    found: set[str] = set()
-    left = [tree]
-    while left:
-        node = left.pop()
+    tables: set[str] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
         if isinstance(node, list):
-            left += node
+            stack += node
         elif isinstance(node, dict):
-            left += node.values()
+            stack += node.values()
             if node.get("type") == "BASE_TABLE":
-                found.add(str(node["table_name"]).lower())
-    return found
+                tables.add(str(node["table_name"]).lower())
+    return tables
 
 
 def snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
@@ -207,10 +207,10 @@ def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, 
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     numbered = []
     for name in names:
-        count = seen[name] = seen.get(name, -1) + 1
+        count = counts[name] = counts.get(name, -1) + 1
         numbered.append(f"{name}_{count}" if count else name)
     return numbered
 

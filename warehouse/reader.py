@@ -32,11 +32,11 @@ class Reader:
             return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
-        """The answer, of many rows, never all of them held."""
+        """The answer, of many rows, batch by batch."""
         with disk_errors(f"the lake at {self._lake.where} cannot be asked"):
-            found = self._connection.sql(sql).to_arrow_reader(BATCH)
-            assert found is not None
-            yield from found
+            answer = self._connection.sql(sql).to_arrow_reader(BATCH)
+            assert answer is not None
+            yield from answer
 
 
 @contextmanager

@@ -6,9 +6,9 @@ The order makes it safe to be killed anywhere and done again, and safe beside ru
 2. its files are hashed, then compacted by one commit that carries a key and lets the round's own keys expire;
 3. the seal is written, as a file that must not exist; 4. its hash is put on record in table `rounds`.
 A lock keeps two sealers from doing the same work; that only one lands rests on the keys.
-The handle that closed a table is the one its files are read from: no append of the round can come after it.
-What else came since, another sealer's compaction among it, makes the commit on that handle conflict, and the
-next try looks anew.
+The handle that closed a table also reads its files: no append of the round can come after it. Anything else
+that came since, such as another sealer's compaction, makes the commit on that handle conflict, and the next
+try looks again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from warehouse.delta.seals import (
 )
 from warehouse.lake import EXPIRY, Lake, Where, names_of
 from warehouse.log import ATTEMPTS, Log
-from warehouse.models.kept import held
+from warehouse.models.kept import find_copy
 from warehouse.query import query, read
 from warehouse.store.fault import reached
 from warehouse.store.trouble import disk_errors, one_line
@@ -122,12 +122,12 @@ def _close(log: Log, table: Table, loop: str, number: int) -> DeltaTable:
             return delta
         at = milliseconds()
         actions = Actions(at, keys=((closing_key(loop), number + 1, at),))
-        said = {"closed": {"loop": loop, "round": number}}
+        description = {"closed": {"loop": loop, "round": number}}
         with suppress(CommitFailedError):
             delta.alter.set_table_properties(
                 EXPIRY | {"ratchet.closed": f"{loop}/{number}"},
                 raise_if_not_exists=False,
-                commit_properties=log.properties(delta, table, actions, said),
+                commit_properties=log.properties(delta, table, actions, description),
             )
         time.sleep(min(1.0, 0.01 * 2**attempt) if attempt else 0)
         delta.update_incremental()
@@ -143,10 +143,10 @@ def _sealed_table(
     store, name = log.lake.store, log.lake.log(table.name)
     earlier = None if before is None else before.tables.get(table.name)
     entries = list(read_entries(store, name, 0 if earlier is None else earlier.later, delta.version()))
-    held = history(table.name, entries, loop, number)
-    if held.files or held.units:
+    content = history(table.name, entries, loop, number)
+    if content.files or content.units:
         closed = delta.version()
-        delta = _compact(log, delta, table, held, loop, number)
+        delta = _compact(log, delta, table, content, loop, number)
         entries += read_entries(store, name, closed + 1, delta.version())
     return _as_sealed(log.lake, table, loop, number, earlier, entries, delta.version())
 
@@ -161,11 +161,11 @@ def _compact(
     for _ in range(ATTEMPTS):
         if int(delta.transaction_version(compaction_key(loop)) or 0) > number:
             return delta
-        made = compacted(log.lake, table, history.files, loop, number)
+        outputs = compacted(log.lake, table, history.files, loop, number)
         try:
-            _commit(log, delta, table, made, history, loop, number)
+            _commit(log, delta, table, outputs, history, loop, number)
         except (DeltaError, OSError) as error:
-            _settle(log, table, made, error)
+            _settle(log, table, outputs, error)
         delta.update_incremental()  # a handle keeps its version, whatever it commits
     raise CommitOutcomeUnknown(f"table {table.name}, round {number}: not compacted; run again to go on")
 
@@ -174,7 +174,7 @@ def _commit(
     log: Log,
     delta: DeltaTable,
     table: Table,
-    made: Sequence[DataFile],
+    outputs: Sequence[DataFile],
     history: History,
     loop: str,
     number: int,
@@ -184,7 +184,7 @@ def _commit(
     partition = {"loop": loop, "round": str(number)}
     actions = Actions(
         at,
-        added=tuple(made),
+        added=tuple(outputs),
         retired=tuple(
             DataFile(table.name, file.name, partition, file.rows or 0, file.size, file.sha256, "")
             for file in history.files
@@ -195,19 +195,19 @@ def _commit(
         ),
         changes_data=False,
     )
-    said = {"compacted": {"loop": loop, "round": number, "units": history.units}}
-    log.commit(delta, table, actions, said)
+    description = {"compacted": {"loop": loop, "round": number, "units": history.units}}
+    log.commit(delta, table, actions, description)
     reached(f"seal {table.name}: compacted")
 
 
-def _settle(log: Log, table: Table, made: Sequence[DataFile], error: Exception) -> None:
+def _settle(log: Log, table: Table, outputs: Sequence[DataFile], error: Exception) -> None:
     """After a failed commit: our files go if it was refused, and stay if it landed or may yet."""
     delta = log.lake.open_or_create(table)
-    held = names_of(delta, table.name, {"loop": made[0].partition["loop"]}) if made else []
-    if any(file.name in held for file in made):
+    names = names_of(delta, table.name, {"loop": outputs[0].partition["loop"]}) if outputs else []
+    if any(file.name in names for file in outputs):
         log.settle(table.name, delta.version())
     elif isinstance(error, CommitFailedError):
-        for file in made:
+        for file in outputs:
             log.lake.store.delete(file.name)
     else:
         raise CommitOutcomeUnknown(f"table {table.name}: {one_line(error)}; run again to go on") from None
@@ -224,15 +224,15 @@ def _as_sealed(
 ) -> SealedTable:
     """What a round's part of a table consists of at a version, and where the table's log stands there."""
     first = 0 if earlier is None else earlier.version + 1
-    found = history(table.name, entries, loop, number)
+    content = history(table.name, entries, loop, number)
     fresh = (entry for entry in entries if entry.version >= first)
     return SealedTable(
         version=version,
-        later=version + 1 if found.later is None else found.later,
+        later=version + 1 if content.later is None else content.later,
         log=running_hash(START if earlier is None else earlier.log, fresh),
-        rows=sum(file.rows or 0 for file in found.files),
-        files=tuple(found.files),
-        units=tuple(found.units),
+        rows=sum(file.rows or 0 for file in content.files),
+        files=tuple(content.files),
+        units=tuple(content.units),
         checkpoints=_checkpoints(lake, lake.log(table.name), first, version),
     )
 
@@ -250,7 +250,7 @@ def _artifacts(lake: Lake, loop: str, number: int) -> Iterator[SealedFile]:
     folders = {str(path) for path in read(lake, "snapshots", place)["path"]}
     folders |= {f"trainings/{name}" for name in read(lake, "trainings", place)["training_id"]}
     rows = read(lake, "checkpoints", place).select("content_hash", "files_hash").iter_rows()
-    models = {name for hashes in rows if (name := held(lake, *hashes)) is not None}
+    models = {name for hashes in rows if (name := find_copy(lake, *hashes)) is not None}
     for name in sorted(folders | models):
         lists = [lake.store.entry(f"{name}.json")] if name in models else []
         for entry in (*complete(lake, name), *lists):
@@ -268,9 +268,9 @@ def _anchor(log: Log, seal: Seal) -> None:
             return
         at = milliseconds()
         actions = Actions(at, keys=((anchor_key(seal.loop), seal.round + 1, at),))
-        said = {"seal": {"loop": seal.loop, "round": seal.round, "sha256": seal.sha256}}
+        description = {"seal": {"loop": seal.loop, "round": seal.round, "sha256": seal.sha256}}
         with suppress(CommitFailedError):
-            log.commit(delta, table, actions, said)
+            log.commit(delta, table, actions, description)
             reached("seal: on record")
         delta.update_incremental()
     raise CommitOutcomeUnknown(f"the seal of round {seal.round} is not on record; run again to go on")

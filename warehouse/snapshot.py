@@ -73,7 +73,7 @@ def freeze(
     is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
     `asked` writes the examples' prompts as they are put to the model, and is named in the manifest.
     """
-    told = {**parameters, "asked": asked.label} if asked is not None else dict(parameters)
+    recorded = {**parameters, "asked": asked.label} if asked is not None else dict(parameters)
 
     def write() -> pl.DataFrame:
         sql = (SELECTIONS / f"{objective}.sql").read_text("utf-8")
@@ -82,7 +82,7 @@ def freeze(
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)
-        manifest = _manifest(unit, objective, examples, keys, sql, told)
+        manifest = _manifest(unit, objective, examples, keys, sql, recorded)
         _refuse_second(log.lake, unit, manifest.snapshot_id)
         with disk_errors(f"the snapshot of round {unit.round} of loop {unit.loop} cannot be written"):
             _write(log.lake, manifest, examples)
@@ -102,7 +102,7 @@ def freeze(
         )
 
     row = log.once(unit, "snapshots", write).row(0, named=True)
-    _refuse_other(log.lake, unit, row, objective, drawn_from, told)
+    _refuse_other(log.lake, unit, row, objective, drawn_from, recorded)
     return str(row["snapshot_id"])
 
 
@@ -125,7 +125,7 @@ def content_hash(examples: pl.DataFrame) -> str:
     """SHA-256 (64 hex digits) over column names, then every value with its length, row by row.
 
     A list is its values, each with its length, between brackets; floats in a list are hashed as their bits.
-    BadInput for a column of another kind: what is not hashed is not frozen.
+    BadInput for a column of another kind, which has no hash.
     """
     sha = hashlib.sha256(json.dumps(examples.columns).encode())
     cells = [_cell(name, kind) for name, kind in examples.schema.items()]
@@ -159,9 +159,9 @@ def _bits(part: pl.DataFrame) -> pl.DataFrame:
 
 def _as_bits(column: pl.Series) -> pl.Series:
     floats = column.cast(pl.List(pl.Float64)).to_arrow()
-    found = pl.from_arrow(floats.view(pa.large_list(pa.int64())))
-    assert isinstance(found, pl.Series)
-    return found.alias(column.name)
+    bits = pl.from_arrow(floats.view(pa.large_list(pa.int64())))
+    assert isinstance(bits, pl.Series)
+    return bits.alias(column.name)
 
 
 def writers(examples: pl.DataFrame) -> list[dict[str, Any]]:
@@ -174,8 +174,8 @@ def writers(examples: pl.DataFrame) -> list[dict[str, Any]]:
         return []
     if "rejected_id" in examples.columns:
         examples = _both_texts(examples)
-    told = examples.group_by(by).agg(examples=pl.len(), prompts=pl.col("prompt_id").n_unique())
-    return told.sort(by).rename({"written_in": "round"}).to_dicts()
+    counts = examples.group_by(by).agg(examples=pl.len(), prompts=pl.col("prompt_id").n_unique())
+    return counts.sort(by).rename({"written_in": "round"}).to_dicts()
 
 
 def example_ids(examples: pl.DataFrame) -> list[str]:
@@ -224,9 +224,9 @@ def _manifest(
 
 def _refuse_second(lake: Lake, unit: Unit, snapshot: str) -> None:
     """UnitConflict where another unit of the round holds a snapshot with this id: ids stand once."""
-    known = read(lake, "snapshots", {"loop": unit.loop, "round": unit.round, "snapshot_id": snapshot})
-    if not known.is_empty():
-        raise UnitConflict(f"{snapshot} was frozen by {known['unit'][0]}: {unit.key} would freeze it again")
+    rows = read(lake, "snapshots", {"loop": unit.loop, "round": unit.round, "snapshot_id": snapshot})
+    if not rows.is_empty():
+        raise UnitConflict(f"{snapshot} was frozen by {rows['unit'][0]}: {unit.key} would freeze it again")
 
 
 def _refuse_other(
@@ -238,9 +238,9 @@ def _refuse_other(
     parameters: Mapping[str, Any],
 ) -> None:
     """UnitConflict where the unit's snapshot has another objective, other units or other parameters."""
-    drawn = (objective, sorted(drawn_from), dict(parameters))
+    request = (objective, sorted(drawn_from), dict(parameters))
     manifest = read_manifest(lake.place(row["path"]))
-    if (row["purpose"], sorted(row["units"]), manifest.get("parameters", {})) != drawn:
+    if (row["purpose"], sorted(row["units"]), manifest.get("parameters", {})) != request:
         raise UnitConflict(
             f"{unit.key} holds {row['snapshot_id']}, drawn for {row['purpose']} from other facts than are "
             "asked for now: freeze again in another phase of the round"

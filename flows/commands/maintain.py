@@ -66,7 +66,7 @@ def maintain(keep_hours: float, adopt: bool, dry_run: bool, lake: str, as_json: 
                 "sealed": done.sealed,
                 "freed": done.freed,
                 "bytes": done.bytes,
-                "left": done.left,
+                "left": done.untouched,
                 "adopted": adopted.taken,
                 "missing": adopted.missing,
             }
@@ -83,7 +83,7 @@ def _print(done: Maintained, adopted: Adopted, dry_run: bool) -> None:
         click.echo(f"{would}adopted: {', '.join(adopted.taken)}, {adopted.bytes / 1e6:,.1f} MB")
     for line in adopted.missing:
         click.echo(printable(f"not adopted: {line}"))
-    for line in done.left:
+    for line in done.untouched:
         click.echo(printable(f"left alone: {line}"))
     if done.sealed:
         click.echo(f"{would}sealed: {', '.join(done.sealed)}")

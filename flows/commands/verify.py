@@ -62,7 +62,7 @@ def _heads(lake: Lake, findings: Findings, expected: tuple[str, ...]) -> dict[st
 
 
 def _as_json(findings: Findings, chains: dict[str, dict[str, object]]) -> dict[str, object]:
-    found = [{"kind": f.kind, "where": f.where, "what": f.what} for f in findings.found]
+    found = [{"kind": f.kind, "where": f.where, "what": f.what} for f in findings.items]
     return {
         "clean": findings.clean,
         "files": findings.files,
@@ -73,12 +73,12 @@ def _as_json(findings: Findings, chains: dict[str, dict[str, object]]) -> dict[s
 
 
 def _print(findings: Findings, chains: dict[str, dict[str, object]], seconds: float) -> None:
-    for finding in findings.found:
+    for finding in findings.items:
         click.echo(printable(f"{finding.kind}: {finding.where}: {finding.what}"))
     for loop, head in chains.items():
         click.echo(f"loop {loop} is sealed up to round {head['round']}: {head['seal']}")
-    damaged = sum(finding.kind == "damage" for finding in findings.found)
+    damaged = sum(finding.kind == "damage" for finding in findings.items)
     verdict = "clean" if findings.clean else f"{damaged} damaged"
-    if retired := sum(finding.kind == "retired" for finding in findings.found):
+    if retired := sum(finding.kind == "retired" for finding in findings.items):
         verdict += f", {retired} notes on retired files"
     click.echo(f"{verdict}: {findings.files:,} files, {findings.size / 1e6:,.1f} MB in {seconds:.1f} s")

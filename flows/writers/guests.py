@@ -20,7 +20,7 @@ from tasks.models.recorded import check_weights
 from warehouse.lake import Lake
 from warehouse.loops import Checkpoint, checkpoint
 from warehouse.models.described import files_hash
-from warehouse.models.kept import held
+from warehouse.models.kept import find_copy
 from warehouse.query import read
 
 Role = Literal["judge", "teacher"]
@@ -38,7 +38,7 @@ def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
     known = not _known(round_, role, found, others).is_empty()
     path = str(folder) if known else kept_path(lake, there, found, others, round_.recipe.model_files)
     row = registered(round_, role, found, path, origin, others)
-    own = held(lake, row.content_hash, row.files_hash)
+    own = find_copy(lake, row.content_hash, row.files_hash)
     used = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash)
     if used.folder.resolve() != there.resolve():  # what lies there was hashed above
         check_weights(used)

@@ -9,7 +9,7 @@ from flows.round.progress import reporter
 from flows.round.round import lake_path
 from schemas.recipes.shared import ModelFiles
 from warehouse.lake import Lake
-from warehouse.models.kept import held, keep, size_of
+from warehouse.models.kept import find_copy, keep, size_of
 
 LARGE = 8e9  # bytes of a model that nobody copies without being told
 
@@ -22,7 +22,7 @@ def kept_path(lake: Lake, folder: Path, content_hash: str, files_hash: str, by: 
     if by == "reference" or not Path(own).is_absolute():
         return own
     size = size_of(folder)
-    if size > LARGE and held(lake, content_hash, files_hash) is None:
+    if size > LARGE and find_copy(lake, content_hash, files_hash) is None:
         reporter().say(
             f"copying {size / 1e9:,.1f} GB of {folder} into the lake at {lake.where}; with "
             "--model-files reference only its hash goes there, and it is found again below --models DIR"

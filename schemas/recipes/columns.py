@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-ASKED = ("question", "prompt", "messages", "conversations")
+PROMPT_ROLES = ("question", "prompt", "messages", "conversations")
 """What may be asked: a text with an answer, a text or messages with or without, messages, ShareGPT's."""
 
-ROLES = (*ASKED, "input", "answer", "solution", "chosen", "rejected", "topic", "difficulty", "problem")
+ROLES = (*PROMPT_ROLES, "input", "answer", "solution", "chosen", "rejected", "topic", "difficulty", "problem")
 
 Named = tuple[tuple[str, str], ...]
 
@@ -24,9 +24,9 @@ def read_columns(text: str | None) -> Named:
         if role in pairs:
             raise ValueError(f"{role} is named twice")
         pairs[role] = column
-    asked = [role for role in ASKED if pairs.get(role)]
-    if len(asked) > 1:
-        raise ValueError(f"{' and '.join(asked)} are two things to ask: name one of them")
+    prompts = [role for role in PROMPT_ROLES if pairs.get(role)]
+    if len(prompts) > 1:
+        raise ValueError(f"{' and '.join(prompts)} are two things to ask: name one of them")
     return tuple(pairs.items())
 
 

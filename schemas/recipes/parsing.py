@@ -58,11 +58,11 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown key {where}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    told = f"{where}: {message[:1].lower()}{message[1:]}"
+    problem = f"{where}: {message[:1].lower()}{message[1:]}"
     secret = where.endswith((".url", ".key_variable"))  # a password in a URL, a key in a name's place
     if secret or isinstance(first["input"], Mapping):
-        return f"{told}{more}"
-    return f"{told}, not {_shown(first['input'])}{more}"
+        return f"{problem}{more}"
+    return f"{problem}, not {_shown(first['input'])}{more}"
 
 
 def _shown(value: object) -> str:

@@ -52,11 +52,17 @@ class Sampling(Strict):
         return (value,) if isinstance(value, str) else value
 
     def further(self, **more: object) -> str | None:
-        """What beside temperature, top_p and max_tokens decides a draw, and `more`, as canonical JSON; None:
-        nothing.
+        """The sampling settings beyond temperature, top_p and max_tokens, with `more`, as canonical JSON;
+        None where all have their defaults.
         """
-        told = self.model_dump(mode="json", include={"stop", "top_k", "min_p", "repetition_penalty"}) | more
-        return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if told else None
+        settings = (
+            self.model_dump(mode="json", include={"stop", "top_k", "min_p", "repetition_penalty"}) | more
+        )
+        return (
+            json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            if settings
+            else None
+        )
 
     @model_validator(mode="after")
     def greedy_draws_once(self) -> Sampling:
@@ -150,8 +156,8 @@ class Verification(Strict):
 
     @model_validator(mode="after")
     def judges_differ(self) -> Verification:
-        named = (self.verifier, *self.also, self.audit)
-        if len(set(named)) < len(named):
+        verifiers = (self.verifier, *self.also, self.audit)
+        if len(set(verifiers)) < len(verifiers):
             raise ValueError("verifier, also and audit must be different verifiers")
         return self
 
@@ -217,9 +223,9 @@ class Recipe(Strict):
     def hash(self) -> str:
         """12 hex digits over what the recipe does, part of every unit's key.
 
-        How hard an endpoint is asked is no part of it, nor is the Accelerate configuration, nor where models'
-        files are kept, nor an engine or a judge's endpoint that is the default: a loop from before there were
-        any keeps its hash.
+        It leaves out an endpoint's values of effort, the Accelerate configuration and where models' files are
+        kept. It also leaves out an engine or a judge's endpoint at its default, so that older loops keep
+        their hashes.
         """
         effort = set(EFFORT)
         left_out: dict[str, Any] = {"engine": effort, "verification": {"judge": {"endpoint": effort}}}

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from schemas.errors import BadInput
-from schemas.recipes.columns import ASKED, ROLES, Named
+from schemas.recipes.columns import PROMPT_ROLES, ROLES, Named
 
 QUESTIONS = ("problem", "instruction")  # beside `question`, which goes before all
 ANSWERS = ("answer", "reference")
@@ -82,7 +82,7 @@ def layout_of(given: frozenset[str], null: frozenset[str], named: Named) -> Layo
 
 
 def _asked(given: frozenset[str], null: frozenset[str], roles: dict[str, str]) -> tuple[Form, str]:
-    for role in ASKED:
+    for role in PROMPT_ROLES:
         if roles.get(role):
             return role, roles[role]  # type: ignore[return-value]
     if "question" in given:

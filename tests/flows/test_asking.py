@@ -98,7 +98,7 @@ def test_a_round_asks_learns_and_measures_by_one_rendering_and_keeps_the_questio
         assert example.tensors["input_ids"].tolist()[: len(ids)] == ids
         assert tokenizer.decode(ids).count(SYSTEM) == 1
 
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
     others = {"prompts__system": "Think.", "sampling__stop": ["x"], "prompts__template": "{prompt}"}
     suites = {tuple(further(changed(settled, **{name: value}))) for name, value in others.items()}
     assert len(suites | {tuple(further(settled)), tuple(further(small_recipe))}) == 5

@@ -130,7 +130,7 @@ def test_a_round_on_conversations_resumes_verifies_and_is_told_turn_by_turn(
     assert facts(resumed.lake) == facts(whole.lake)
     close(whole, verdict, reason, challenger, 0.0)
     seal_rounds(whole.log, LOOP)
-    assert verify_lake(whole.lake, deep=True).found == []
+    assert verify_lake(whole.lake, deep=True).items == []
 
     _asked_and_kept_apart(whole.lake)
     snapshot = _learned(whole.lake)
@@ -266,7 +266,7 @@ def test_a_self_rewarding_round_learns_preferences_between_answers_to_conversati
     assert prompts.filter(pl.col("prompt_id").is_in(shown))["messages"].null_count() == len(shown)
     demonstrated = prompts.filter(split="seed")
     assert demonstrated["messages"].count() == demonstrated.height > 0
-    assert verify_lake(log.lake, deep=True).found == []
+    assert verify_lake(log.lake, deep=True).items == []
 
 
 def test_a_demonstration_without_an_answer_or_with_a_turn_of_its_own_is_named(

@@ -135,7 +135,7 @@ def test_every_text_is_a_fact_with_its_fate_and_its_parents(undisturbed: Lake) -
     )
     assert examples["machine"].to_list() == [False, True], "invented prompts are examples of later ones"
     findings = verify_lake(undisturbed, deep=True)
-    assert findings.clean, findings.found
+    assert findings.clean, findings.items
 
 
 def test_the_view_adds_up_to_what_was_written(undisturbed: Lake) -> None:
@@ -186,7 +186,7 @@ def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> No
     told = query(lake, "SELECT round, sum(texts) AS n, count_if(kept) AS kept FROM inventions GROUP BY ALL")
     assert set(told.rows()) == {(0, 2 * WANTED, 0), (1, 2 * WANTED, 0)}
     findings = verify_lake(lake, deep=True)
-    assert findings.clean, findings.found
+    assert findings.clean, findings.items
 
 
 def test_an_invention_that_cannot_work_is_refused_in_one_line(outcomes: Outcomes) -> None:

@@ -56,7 +56,7 @@ def test_a_moved_lake_goes_on_without_what_it_was_made_from(tmp_path: Path, smal
     scores = read(lake, "scores", {"verifier": "judge"})
     assert set(scores["round"]) == {0, 1}
     assert scores["verifier_version"].n_unique() == 1
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
     state = fold(lake, LOOP)
     assert state is not None
     assert state.base.folder.is_relative_to(lake.root)

@@ -53,7 +53,7 @@ def state(lake: Lake) -> LoopState:
 
 def damage(lake: Lake) -> list[str]:
     """What is wrong with the lake; what a round under way has left lying is not."""
-    return [f"{one.where}: {one.what}" for one in verify_lake(lake, deep=True).found if one.kind == "damage"]
+    return [f"{one.where}: {one.what}" for one in verify_lake(lake, deep=True).items if one.kind == "damage"]
 
 
 def test_it_verifies_goes_on_under_the_id_of_its_training_and_seals(older: Lake) -> None:
@@ -74,7 +74,7 @@ def test_it_verifies_goes_on_under_the_id_of_its_training_and_seals(older: Lake)
     for name, rows in before.items():
         key = f"{name.removesuffix('s')}_id"
         assert set(rows[key]) <= set(read(older, name)[key])
-    assert verify_lake(older, deep=True).found == []
+    assert verify_lake(older, deep=True).items == []
 
 
 def test_its_next_round_is_of_today_and_both_are_read_as_one(older: Lake) -> None:
@@ -86,7 +86,7 @@ def test_its_next_round_is_of_today_and_both_are_read_as_one(older: Lake) -> Non
     assert (3, "filter-references") in chains
     accepted = query(older, "SELECT round FROM last_decisions WHERE kept GROUP BY 1 ORDER BY 1")
     assert accepted["round"].to_list() == [0, 1, 2, 3]
-    assert verify_lake(older, deep=True).found == []
+    assert verify_lake(older, deep=True).items == []
 
 
 def test_an_older_lake_is_adopted_moved_and_goes_on(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_older_lake_is_adopted_moved_and_goes_on(tmp_path: Path) -> None:
     moved = Lake(tmp_path / "elsewhere")
     rounds = night.fn(recipe, LOOP, None, moved.where)  # type: ignore[attr-defined]
     assert rounds[2]["verdict"] != "open"
-    assert verify_lake(moved, deep=True).found == []
+    assert verify_lake(moved, deep=True).items == []
     again = state(moved).base
     assert (again.id, again.content_hash) == (base.id, base.content_hash)
     assert again.folder.is_relative_to(moved.root)

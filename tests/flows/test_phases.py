@@ -72,7 +72,7 @@ def test_a_round_of_two_phases_is_kept_apart_resumed_traced_and_sealed(opened: R
     audit(opened)
     close(opened, "held", "a test", None, 0.0)
     seal_rounds(opened.log, "phased")
-    assert verify_lake(opened.lake, deep=True).found == []
+    assert verify_lake(opened.lake, deep=True).items == []
     status = "SELECT accepted, candidates FROM funnel WHERE loop = 'phased'"
     accepted, candidates = query(opened.lake, status).row(0)
     assert candidates == written.height

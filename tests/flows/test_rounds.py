@@ -247,7 +247,7 @@ def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None
     assert voted.height > 20
     assert (voted["texts"] == 3).sum() > 20, "three judgements each, kept as they were written"
     findings = verify_lake(watched, deep=True)
-    assert findings.clean, findings.found
+    assert findings.clean, findings.items
 
 
 def test_a_loop_says_how_it_does_by_the_steps_of_a_prompt_and_over_how_many_problems(unwatched: Lake) -> None:

@@ -198,7 +198,7 @@ def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
     assert compared["parents"].to_list() == [ids, ids[::-1]]
     assert set(scores["verifier_version"]) == {STORY.label}
     findings = verify_lake(log.lake, deep=True)
-    assert findings.clean, findings.found
+    assert findings.clean, findings.items
 
 
 def test_another_judge_rubric_or_vote_is_another_row(engine: EmbeddedEngine) -> None:

@@ -73,14 +73,14 @@ def _fill(disk: Path) -> None:
     for kilobytes in range(16, 2000, 48):
         _resize(disk, kilobytes)
         said = refusal(lake, round_of_work)
-        assert verify_lake(lake).clean, verify_lake(lake).found
+        assert verify_lake(lake).clean, verify_lake(lake).items
         if said is None:
             break
         refused += 1
     _resize(disk, 65536)
     round_of_work(lake)
     assert same(facts(reference), facts(lake))
-    assert verify_lake(lake, deep=True).found == [], verify_lake(lake, deep=True).found
+    assert verify_lake(lake, deep=True).items == [], verify_lake(lake, deep=True).items
     print(refused)
 
 

@@ -35,7 +35,7 @@ def flips(data: bytes, most: int, seed: int) -> Iterator[bytes]:
 
 def damaged(findings: Findings) -> set[str]:
     """Names of the files that a check calls damaged."""
-    return {finding.where for finding in findings.found if finding.kind == "damage"}
+    return {finding.where for finding in findings.items if finding.kind == "damage"}
 
 
 def _put(path: Path, data: bytes | None) -> None:

@@ -33,11 +33,11 @@ def rows_of(lake: Lake, table: str) -> pl.DataFrame:
 def append(lake: Lake, table: str, rows: pl.DataFrame) -> None:
     """As a faulty step would: through the log, so that every hash is right."""
     Log(lake).once(Unit("ada", 2, "faulty"), table, lambda: rows)
-    assert verify_lake(lake).found == []
+    assert verify_lake(lake).items == []
 
 
 def found(lake: Lake) -> str:
-    return "\n".join(f"{one.where}: {one.what}" for one in verify_lake(lake, deep=True).found)
+    return "\n".join(f"{one.where}: {one.what}" for one in verify_lake(lake, deep=True).items)
 
 
 def test_a_candidate_without_its_prompt(full: Lake) -> None:
@@ -201,4 +201,4 @@ def test_a_second_start_of_a_training_is_not_a_finding(full: Lake) -> None:
     event = training_event_id(2, row["training_id"][0], "failed", 1)
     failed = row.with_columns(event_id=pl.lit(event), state=pl.lit("failed"), files=pl.lit(None))
     append(full, "trainings", failed)
-    assert verify_lake(full, deep=True).found == []
+    assert verify_lake(full, deep=True).items == []

@@ -77,7 +77,7 @@ def test_killed_at_every_named_step_of_a_round_the_same_work_again_completes(
             assert verify_lake(lake).clean, step
     round_of_work(lake)
     assert same(facts(lake), reference)
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
 
 
 @pytest.mark.parametrize(("step", "stride"), [("write", 5), ("sync", 19), ("link", 2), ("rename", 4)])
@@ -151,7 +151,7 @@ def test_a_disk_that_fails_while_a_round_is_sealed_leaves_it_to_be_sealed_again(
             assert verify_lake(lake).clean
     round_of_work(lake)
     assert same(facts(lake), reference)
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
 
 
 def test_files_that_may_not_grow_fail_for_delta_too_and_the_same_work_again_completes(
@@ -210,7 +210,7 @@ def test_a_commit_that_landed_though_its_answer_was_lost_is_not_done_again(
         assert said is None or (rows == 0 and "run again" in said)  # an empty commit names no file of ours
         assert log.once(unit, "prompts", lambda: prompts(unit, rows)).height == rows
         assert read(log.lake, "prompts").height == rows
-        assert verify_lake(log.lake, deep=False).found == []
+        assert verify_lake(log.lake, deep=False).items == []
 
 
 def test_retries_that_run_out_leave_nothing_behind(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,5 +225,5 @@ def test_retries_that_run_out_leave_nothing_behind(log: Log, monkeypatch: pytest
         with pytest.raises(CommitOutcomeUnknown, match="run again"):
             log.once(unit, "prompts", lambda: prompts(unit))
     assert not log.holds(unit, "prompts")
-    assert verify_lake(log.lake).found == []
+    assert verify_lake(log.lake).items == []
     assert log.once(unit, "prompts", lambda: prompts(unit)).height == 5

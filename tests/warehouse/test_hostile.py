@@ -72,7 +72,7 @@ def test_any_text_comes_back_to_the_byte_also_from_a_sealed_round(log: Log) -> N
         found = log.rows([unit], "prompts").sort("line")
         assert found["text"].to_list() == texts
         assert found["topic"].to_list() == texts
-    assert verify_lake(log.lake).found == []
+    assert verify_lake(log.lake).items == []
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -85,7 +85,7 @@ def test_any_text_may_be_an_id_and_finds_its_row_and_no_other(log: Log, name: st
     assert read(log.lake, "scores", {"candidate_id": "other"})["value"].to_list() == [2.0]
     sql = "SELECT value FROM scores WHERE candidate_id = $id"
     assert query(log.lake, sql, {"id": value})["value"].to_list() == [1.0]
-    assert verify_lake(log.lake).found == []
+    assert verify_lake(log.lake).items == []
     inside = {entry.name.split("/")[0] for entry in log.lake.store.entries("")}
     assert inside <= {"lake.json", "tables", "heads"}
 
@@ -109,7 +109,7 @@ def test_numbers_that_are_none_come_back_as_they_were(log: Log) -> None:
             _closed(log.lake, unit)
         found = log.rows([unit], "scores")["value"].to_list()
         assert [repr(value) for value in found] == [repr(value) for value in FLOATS]
-    assert verify_lake(log.lake).found == []
+    assert verify_lake(log.lake).items == []
 
 
 @pytest.mark.parametrize("loop", ["../x", "a/b", "", "A", "a b", "a'b", "é", "-a", "a" * 65, "a\n", "\x00"])
@@ -125,7 +125,7 @@ def test_any_name_of_a_loop_keeps_its_keys_apart_from_the_lakes_own(lake: Lake) 
         play(log, name, 0)
         assert [seal.round for seal in seal_rounds(log, name)] == [0], name
     assert [read(lake, "prompts", {"loop": name}).height for name in names] == [4] * len(names)
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
 
 
 def test_a_clock_that_goes_backwards_neither_loses_nor_doubles(
@@ -143,7 +143,7 @@ def test_a_clock_that_goes_backwards_neither_loses_nor_doubles(
     assert read(full, "prompts").height == before["prompts"].height + 10
     play(Log(full), "ada", 2)
     seal_rounds(Log(full), "ada")
-    assert verify_lake(full, deep=False).found == []
+    assert verify_lake(full, deep=False).items == []
 
 
 def refuse() -> pl.DataFrame:

@@ -68,7 +68,7 @@ def test_what_is_retired_or_orphaned_goes_and_the_facts_stay(full: Lake) -> None
     assert len(gone) > 20
     assert not any((full.root / name).exists() for name in gone)
     assert same(facts(full), before)
-    assert verify_lake(full, deep=True).found == []
+    assert verify_lake(full, deep=True).items == []
     assert maintain(Log(full), keep_hours=0).freed == []
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_the_lakes_is_left_and_named(full: Lake, name: str) -> None:
     aged(full, name, 1000)
     done = maintain(Log(full), keep_hours=0)
     assert (full.root / name).read_text() == "mine"
-    assert any(left.startswith(name) for left in done.left)
+    assert any(left.startswith(name) for left in done.untouched)
 
 
 def test_half_written_files_of_killed_writers_go(full: Lake) -> None:
@@ -113,7 +113,7 @@ def test_half_written_files_of_killed_writers_go(full: Lake) -> None:
         (full.root / name).write_text("half")
     assert verify_lake(full).clean
     assert set(left) <= set(maintain(Log(full), keep_hours=0).freed)
-    assert verify_lake(full, deep=True).found == []
+    assert verify_lake(full, deep=True).items == []
 
 
 def test_a_damaged_log_frees_nothing_of_its_table(full: Lake) -> None:
@@ -121,7 +121,7 @@ def test_a_damaged_log_frees_nothing_of_its_table(full: Lake) -> None:
     with changed(entry, entry.read_bytes().replace(b'"rows"', b'"rovs"')):
         done = maintain(Log(full), keep_hours=0)
         assert not any(name.startswith("tables/scores/") for name in done.freed)
-        assert any("table scores: its log is damaged" in left for left in done.left)
+        assert any("table scores: its log is damaged" in left for left in done.untouched)
     newest = sorted((full.root / full.log("decisions")).glob("*.json"))[-1]
     newest.unlink()  # a lost commit makes live files look like leftovers
     live = {entry.name for entry in full.store.entries("tables/decisions")}
@@ -191,7 +191,7 @@ def test_killed_in_the_middle_it_goes_on_the_next_time(full: Lake) -> None:
     assert in_process(full.root, free_now) == 0
     assert not any((full.root / name).exists() for name in gone)
     assert Log(full).once(shards("ada", 0, "generate")[0], "candidates", pl.DataFrame).height == 4
-    assert verify_lake(full, deep=True).found == []
+    assert verify_lake(full, deep=True).items == []
 
 
 def free_now(lake: Lake) -> None:

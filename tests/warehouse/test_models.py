@@ -22,7 +22,7 @@ from warehouse.loops import fold
 from warehouse.maintain import maintain
 from warehouse.models import location
 from warehouse.models.described import files_hash
-from warehouse.models.kept import folder_name, held, keep, read_list
+from warehouse.models.kept import find_copy, folder_name, keep, read_list
 from warehouse.models.tensors import weights_hash
 from warehouse.store.fault import ask
 from warehouse.verify.lake import verify_lake
@@ -51,7 +51,7 @@ def opened(lake: Lake, loop: str, path: str) -> None:
 
 
 def findings(lake: Lake, deep: bool = False) -> list[tuple[str, str]]:
-    return [(one.kind, one.where) for one in verify_lake(lake, deep=deep).found]
+    return [(one.kind, one.where) for one in verify_lake(lake, deep=deep).items]
 
 
 def taken_in(where: str, fault: str = "") -> None:
@@ -65,7 +65,7 @@ def test_a_copying_that_is_killed_leaves_no_model_and_is_done_again(lake: Lake, 
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
-    assert (held(lake, *HASHES) is None) == (fault != "keep: listed"), "whole once its list is there"
+    assert (find_copy(lake, *HASHES) is None) == (fault != "keep: listed"), "whole once its list is there"
     assert all(kind == "leftover" for kind, _ in findings(lake))
     taken_in(lake.where)
     assert weights_hash(lake.place(NAME)) == HASHES[0]

@@ -98,7 +98,7 @@ def test_an_older_lake_reads_goes_on_seals_and_verifies(older: Lake, tmp_path: P
     log = Log(older)
     play(log, "ada", 1)
     assert [seal.round for seal in seal_rounds(log, "ada")] == [0, 1]
-    assert verify_lake(older, deep=True).found == []
+    assert verify_lake(older, deep=True).items == []
     maintain(log, keep_hours=0)
     play(log, "ada", 2)
     assert [seal.round for seal in seal_rounds(log, "ada")] == [2]
@@ -106,7 +106,7 @@ def test_an_older_lake_reads_goes_on_seals_and_verifies(older: Lake, tmp_path: P
     for name in TABLES:
         held = after[name].filter(pl.col("unit").is_in(before[name]["unit"].to_list()))
         assert held.equals(before[name])
-    assert verify_lake(older, deep=True).found == []
+    assert verify_lake(older, deep=True).items == []
     assert "files" in {field.name for field in older.open("snapshots").schema().fields}  # type: ignore[union-attr]
 
 
@@ -142,7 +142,7 @@ def test_an_old_writer_is_refused_after_a_new_column_and_its_reads_go_on(
         Log(full).once(unit, "prompts", lambda: rows)
         assert read(full, "prompts", {"unit": unit.key})["mood"].to_list() == ["glad"] * 5
         assert read(full, "prompts", {"round": 0})["mood"].null_count() == 8
-        assert verify_lake(full, deep=False).found == []
+        assert verify_lake(full, deep=False).items == []
     before = full.versions()
     with pytest.raises(SchemaMismatch, match="'mood', which this Ratchet does not know") as refused:
         Log(full).once(late, "prompts", lambda: prompts(late))

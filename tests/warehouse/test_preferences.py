@@ -209,7 +209,7 @@ def test_the_examples_of_a_checkpoint_are_pairs_and_demonstrations_alike(log: Lo
 def test_verify_deep_finds_a_preference_lake_whole(log: Log) -> None:
     play(log, CHAIN)
     train(log, frozen(log))
-    assert verify_lake(log.lake, deep=True).found == []
+    assert verify_lake(log.lake, deep=True).items == []
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_verify_deep_finds_a_pair_that_rests_on_nothing(log: Log, column: str, v
     play(log, [preference(0, 1)])
     pair = pl.col("kind") == "pair"
     refrozen(log, pl.when(pair).then(pl.lit(value)).otherwise(column).alias(column))
-    assert any(said in one.what for one in verify_lake(log.lake, deep=True).found)
+    assert any(said in one.what for one in verify_lake(log.lake, deep=True).items)
 
 
 def refrozen(log: Log, change: pl.Expr) -> None:

@@ -63,7 +63,7 @@ def test_an_append_that_began_before_the_close_is_refused_and_leaves_nothing(
         Log(closed).once(late, "prompts", lambda: prompts(late))
     assert sealed == [2]
     assert read(closed, "prompts", {"unit": late.key}).is_empty()
-    assert verify_lake(closed, deep=True).found == []
+    assert verify_lake(closed, deep=True).items == []
 
 
 def test_an_empty_append_that_began_before_the_close_is_refused(
@@ -80,7 +80,7 @@ def test_an_empty_append_that_began_before_the_close_is_refused(
     monkeypatch.setattr(Log, "_commit", slow)
     with pytest.raises(RoundSealed):
         Log(closed).once(late, "critiques", lambda: pl.DataFrame())
-    assert verify_lake(closed).found == []
+    assert verify_lake(closed).items == []
 
 
 def test_units_of_a_sealed_round_are_read_and_never_computed(closed: Lake) -> None:
@@ -149,7 +149,7 @@ def test_waiting_rounds_are_sealed_together_oldest_first(tmp_path: Path) -> None
     assert [seal.round for seal in seal_rounds(log, "ada")] == [0, 1, 2]
     assert unsealed(lake, "ada") == []
     assert seal_rounds(log, "ada") == []
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
 
 
 def test_a_loop_without_a_closed_round_has_nothing_to_seal(lake: Lake) -> None:
@@ -175,7 +175,7 @@ def test_two_sealers_at_once_seal_once(closed: Lake, monkeypatch: pytest.MonkeyP
         sealer.join()
     assert [sealer.exitcode for sealer in sealers] == [0, 0]
     assert same(before, facts(closed))
-    assert verify_lake(closed, deep=True).found == []
+    assert verify_lake(closed, deep=True).items == []
 
 
 def test_two_compactors_without_a_lock_do_not_double_rows(
@@ -196,7 +196,7 @@ def test_two_compactors_without_a_lock_do_not_double_rows(
     seal_rounds(Log(closed), "ada")
     assert len(done) == 2
     assert same(before, facts(closed))
-    assert verify_lake(closed, deep=True).found == []
+    assert verify_lake(closed, deep=True).items == []
 
 
 def nothing_held() -> object:
@@ -215,7 +215,7 @@ def test_bit_rot_is_found_before_a_round_is_sealed_and_not_laundered(closed: Lak
     with changed(Path(file), None), pytest.raises(LogDamaged, match="is missing"):
         seal_rounds(Log(closed), "ada")
     assert [seal.round for seal in seal_rounds(Log(closed), "ada")] == [2]
-    assert verify_lake(closed, deep=True).found == []
+    assert verify_lake(closed, deep=True).items == []
 
 
 def test_an_edited_log_entry_is_found_before_a_round_is_sealed(closed: Lake) -> None:
@@ -271,11 +271,11 @@ def test_a_compaction_whose_answer_is_lost_keeps_what_the_log_names(
     monkeypatch.setattr(DeltaTable, "create_write_transaction", unanswered)
     seal_rounds(Log(closed), "ada")
     assert same(before, facts(closed))
-    assert verify_lake(closed, deep=True).found == []
+    assert verify_lake(closed, deep=True).items == []
 
 
 def test_a_moved_lake_seals_on(closed: Lake, copy: Callable[[], Lake], tmp_path: Path) -> None:
     closed.root.rename(tmp_path / "elsewhere")
     moved = Lake(tmp_path / "elsewhere")
     assert [seal.round for seal in seal_rounds(Log(moved), "ada")] == [2]
-    assert verify_lake(moved, deep=True).found == []
+    assert verify_lake(moved, deep=True).items == []

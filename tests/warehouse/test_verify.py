@@ -61,7 +61,7 @@ def named(lake: Lake) -> set[str]:
 
 def test_an_untouched_lake_is_clean_wherever_it_lies(full: Lake, told: Path) -> None:
     for root in (told, full.root):
-        assert verify_lake(Lake(root), deep=True).found == []
+        assert verify_lake(Lake(root), deep=True).items == []
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -190,7 +190,7 @@ def test_a_file_added_to_what_is_sealed_is_damage_and_beside_it_a_leftover(full:
     (full.root / room / "new" / "part.json").write_text("{}")
     findings = verify_lake(full)
     assert findings.clean
-    assert [finding.where for finding in findings.found] == [f"{room}/new/part.json"]
+    assert [finding.where for finding in findings.items] == [f"{room}/new/part.json"]
 
 
 def _edits(lines: list[dict[str, dict[str, object]]]) -> Iterator[list[dict[str, dict[str, object]]]]:
@@ -274,7 +274,7 @@ def test_damage_to_a_note_does_no_harm(full: Lake, wrong: bytes | None) -> None:
     for entry in full.store.entries("heads") + full.store.entries("locks"):
         path = full.root / entry.name
         path.unlink() if wrong is None else path.write_bytes(wrong)
-    assert verify_lake(full, deep=True).found == []
+    assert verify_lake(full, deep=True).items == []
 
 
 def test_a_head_from_before_is_not_held_against_the_log(full: Lake, told: Path) -> None:
@@ -292,12 +292,12 @@ def test_a_retired_file_that_was_changed_is_named_and_no_fact_is_lost(full: Lake
     for wrong in (*flips(data, 2, SEED), data[:-1]):
         with changed(full.root / name, wrong):
             findings = verify_lake(full)
-            assert [(one.kind, one.where) for one in findings.found] == [("retired", name)]
+            assert [(one.kind, one.where) for one in findings.items] == [("retired", name)]
             assert findings.clean
     with changed(full.root / name, None):  # as when `maintain` has freed it
-        assert verify_lake(full).found == []
+        assert verify_lake(full).items == []
     monkeypatch.setattr(files, "SPARE", 0)
     with changed(full.root / name, next(flips(data, 1, SEED))):
-        assert {one.kind for one in verify_lake(full).found} == {"retired"}
-        assert all("were not read" in one.what for one in verify_lake(full).found)
-        assert [one.where for one in verify_lake(full, deep=True).found] == [name]
+        assert {one.kind for one in verify_lake(full).items} == {"retired"}
+        assert all("were not read" in one.what for one in verify_lake(full).items)
+        assert [one.where for one in verify_lake(full, deep=True).items] == [name]

@@ -42,8 +42,8 @@ class DataFile:
         return self.name.removeprefix(f"tables/{self.table}/")
 
     @property
-    def told(self) -> dict[str, str | int]:
-        """What a commit says of it."""
+    def facts(self) -> dict[str, str | int]:
+        """What a commit records of it."""
         return {"sha256": self.sha256, "size": self.size, "rows": self.rows}
 
 
@@ -64,8 +64,8 @@ def file_name(folder: str, sha256: str, kind: str = "part") -> str:
 
 def hash_in_name(name: str) -> str | None:
     """The SHA-256 that a data file's name carries; None where it is not one of ours."""
-    found = NAME.fullmatch(name.rpartition("/")[2])
-    return found[1] if found else None
+    match = NAME.fullmatch(name.rpartition("/")[2])
+    return match[1] if match else None
 
 
 def write_rows(store: Store, table: Table, rows: pl.DataFrame) -> DataFile | None:
@@ -97,8 +97,8 @@ def _bounds(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, tuple[objec
     """Smallest and largest value of each column."""
     low = [pl.col(column).min().alias(f"low {column}") for column in columns]
     high = [pl.col(column).max().alias(f"high {column}") for column in columns]
-    found = rows.select(*low, *high).row(0, named=True)
-    return {column: (found[f"low {column}"], found[f"high {column}"]) for column in columns}
+    row = rows.select(*low, *high).row(0, named=True)
+    return {column: (row[f"low {column}"], row[f"high {column}"]) for column in columns}
 
 
 def statistics(rows: int, bounds: Mapping[str, tuple[object, object]], nulls: Mapping[str, int]) -> str:

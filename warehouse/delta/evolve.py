@@ -26,21 +26,21 @@ def was_widened(delta: DeltaTable) -> bool:
 def fitted(delta: DeltaTable, table: Table) -> bool:
     """Whether an open table has exactly our columns. One that lacks some is widened: open it again.
 
-    SchemaMismatch where it has a column that this program does not know, or a lost one is not nullable.
+    SchemaMismatch where it has a column that this program does not know, or lacks one that is not nullable.
     """
-    held = {field.name for field in delta.schema().fields}
-    unknown = sorted(held - set(table.arrow.names))
+    names = {field.name for field in delta.schema().fields}
+    unknown = sorted(names - set(table.arrow.names))
     if unknown:
         raise SchemaMismatch(
             f"table {table.name} has column {unknown[0]!r}, which this Ratchet does not know: "
             "a newer one wrote it; upgrade before appending"
         )
-    missing = [column for column in table.columns if column.name not in held]
+    missing = [column for column in table.columns if column.name not in names]
     if not missing:
         return True
     if not all(column.nullable for column in missing):
-        lost = next(column.name for column in missing if not column.nullable)
-        raise SchemaMismatch(f"table {table.name} lacks column {lost!r}, which no fact may lack")
+        column_name = next(column.name for column in missing if not column.nullable)
+        raise SchemaMismatch(f"table {table.name} lacks column {column_name!r}, which no fact may lack")
     fields = {field.name: field for field in Schema.from_arrow(table.arrow).fields}
     added = [fields[column.name] for column in missing]
     _widen(delta, [Field(f.name, f.type, nullable=True, metadata={LATER: "true"}) for f in added])
@@ -48,10 +48,10 @@ def fitted(delta: DeltaTable, table: Table) -> bool:
 
 
 def _widen(delta: DeltaTable, fields: list[Field]) -> None:
-    told = describe({"widened": [field.name for field in fields]})
+    metadata = describe({"widened": [field.name for field in fields]})
     try:
         with suppress(CommitFailedError):  # another writer may widen it first
-            properties = CommitProperties(custom_metadata={"ratchet": told})
+            properties = CommitProperties(custom_metadata={"ratchet": metadata})
             delta.alter.add_columns(fields, commit_properties=properties)
     except (DeltaError, OSError) as error:
         raise LakeError(f"columns could not be added to {delta.table_uri}: {one_line(error)}") from None

@@ -34,24 +34,24 @@ class Head:
 def note_head(store: Store, log: str, version: int) -> None:
     """Put a log's newest entry on record."""
     checkpoint = last_checkpoint(store, log)
-    begun = checkpoint >= 0
+    has_checkpoint = checkpoint >= 0
     head = Head(
         version=version,
         entry=store.digest(entry_name(log, version)),
         checkpoint=checkpoint,
-        checkpoint_hash=_checkpoint_hash(store, checkpoint_name(log, checkpoint)) if begun else None,
-        pointer=store.digest(f"{log}/_last_checkpoint") if begun else None,
+        checkpoint_hash=_checkpoint_hash(store, checkpoint_name(log, checkpoint)) if has_checkpoint else None,
+        pointer=store.digest(f"{log}/_last_checkpoint") if has_checkpoint else None,
     )
-    told = asdict(head)
-    store.note(head_name(log), canonical(told | {"digest": digest_of(told)}))
+    values = asdict(head)
+    store.note(head_name(log), canonical(values | {"digest": digest_of(values)}))
 
 
 def read_head(store: Store, log: str) -> Head | None:
-    """What is on record of a log's newest entry; None where there is nothing, or no longer what was noted."""
+    """The head on record for a log; None where there is none, or where it was changed."""
     try:
-        told = json.loads(store.get(head_name(log)))
-        digest = told.pop("digest")
-        return Head(**told) if digest == digest_of(told) else None
+        values = json.loads(store.get(head_name(log)))
+        digest = values.pop("digest")
+        return Head(**values) if digest == digest_of(values) else None
     except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -38,18 +38,18 @@ class Sight:
 def check_entries(store: Store, log: str) -> Sight | None:
     """The log as it is, None before it has begun; LogDamaged at the first entry that is missing or torn."""
     covered = last_checkpoint(store, log)
-    found = store.numbered(log, covered + 1)
-    for version, entry in enumerate(found, start=covered + 1):
+    entries = store.numbered(log, covered + 1)
+    for version, entry in enumerate(entries, start=covered + 1):
         if entry.name != entry_name(log, version):
             raise LogDamaged(f"{log}: entry {version} is missing, a later one is there")
-        known = (store.where, entry)
-        if known not in _checked:
+        key = (store.where, entry)
+        if key not in _checked:
             read_entry(store, log, version)
-            _checked.add(known)
-    if covered < 0 and not found:
+            _checked.add(key)
+    if covered < 0 and not entries:
         return None
     checkpoint = store.entry(f"{log}/{covered:020d}.checkpoint.parquet") if covered >= 0 else None
-    return Sight(covered, checkpoint, tuple(found))
+    return Sight(covered, checkpoint, tuple(entries))
 
 
 def last_checkpoint(store: Store, log: str) -> int:

@@ -23,7 +23,7 @@ class History:
 
 
 def history(table: str, entries: Iterable[LogEntry], loop: str, number: int) -> History:
-    """Fold log entries: files brought and not retired, and units, of one partition."""
+    """Fold log entries into one partition's units and the files that were added and not retired."""
     folder = f"loop={loop}/round={number}/"
     files: dict[str, SealedFile] = {}
     units: dict[str, None] = {}
@@ -36,11 +36,10 @@ def history(table: str, entries: Iterable[LogEntry], loop: str, number: int) -> 
                 units[str(key)] = None
             elif later is None and _is_later(str(key), loop, number):
                 later = entry.version
-        told = entry.described.get("files", {})
-        for path, said in told.items():
+        for path, facts in entry.described.get("files", {}).items():
             if path.startswith(folder):
                 name = f"tables/{table}/{path}"
-                files[path] = SealedFile(name, said["rows"], said["size"], said["sha256"])
+                files[path] = SealedFile(name, facts["rows"], facts["size"], facts["sha256"])
         for retired in entry.of("remove"):
             files.pop(str(retired.get("path")), None)
     return History(list(files.values()), list(units), later)

@@ -45,9 +45,9 @@ class LogEntry:
     def described(self) -> Described:
         """What our commit says of itself; empty for a commit that is not ours."""
         for info in self.of("commitInfo"):
-            found = info.get("ratchet")
-            found = json.loads(found) if isinstance(found, str) else found
-            return found if isinstance(found, dict) else {}
+            description = info.get("ratchet")
+            description = json.loads(description) if isinstance(description, str) else description
+            return description if isinstance(description, dict) else {}
         return {}
 
     @property
@@ -105,13 +105,13 @@ class Actions:
 
 def actions_digest(entry: LogEntry) -> str:
     """As `Actions.digest`, from an entry of the log."""
-    told = ("path", "partitionValues", "size")
+    fields = ("path", "partitionValues", "size")
     adds = [
-        ["add", *(a.get(k) for k in (*told, "modificationTime", "dataChange", "stats"))]
+        ["add", *(a.get(k) for k in (*fields, "modificationTime", "dataChange", "stats"))]
         for a in entry.of("add")
     ]
     removes = [
-        ["remove", *(r.get(k) for k in (*told, "deletionTimestamp", "dataChange"))]
+        ["remove", *(r.get(k) for k in (*fields, "deletionTimestamp", "dataChange"))]
         for r in entry.of("remove")
     ]
     keys = [["txn", *(t.get(k) for k in ("appId", "version", "lastUpdated"))] for t in entry.of("txn")]
@@ -134,22 +134,22 @@ def version_of(name: str) -> int:
 
 
 def problem(entry: LogEntry) -> str | None:
-    """What in an entry is not as it was committed, by its description of itself, in one line; None for
-    nothing, or for an entry that does not describe itself.
+    """How an entry differs from what it says was committed, in one line; None where it does not, or where it
+    does not describe itself.
     """
-    said = entry.described
-    if "digest" not in said:
+    description = entry.described
+    if "digest" not in description:
         return None
-    if said["digest"] != digest_of(said):
+    if description["digest"] != digest_of(description):
         return "its description of itself was changed"
-    if "actions" in said and said["actions"] != actions_digest(entry):
+    if "actions" in description and description["actions"] != actions_digest(entry):
         return "what it does is not what was committed: its actions were changed"
     return None
 
 
 def half_written(name: str) -> bool:
-    """Whether a file of a log's folder is one that a killed writer leaves, Delta's own among them, which
-    stages `<name>#1`.
+    """Whether a file in a log's folder was left by a killed writer, ours or Delta's own, which stages
+    `<name>#1`.
     """
     last = name.rpartition("/")[2]
     return last.startswith((".", "_commit_")) or bool(re.search(r"\.tmp$|#\d+$", last))
@@ -179,10 +179,10 @@ def vouch(store: Store, log: str, version: int) -> Described:
     return {"linked_to": version, "links": links}
 
 
-def describe(said: Described) -> Described:
+def describe(facts: Described) -> Described:
     """A commit's own description, with the digest over it that makes it self-evident."""
-    told = {"format": FORMAT, **said}
-    return told | {"digest": digest_of(told)}
+    description = {"format": FORMAT, **facts}
+    return description | {"digest": digest_of(description)}
 
 
 def digest_of(described: Mapping[str, Any]) -> str:
@@ -209,7 +209,7 @@ def canonical(value: object) -> bytes:
 
 
 def _vouched(store: Store, log: str, version: int) -> tuple[str, int]:
-    """An entry's hash, and the version up to which it and earlier ones vouch: what it was when first seen."""
+    """An entry's hash when it was first seen, and the version up to which it and earlier ones vouch."""
     key = (str(store.home), log, version)
     if key not in _seen:
         entry = read_entry(store, log, version)

@@ -100,10 +100,10 @@ def find_seal(store: Store, loop: str, round_number: int) -> Seal | None:
 def compacted_units(store: Store, log: str, version: int, loop: str, round_number: int) -> frozenset[str]:
     """Keys that a round's compaction took out of a table's log, whose seal is not written yet."""
     for number in range(version, -1, -1):
-        said = read_entry(store, log, number).described
-        done = said.get("compacted") or said.get("closed") or {}
-        if (done.get("loop"), done.get("round")) == (loop, round_number):
-            return frozenset(done.get("units", ()))
+        description = read_entry(store, log, number).described
+        closing = description.get("compacted") or description.get("closed") or {}
+        if (closing.get("loop"), closing.get("round")) == (loop, round_number):
+            return frozenset(closing.get("units", ()))
     return frozenset()
 
 
@@ -117,12 +117,12 @@ def last_seal(store: Store, loop: str) -> Seal | None:
 def parse_seal(name: str, data: bytes) -> Seal:
     """A seal from its file's bytes, which must be its canonical form, to the byte, and fit its name."""
     try:
-        told = json.loads(data)
+        values = json.loads(data)
         seal = Seal(
             **{
-                **told,
-                "tables": {table: _table(value) for table, value in told["tables"].items()},
-                "artifacts": tuple(SealedFile(**one) for one in told["artifacts"]),
+                **values,
+                "tables": {table: _table(value) for table, value in values["tables"].items()},
+                "artifacts": tuple(SealedFile(**one) for one in values["artifacts"]),
             }
         )
         whole = seal.data == data and seal_name(seal.loop, seal.round) == name

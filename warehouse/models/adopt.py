@@ -1,5 +1,5 @@
-"""Taking into a lake the models that it names by their place outside: those of lakes from before it had
-copies of its own, and those kept by reference.
+"""Copying into a lake the models that it names by a path outside: those of older lakes, which had no copies,
+and those kept by reference.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import polars as pl
 
 from schemas.errors import ModelError
 from warehouse.lake import Lake
-from warehouse.models.kept import Advance, held, keep, size_of
+from warehouse.models.kept import Advance, find_copy, keep, size_of
 from warehouse.models.location import agrees, find_model, is_trained_here, missing_line
 from warehouse.query import read
 
 
 @dataclass
 class Adopted:
-    """Models taken in, by the checkpoints that they are and their bytes, and a line for each that was not."""
+    """The checkpoints whose models were copied, the bytes, and a line for each model that was not."""
 
     taken: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -26,16 +26,16 @@ class Adopted:
 
 
 def adopt(lake: Lake, *, dry_run: bool = False, advance: Advance = lambda _: None) -> Adopted:
-    """Take every model in that the lake names and lacks, from where it was read or where it is found.
+    """Copy every model that the lake names and lacks, from its recorded folder or another with its hashes.
 
     `advance` is told of bytes copied. With `dry_run` nothing changes and the result says what would.
     """
-    done = Adopted()
+    report = Adopted()
     for row in models_outside(lake):
         hashes = row["content_hash"], row["files_hash"]
         source = find_model(lake.root / row["path"], *hashes)
         if source is None or not agrees(source, *hashes):
-            done.missing.append(
+            report.missing.append(
                 missing_line(f"{row['checkpoint_id']} of loop {row['loop']}", hashes[0], row["path"])
             )
             continue
@@ -44,15 +44,15 @@ def adopt(lake: Lake, *, dry_run: bool = False, advance: Advance = lambda _: Non
             try:
                 keep(lake, source, *hashes, advance=advance)
             except ModelError as error:  # changed since it was hashed
-                done.missing.append(f"{row['checkpoint_id']} of loop {row['loop']}: {error}")
+                report.missing.append(f"{row['checkpoint_id']} of loop {row['loop']}: {error}")
                 continue
-        done.taken.append(row["checkpoint_id"])
-        done.bytes += size
-    return done
+        report.taken.append(row["checkpoint_id"])
+        report.bytes += size
+    return report
 
 
 def models_outside(lake: Lake) -> list[dict[str, Any]]:
-    """Rows of checkpoints whose files the lake does not hold: the first that names each model."""
+    """The first checkpoint row of each model whose files the lake does not hold."""
     rows = read(lake, "checkpoints").filter(
         pl.col("training_id").is_null() & ~pl.col("path").str.contains("://", literal=True)
     )
@@ -61,4 +61,6 @@ def models_outside(lake: Lake) -> list[dict[str, Any]]:
 
 
 def _lacks(lake: Lake, row: dict[str, Any]) -> bool:
-    return not is_trained_here(row["path"]) and held(lake, row["content_hash"], row["files_hash"]) is None
+    return (
+        not is_trained_here(row["path"]) and find_copy(lake, row["content_hash"], row["files_hash"]) is None
+    )

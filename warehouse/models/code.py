@@ -34,7 +34,7 @@ def naming_code(folder: Path) -> Iterator[Path]:
 
 
 def code_files(folder: Path) -> list[Path]:
-    """The Python files of a folder that brings code, in order of name; none of one that does not."""
+    """The Python files of a folder that brings code, in order of name; [] for other folders."""
     return sorted(folder.rglob("*.py")) if any(True for _ in naming_code(folder)) else []
 
 

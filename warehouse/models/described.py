@@ -1,4 +1,4 @@
-"""What beside its weights decides what a model computes: configuration, tokenizer, template, end tokens.
+"""The files beside the weights that decide what a model computes: configuration, tokenizer, template.
 
 The hash of the weights does not cover these files, because lakes have that hash on record. They have a hash
 of their own, `files_hash`, which is on record beside it: a checkpoint is the same where both are.
@@ -27,8 +27,8 @@ DECIDING = (
 
 def deciding_files(folder: Path) -> list[Path]:
     """The files, in order of their names in the folder."""
-    found = {path for pattern in DECIDING for path in folder.glob(pattern) if path.is_file()}
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    paths = {path for pattern in DECIDING for path in folder.glob(pattern) if path.is_file()}
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def files_hash(folder: Path) -> str:

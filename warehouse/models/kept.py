@@ -51,7 +51,7 @@ def folder_name(content_hash: str, files_hash: str | None) -> str:
     return f"{ROOM}/{content_hash[:32]}" + (f"-{files_hash[:32]}" if files_hash else "")
 
 
-def held(lake: Lake, content_hash: str, files_hash: str | None) -> str | None:
+def find_copy(lake: Lake, content_hash: str, files_hash: str | None) -> str | None:
     """The name of a model's folder in the lake; None where the lake has no whole copy."""
     if not are_hashes(content_hash, files_hash):
         return None
@@ -68,7 +68,7 @@ def keep(
 ) -> str:
     """Take the model in a folder into the lake, once; returns the name of its folder there.
 
-    A copy that is there and damaged is made anew. `advance` is told of bytes copied. ModelError where the
+    A damaged copy is made anew. `advance` is called with bytes copied. ModelError where the
     copy does not have the hashes given: the source was changed.
     """
     name = folder_name(content_hash, files_hash)
@@ -83,10 +83,10 @@ def keep(
         _copy(lake, source, name, content_hash, files_hash, advance)
         lake.publish(name)
         reached("keep: copied")
-        told = {"content_hash": content_hash, "files_hash": files_hash}
+        hashes = {"content_hash": content_hash, "files_hash": files_hash}
         files = json.loads(listing(lake, name))
         _check_stored(lake, name, files)
-        lake.store.replace(f"{name}.json", json.dumps(told | {"files": files}, indent=1).encode())
+        lake.store.replace(f"{name}.json", json.dumps(hashes | {"files": files}, indent=1).encode())
         reached("keep: listed")
     return name
 
@@ -113,7 +113,7 @@ def size_of(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class Kept:
-    """A copy as its list tells it: the hashes of weights and of other files, and every file."""
+    """The list of a copy: the hashes of its weights and of its other files, and every file."""
 
     content_hash: str
     files_hash: str | None
@@ -123,52 +123,52 @@ class Kept:
 def read_list(lake: Lake, name: str) -> Kept:
     """The list of a copy by its name (models/....json); LogDamaged where it is not that copy's."""
     try:
-        told = json.loads(lake.store.get(name))
-        kept = Kept(told["content_hash"], told["files_hash"], tuple(listed(json.dumps(told["files"]))))
-        folder = folder_name(kept.content_hash, kept.files_hash)
+        values = json.loads(lake.store.get(name))
+        copy = Kept(values["content_hash"], values["files_hash"], tuple(listed(json.dumps(values["files"]))))
+        folder = folder_name(copy.content_hash, copy.files_hash)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise LogDamaged(f"{name} does not parse") from None
-    if f"{folder}.json" != name or any(not file.name.startswith(f"{folder}/") for file in kept.files):
+    if f"{folder}.json" != name or any(not file.name.startswith(f"{folder}/") for file in copy.files):
         raise LogDamaged(f"{name} is the list of another model")
-    return kept
+    return copy
 
 
-def are_hashes(*told: str | None) -> bool:
-    """Whether texts have the form of hashes; one may not be on record."""
-    return all(one is None or _HASH.fullmatch(one) for one in told)
+def are_hashes(*texts: str | None) -> bool:
+    """Whether texts have the form of hashes; None, a hash not on record, passes."""
+    return all(one is None or _HASH.fullmatch(one) for one in texts)
 
 
 def _copy(
     lake: Lake, source: Path, name: str, content_hash: str, files_hash: str | None, advance: Advance
 ) -> None:
     """A copy under its name on this machine, hashed as it lies there, and synced."""
-    made = lake.root / "spare" / f".model-{uuid4().hex}"
+    copy = lake.root / "spare" / f".model-{uuid4().hex}"
     target = lake.root / name
     try:
         for file in files_of(source):
-            _copy_file(file, made / file.relative_to(source), advance)
-        if not is_model(made, content_hash, files_hash):
+            _copy_file(file, copy / file.relative_to(source), advance)
+        if not is_model(copy, content_hash, files_hash):
             raise ModelError(f"the model at {source} is not what it was when it was read: it was changed")
         if target.exists():  # of a run that was killed, or damaged
-            target.rename(made.with_name(f"{made.name}-old"))
+            target.rename(copy.with_name(f"{copy.name}-old"))
         target.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (path for path in (made, *made.rglob("*")) if path.is_dir()):
+        for folder in (path for path in (copy, *copy.rglob("*")) if path.is_dir()):
             sync(folder)
-        made.rename(target)
+        copy.rename(target)
         sync(target.parent)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(made.with_name(f"{made.name}-old"), ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(copy.with_name(f"{copy.name}-old"), ignore_errors=True)
 
 
 def _copy_file(source: Path, target: Path, advance: Advance) -> None:
     """A synced copy of a file; its blocks are shared where the file system copies on write."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb", buffering=0) as read, target.open("xb", buffering=0) as written:
-        while moved := _moved(read.fileno(), written.fileno()):
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        while moved := _moved(reader.fileno(), writer.fileno()):
             advance(moved)
         reached("keep: file copied")
-        os.fsync(written.fileno())
+        os.fsync(writer.fileno())
 
 
 def _moved(source: int, target: int) -> int:
@@ -188,7 +188,7 @@ def _moved(source: int, target: int) -> int:
 
 def _is_whole(lake: Lake, name: str, content_hash: str, files_hash: str | None) -> bool:
     """Whether the lake has a copy with every file that its list names, and it is the model."""
-    if held(lake, content_hash, files_hash) is None:
+    if find_copy(lake, content_hash, files_hash) is None:
         return False
     try:
         files = read_list(lake, f"{name}.json").files

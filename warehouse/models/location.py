@@ -14,7 +14,7 @@ from schemas.errors import LakeError, ModelError
 from warehouse.lake import Lake
 from warehouse.models.code import code_files
 from warehouse.models.described import deciding_files, files_hash
-from warehouse.models.kept import ROOM, held
+from warehouse.models.kept import ROOM, find_copy
 from warehouse.models.tensors import weight_files, weights_hash
 
 SEARCHED = "RATCHET_MODELS"
@@ -24,16 +24,16 @@ MOST = 20_000  # folders looked at below one
 
 
 def folder_of(lake: Lake, row: Mapping[str, Any]) -> Path:
-    """The folder of a checkpoint, from its row; where none is found, the path on record, which is not there.
+    """The folder of a checkpoint, from its row; where none is found, the recorded path, which is not there.
 
-    Of a model behind an endpoint the folder means nothing.
+    For a model behind an endpoint the folder means nothing.
     """
     path, hashes = str(row["path"]), (row["content_hash"], row.get("files_hash"))
     if "://" in path:
         return Path(path)
     if is_trained_here(path):
         return lake.place(path)
-    own = held(lake, *hashes)
+    own = find_copy(lake, *hashes)
     if own is not None:
         return lake.place(own)
     recorded = lake.root / path
@@ -55,28 +55,28 @@ def is_outside(path: str) -> bool:
 def find_model(recorded: Path, content_hash: str, files: str | None) -> Path | None:
     """A folder of this machine with a model: the one it was read from, else one below the folders searched.
 
-    Where none is searched, the recorded one is taken as it is: who uses it hashes it.
+    Where the user names no folder to search, the recorded one is returned unchecked; its user hashes it.
     """
-    if not searched():
+    if not search_folders():
         return recorded if recorded.is_dir() else None
-    below = (folder for root in searched() for folder in _model_folders(root))
+    below = (folder for root in search_folders() for folder in _model_folders(root))
     candidates = (folder for folder in (recorded, *below) if folder.is_dir())
     return next((one for one in candidates if agrees(one, content_hash, files)), None)
 
 
-def searched() -> list[Path]:
+def search_folders() -> list[Path]:
     """The folders that the user names."""
     return [Path(one) for one in os.environ.get(SEARCHED, "").split(os.pathsep) if one]
 
 
 def search_in(folder: Path) -> None:
     """Have this process, and those it starts, search one more folder."""
-    os.environ[SEARCHED] = os.pathsep.join(map(str, dict.fromkeys([*searched(), folder.resolve()])))
+    os.environ[SEARCHED] = os.pathsep.join(map(str, dict.fromkeys([*search_folders(), folder.resolve()])))
 
 
 def missing_line(what: str, content_hash: str, recorded: Path | str) -> str:
-    """What a person is to know and do where a model's files are nowhere."""
-    looked = "".join(f", nor below {folder}" for folder in searched())
+    """The line that tells a person what is missing and what to do about it."""
+    looked = "".join(f", nor below {folder}" for folder in search_folders())
     return (
         f"{what} (weights {content_hash}) is neither in the lake nor at {recorded}{looked}: name a folder "
         f"that holds it by --models DIR or {SEARCHED}; `ratchet maintain --adopt --models DIR` takes it in"
@@ -86,7 +86,7 @@ def missing_line(what: str, content_hash: str, recorded: Path | str) -> str:
 def agrees(folder: Path, content_hash: str, files: str | None) -> bool:
     """Whether a folder holds a model; the small files are looked at first, and no weights are hashed twice.
 
-    A folder that does not parse or cannot be read is none.
+    A folder that does not parse or cannot be read holds none.
     """
     try:
         if files is not None and files_hash(folder) != files:
@@ -109,11 +109,11 @@ def _written(folder: Path) -> tuple[object, ...]:
 
 def _model_folders(root: Path) -> Iterator[Path]:
     """Folders at most `DEPTH` below one, itself too, that hold a model's configuration and weights."""
-    seen = 0
+    count = 0
     for at, below, names in os.walk(root):
-        depth, seen = len(Path(at).relative_to(root).parts), seen + 1
-        below[:] = sorted(below) if depth < DEPTH and seen < MOST else []
-        if seen > MOST:
+        depth, count = len(Path(at).relative_to(root).parts), count + 1
+        below[:] = sorted(below) if depth < DEPTH and count < MOST else []
+        if count > MOST:
             return
         if "config.json" in names and any(name.endswith(".safetensors") for name in names):
             yield Path(at)

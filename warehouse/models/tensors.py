@@ -88,11 +88,11 @@ def _tensors(file: Path) -> Iterator[tuple[str, _Tensor]]:
         if size < 8 or length > min(HEADER, size - 8):
             raise ValueError("its header is not whole")
         header = json.loads(stream.read(length), object_pairs_hook=_distinct)
-    for name, told in header.items():
+    for name, fields in header.items():
         if name == "__metadata__":
             continue
-        kind, width = TYPES[told["dtype"]]
-        shape, (start, end) = tuple(told["shape"]), told["data_offsets"]
+        kind, width = TYPES[fields["dtype"]]
+        shape, (start, end) = tuple(fields["shape"]), fields["data_offsets"]
         if any(type(number) is not int or number < 0 for number in (*shape, start, end)):
             raise ValueError(f"{name} has no plain shape and place")
         if end - start != math.prod(shape) * width or end > size - 8 - length:
@@ -101,10 +101,10 @@ def _tensors(file: Path) -> Iterator[tuple[str, _Tensor]]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    distinct = dict(pairs)
+    if len(distinct) < len(pairs):
         raise ValueError("its header names something twice")
-    return found
+    return distinct
 
 
 def _bytes(tensor: _Tensor) -> Iterator[memoryview]:
@@ -112,10 +112,10 @@ def _bytes(tensor: _Tensor) -> Iterator[memoryview]:
     buffer = memoryview(bytearray(min(tensor.size, PIECE)))
     with tensor.file.open("rb") as stream:
         stream.seek(tensor.start)
-        left = tensor.size
-        while left:
-            read = stream.readinto(buffer[: min(left, PIECE)])
-            if not read:
+        remaining = tensor.size
+        while remaining:
+            count = stream.readinto(buffer[: min(remaining, PIECE)])
+            if not count:
                 raise ModelError(f"{tensor.file} became shorter while it was read")
-            yield buffer[:read]
-            left -= read
+            yield buffer[:count]
+            remaining -= count

@@ -1,7 +1,6 @@
 """The card of an exported training set: its lineage in Markdown, every number asked of the lake.
 
-What a model, a prompt file or a base's origin says is shown as text: it can neither make markup nor steer a
-terminal.
+Text of models, prompt files and origins is escaped, so that it can neither make markup nor steer a terminal.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ _BASE = """
 
 def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: bool) -> str:
     """The card of a snapshot (a row of table `snapshots`) whose examples lie in `file`."""
-    told = {"loop": snapshot["loop"], "snapshot": snapshot["snapshot_id"]}
+    names = {"loop": snapshot["loop"], "snapshot": snapshot["snapshot_id"]}
     here = {"loop": snapshot["loop"], "round": snapshot["round"], "units": list(snapshot["units"])}
 
     def rows_of(sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -85,17 +84,17 @@ def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: 
         "## Where it began",
         *_base(rows_of(_BASE, {"loop": snapshot["loop"]})),
         "## Who wrote it",
-        _table(rows_of(_WRITERS, told)),
+        _table(rows_of(_WRITERS, names)),
         "## What it was asked",
-        _table(rows_of(_PROMPTS, told)),
+        _table(rows_of(_PROMPTS, names)),
         "## What was dropped",
         "Each filter sees what the one before kept. The dropped are in the lake, with the reason.",
         _table(rows_of(_FUNNEL, here)),
         _table(rows_of(_REASONS, here)),
         "## Who judged it",
-        _table(rows_of(_VERIFIERS, told)),
+        _table(rows_of(_VERIFIERS, names)),
         "## What was trained on it",
-        _table(rows_of(_TRAINED, told)),
+        _table(rows_of(_TRAINED, names)),
         "## The first example",
         _fenced(json.dumps(examples.row(0, named=True))),
         "## The recipe",
@@ -108,8 +107,8 @@ def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: 
 
 def _front(file: str) -> str:
     """What Hugging Face's `datasets` reads to find the rows."""
-    told = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": file}]}]}
-    return f"---\n{yaml.safe_dump(told, sort_keys=False)}---"
+    config = {"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": file}]}]}
+    return f"---\n{yaml.safe_dump(config, sort_keys=False)}---"
 
 
 def _facts(lake: Lake, snapshot: Row, examples: pl.DataFrame, chat: bool) -> dict[str, object]:
@@ -143,8 +142,8 @@ def _round(lake: Lake, snapshot: Row) -> dict[str, Any]:
 
 def _base(rows: Sequence[Row]) -> list[str]:
     """A loop's base, and where that comes from in its own words."""
-    known = [{"base": row["checkpoint_id"], "content hash": row["content_hash"]} for row in rows]
-    return [_table(known), *(_fenced(str(row["origin"])) for row in rows if row["origin"])]
+    facts = [{"base": row["checkpoint_id"], "content hash": row["content_hash"]} for row in rows]
+    return [_table(facts), *(_fenced(str(row["origin"])) for row in rows if row["origin"])]
 
 
 def _recipe(lake: Lake, snapshot: Row) -> str:
@@ -155,9 +154,9 @@ def _recipe(lake: Lake, snapshot: Row) -> str:
 
 def _commands(lake: Lake, snapshot: Row, examples: pl.DataFrame) -> str:
     trained = read(lake, "checkpoints", {"loop": snapshot["loop"], "round": snapshot["round"]})
-    made = trained.filter(pl.col("training_id").is_not_null())["checkpoint_id"].sort().to_list()
+    checkpoints = trained.filter(pl.col("training_id").is_not_null())["checkpoint_id"].sort().to_list()
     seal = find_seal(lake.store, snapshot["loop"], snapshot["round"])
-    lines = [f"ratchet trace {examples['candidate_id'][0]}", *(f"ratchet trace {one}" for one in made)]
+    lines = [f"ratchet trace {examples['candidate_id'][0]}", *(f"ratchet trace {one}" for one in checkpoints)]
     lines += [f"ratchet sql \"FROM examples WHERE snapshot_id = '{snapshot['snapshot_id']}'\""]
     lines += [f"ratchet verify --seal {seal.sha256}"] if seal else []
     return "\n".join(lines)
@@ -178,8 +177,8 @@ def _text(value: object) -> str:
     """A value as plain text inside Markdown: no markup, no line break, no control character."""
     if isinstance(value, int):
         return f"{value:,}"
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
-    return html.escape(shown, quote=False).translate(_MARKS).replace("://", ":&#47;&#47;")
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return html.escape(text, quote=False).translate(_MARKS).replace("://", ":&#47;&#47;")
 
 
 def _fenced(text: str) -> str:

@@ -110,10 +110,10 @@ def find_snapshot(lake: Lake, what: str) -> dict[str, Any]:
 
 
 def _trained_on(lake: Lake, checkpoint_id: str) -> str:
-    made = read(lake, "checkpoints", {"checkpoint_id": checkpoint_id})
-    if made.is_empty():
+    rows = read(lake, "checkpoints", {"checkpoint_id": checkpoint_id})
+    if rows.is_empty():
         raise NotFound(f"the lake at {lake.where} holds no {checkpoint_id}")
-    training = made["training_id"][0]
+    training = rows["training_id"][0]
     if training is None:
         raise NotFound(
             f"{checkpoint_id} is a base: it was trained elsewhere, on nothing that this lake holds"
@@ -159,24 +159,24 @@ def _write(examples: pl.DataFrame, file: Path, kind: Format, chat: bool) -> None
 
 
 def _chat(row: dict[str, Any]) -> dict[str, Any]:
-    asked = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-    said = [*asked, {"role": "assistant", "content": row["response"]}]
-    return {"messages": said} | {
+    prompt = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
+    messages = [*prompt, {"role": "assistant", "content": row["response"]}]
+    return {"messages": messages} | {
         key: row[key] for key in row if key not in ("prompt", "response", "messages")
     }
 
 
 def _with_messages(row: dict[str, Any]) -> dict[str, Any]:
     """A row whose messages are a list; null for a prompt that is one text."""
-    told = row.get("messages")
-    return row if told is None else row | {"messages": json.loads(told)}
+    messages = row.get("messages")
+    return row if messages is None else row | {"messages": json.loads(messages)}
 
 
 def _read(file: Path, schema: pl.Schema) -> pl.DataFrame:
     """The rows as any reader finds them, messages as they were frozen: canonical JSON."""
     if file.suffix == ".parquet":
-        found = pl.read_parquet(file, glob=False)
-        return found if found.schema == schema else _canonical(found.to_dicts(), schema)
+        rows = pl.read_parquet(file, glob=False)
+        return rows if rows.schema == schema else _canonical(rows.to_dicts(), schema)
     with file.open("rb") as lines:
         return _canonical([json.loads(line) for line in lines], schema)
 

@@ -59,10 +59,10 @@ class Bucket:
     """Storage in a bucket."""
 
     def __init__(self, where: str) -> None:
-        found = ADDRESS.fullmatch(re.sub(r"^s3:/(?=[^/])", "s3://", where).rstrip("/"))
-        if found is None:
+        match = ADDRESS.fullmatch(re.sub(r"^s3:/(?=[^/])", "s3://", where).rstrip("/"))
+        if match is None:
             raise BadInput(f"a lake's address is a folder or s3://bucket/prefix, not {where!r}")
-        bucket, prefix = found["bucket"], (found["prefix"] or "").strip("/")
+        bucket, prefix = match["bucket"], (match["prefix"] or "").strip("/")
         self.where = f"s3://{bucket}/{prefix}".rstrip("/")
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
         plain = endpoint.startswith("http://")
@@ -80,7 +80,7 @@ class Bucket:
 
     def put_new(self, name: str, data: Data) -> None:
         """Put an object that must not exist yet."""
-        with self._said():
+        with self._store_errors():
             self._put_by_condition(name, _bytes(data), "create")
 
     def put_file(self, name: str, path: Path) -> None:
@@ -90,7 +90,7 @@ class Bucket:
 
     def replace(self, name: str, data: Data) -> None:
         """Put an object."""
-        with self._said():
+        with self._store_errors():
             obstore.put(self._store, name, _bytes(data))
 
     def note(self, name: str, data: Data) -> None:
@@ -99,36 +99,36 @@ class Bucket:
 
     def put_if(self, name: str, data: Data, tag: str) -> str | None:
         """Put over the object that has an e-tag, or not at all; returns the new e-tag, else None."""
-        with self._said(), suppress(PreconditionError, AlreadyExistsError, FileNotFoundError):
+        with self._store_errors(), suppress(PreconditionError, AlreadyExistsError, FileNotFoundError):
             return self._put_by_condition(name, _bytes(data), {"e_tag": tag})
         return None
 
     def head(self, name: str) -> tuple[Entry, str] | None:
         """An object and its e-tag."""
         try:
-            with self._said():
-                found = obstore.head(self._store, name)
+            with self._store_errors():
+                item = obstore.head(self._store, name)
         except FileNotFoundError:
             return None
-        return _entry(found), found["e_tag"] or ""
+        return _entry(item), item["e_tag"] or ""
 
     def get(self, name: str) -> bytes:
         """An object's bytes."""
-        with self._said():
+        with self._store_errors():
             return bytes(obstore.get(self._store, name).bytes())
 
     def digest(self, name: str) -> str:
         """SHA-256 of an object's bytes, as they come from the bucket now."""
         sha = hashlib.sha256()
-        with self._said():
+        with self._store_errors():
             for part in obstore.get(self._store, name).stream(min_chunk_size=4 << 20):
                 sha.update(memoryview(part))
         return sha.hexdigest()
 
     def entry(self, name: str) -> Entry | None:
         """What is stored under a name."""
-        found = self.head(name)
-        return found[0] if found else None
+        answer = self.head(name)
+        return answer[0] if answer else None
 
     def entries(self, prefix: str) -> list[Entry]:
         """Every object below a prefix."""
@@ -141,7 +141,7 @@ class Bucket:
 
     def delete(self, name: str) -> None:
         """Remove an object and its copy here."""
-        with self._said(), suppress(FileNotFoundError):
+        with self._store_errors(), suppress(FileNotFoundError):
             obstore.delete(self._store, name)
         (self.home / name).unlink(missing_ok=True)
 
@@ -166,21 +166,21 @@ class Bucket:
 
     def taken(self) -> bool:
         """Whether objects lie below the prefix."""
-        with self._said():
+        with self._store_errors():
             return any(len(page) for page in obstore.list(self._store, chunk_size=1))
 
     def publish(self, names: Sequence[str]) -> None:
-        """Put local files, those that the bucket does not hold to the byte."""
+        """Put the local files that the bucket does not hold byte for byte."""
         for name in names:
             path = self.home / name
-            held = self.entry(name)
-            same = held is not None and held.size == path.stat().st_size
+            stored_entry = self.entry(name)
+            same = stored_entry is not None and stored_entry.size == path.stat().st_size
             if not same or self.digest(name) != sha256(path):
-                with self._said():
+                with self._store_errors():
                     obstore.put(self._store, name, path, chunk_size=PART, max_concurrency=PARTS)
 
     def stale(self, seconds: float) -> list[Path]:
-        """Fetched copies, and what killed copying left here, that were not used for so long."""
+        """Fetched copies, and half-written ones of killed processes, that were not used for so long."""
         before = time.time() - seconds
         stale = []
         rooms = ("tables", "snapshots", "models", "spare")
@@ -197,25 +197,25 @@ class Bucket:
         """The store's clock, read off an object written now."""
         name = f"locks/.clock-{uuid4().hex}"
         self.replace(name, b"")
-        found = self.entry(name)
+        entry = self.entry(name)
         self.delete(name)
-        if found is None:
+        if entry is None:
             raise LakeError(f"{self.where}: an object that was just written is not there")
-        return found.modified
+        return entry.modified
 
     def exclusive(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         """A lease on an object of the bucket."""
         return lease(self, f"locks/{name}.json", wait=wait)
 
     def _listed(self, prefix: str, after: str | None = None) -> list[Entry]:
-        with self._said():
+        with self._store_errors():
             pages = obstore.list(self._store, prefix or None, offset=after)
             return sorted((_entry(one) for page in pages for one in page), key=lambda entry: entry.name)
 
     def _fetch(self, name: str, path: Path) -> None:
         data = self.get(name)
-        told = NAMED_BY_HASH.search(name)
-        if told and hashlib.sha256(data).hexdigest() != told[1]:
+        match = NAMED_BY_HASH.search(name)
+        if match and hashlib.sha256(data).hexdigest() != match[1]:
             raise LogDamaged(f"{self.where}/{name} is not the file that was written: its hash differs")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -223,8 +223,8 @@ class Bucket:
         temporary.replace(path)
 
     def _put_by_condition(self, name: str, data: bytes | memoryview, mode: Any) -> str:
-        """Put by a condition; the new e-tag. A try whose fate is unknown may be what fails the next one, so
-        that one looks whether the object is ours.
+        """Put under a condition; returns the new e-tag. A try whose outcome is unknown may be why the next
+        one fails, so a failed try looks whether the object is ours.
         """
         client = self._bulk if len(data) > BULK else self._single
         end, unsure = time.monotonic() + PATIENCE, False
@@ -232,10 +232,10 @@ class Bucket:
             try:
                 return obstore.put(client, name, data, mode=mode, use_multipart=False)["e_tag"] or ""
             except (AlreadyExistsError, PreconditionError):
-                found = self._held(name) if unsure else None
-                if found is None or found[0] != data:
+                present = self._content(name) if unsure else None
+                if present is None or present[0] != data:
                     raise
-                return found[1]
+                return present[1]
             except (PermissionDeniedError, UnauthenticatedError, FileNotFoundError):
                 raise
             except BaseError:
@@ -245,16 +245,16 @@ class Bucket:
             time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))  # noqa: S311
         raise AssertionError("the last try returns or raises")
 
-    def _held(self, name: str) -> tuple[bytes, str] | None:
+    def _content(self, name: str) -> tuple[bytes, str] | None:
         try:
-            found = obstore.get(self._store, name)
-            return bytes(found.bytes()), found.meta["e_tag"] or ""
+            item = obstore.get(self._store, name)
+            return bytes(item.bytes()), item.meta["e_tag"] or ""
         except FileNotFoundError:
             return None
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
-        """The store's own errors as ours, in one line; what is missing or taken stays Python's."""
+    def _store_errors(self) -> Iterator[None]:
+        """Turn the store's errors into ours, in one line; a missing or taken name keeps Python's error."""
         try:
             yield
         except AlreadyExistsError:
@@ -290,5 +290,5 @@ def _entry(item: Any) -> Entry:
 
 
 def _cache() -> Path:
-    told = os.environ.get("RATCHET_CACHE")
-    return Path(told) if told else Path.home() / ".cache" / "ratchet"
+    folder = os.environ.get("RATCHET_CACHE")
+    return Path(folder) if folder else Path.home() / ".cache" / "ratchet"

@@ -49,7 +49,7 @@ class Store(Protocol):
         """Write a file, or write it anew: a reader sees the old bytes or the new, never a part."""
 
     def note(self, name: str, data: Data) -> None:
-        """As `replace`, but it may be lost with the power: for what can be told anew."""
+        """As `replace`, but a power loss may lose it: for what can be written again."""
 
     def get(self, name: str) -> bytes:
         """A file's bytes; FileNotFoundError where there is none."""

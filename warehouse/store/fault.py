@@ -19,14 +19,14 @@ _seen: Counter[str] = Counter()
 
 
 def ask(fault: str) -> None:
-    """Have this fault from now on, counted from here; none where it is empty."""
+    """Set this fault from now on, its count begun anew; an empty one sets none."""
     global _wanted
     _wanted = _FAULT.fullmatch(fault)
     _seen.clear()
 
 
 def reached(point: str) -> None:
-    """Fail here where that was asked for: die, at once and without clean-up, or raise an OSError."""
+    """Fail here if the fault names this point: die at once without clean-up, or raise an OSError."""
     if _wanted is None or point != _wanted["point"]:
         return
     _seen[point] += 1

@@ -58,10 +58,10 @@ class Folder:
     def entry(self, name: str) -> Entry | None:
         """What is stored under a name."""
         try:
-            found = os.stat(self.home / name)
+            state = os.stat(self.home / name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Entry(name, found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
+        return Entry(name, state.st_size, state.st_mtime) if stat.S_ISREG(state.st_mode) else None
 
     def entries(self, prefix: str) -> list[Entry]:
         """Every file below a folder."""
@@ -69,14 +69,14 @@ class Folder:
 
     def numbered(self, folder: str, first: int) -> list[Entry]:
         """Log entries from a number on: asked for one by one, so that old ones cost nothing."""
-        found = []
+        entries = []
         number, missing = first, 0
         while missing < 2:  # look behind one gap: a lost entry must not hide the ones after it
             entry = self.entry(f"{folder}/{number:020d}.json")
             missing = missing + 1 if entry is None else 0
-            found += [] if entry is None else [entry]
+            entries += [] if entry is None else [entry]
             number += 1
-        return found
+        return entries
 
     def delete(self, name: str) -> None:
         """Remove a file."""
@@ -150,10 +150,10 @@ class Folder:
 def _walk(folder: Path, home: Path) -> Iterator[Entry]:
     """Every file below a folder; one that goes while we look is passed over."""
     try:
-        found = list(os.scandir(folder))
+        items = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
-    for one in found:
+    for one in items:
         if one.is_dir(follow_symlinks=False):
             yield from _walk(Path(one.path), home)
             continue

@@ -48,20 +48,20 @@ class Conditional(Protocol):
 def lease(store: Conditional, name: str, *, wait: bool) -> Iterator[None]:
     """Hold an object; LakeBusy where another holds it and `wait` is false."""
     holder = f"process {os.getpid()} on {socket.gethostname()}"
-    told = {
+    record = {
         "holder": holder,
         "token": uuid4().hex,
         "seconds": SECONDS,
         "machine": _machine(),
         "process": os.getpid(),
     }
-    while (tag := _taken(store, name, told)) is None:
+    while (tag := _take(store, name, record)) is None:
         if not wait:
             raise LakeBusy(_holder(store, name))
         time.sleep(PAUSE)
     ended = threading.Event()
-    kept = _Kept(tag)
-    renewing = threading.Thread(target=_renew, args=(store, name, told, kept, ended), daemon=True)
+    holding = _Holding(tag)
+    renewing = threading.Thread(target=_renew, args=(store, name, record, holding, ended), daemon=True)
     renewing.start()
     try:
         yield
@@ -69,50 +69,50 @@ def lease(store: Conditional, name: str, *, wait: bool) -> Iterator[None]:
         ended.set()
         renewing.join()
         with suppress(LakeError):  # the store is away: the lease lapses by itself
-            store.put_if(name, _json(told | {"released": True}), kept.tag)
+            store.put_if(name, _json(record | {"released": True}), holding.tag)
 
 
-class _Kept:
+class _Holding:
     """The e-tag that our lease has now."""
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
 
 
-def _taken(store: Conditional, name: str, record: dict[str, Any]) -> str | None:
+def _take(store: Conditional, name: str, record: dict[str, Any]) -> str | None:
     """Take a lease that is free, released or lapsed; the e-tag it then has, else None."""
     try:
         store.put_new(name, _json(record))
     except FileExistsError:
-        found = store.head(name)
-        if found is None:
+        entry_and_tag = store.head(name)
+        if entry_and_tag is None:
             return None
-        entry, tag = found
+        entry, tag = entry_and_tag
         if not _free(store, name, entry):
             return None
         return store.put_if(name, _json(record), tag)
-    found = store.head(name)
-    return found[1] if found else None
+    entry_and_tag = store.head(name)
+    return entry_and_tag[1] if entry_and_tag else None
 
 
 def _free(store: Conditional, name: str, entry: Entry) -> bool:
-    held = _read(store, name)
-    if held.get("released") or _gone(held):
+    record = _read(store, name)
+    if record.get("released") or _is_gone(record):
         return True
-    return store.now() - entry.modified > float(held.get("seconds", SECONDS))
+    return store.now() - entry.modified > float(record.get("seconds", SECONDS))
 
 
-def _gone(held: dict[str, Any]) -> bool:
+def _is_gone(record: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine, and is no more."""
-    process = held.get("process")
+    process = record.get("process")
     machine = _machine()
-    if machine is None or held.get("machine") != machine or not isinstance(process, int):
+    if machine is None or record.get("machine") != machine or not isinstance(process, int):
         return False
     return not Path(f"/proc/{process}").exists()
 
 
 def _machine() -> str | None:
-    """This machine since it was started, and the processes that we see of it; None where it does not say."""
+    """This machine's boot and our process namespace on it, as one id; None where it does not say."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -121,18 +121,18 @@ def _machine() -> str | None:
 
 
 def _renew(
-    store: Conditional, name: str, record: dict[str, Any], kept: _Kept, ended: threading.Event
+    store: Conditional, name: str, record: dict[str, Any], holding: _Holding, ended: threading.Event
 ) -> None:
     count = 0
     while not ended.wait(SECONDS / 3):
         count += 1
         try:
-            tag = store.put_if(name, _json(record | {"renewed": count}), kept.tag)
+            tag = store.put_if(name, _json(record | {"renewed": count}), holding.tag)
         except LakeError:
             continue  # the store is away: the lease may lapse, and no exactness rests on it
         if tag is None:
             return
-        kept.tag = tag
+        holding.tag = tag
 
 
 def _holder(store: Conditional, name: str) -> str:
@@ -141,10 +141,10 @@ def _holder(store: Conditional, name: str) -> str:
 
 def _read(store: Conditional, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(store.get(name))
+        record = json.loads(store.get(name))
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _json(value: dict[str, Any]) -> bytes:

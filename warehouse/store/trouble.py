@@ -28,26 +28,26 @@ _KEYS_FROM_HOST = "169.254."  # where a machine in a cloud asks for its keys
 def one_line(error: BaseException) -> str:
     """What an error says: the store's own code and message, who did not answer, or its first words."""
     text = _COLOUR.sub("", str(error))
-    said, host = _SAID.search(text), _HOST.search(text)
-    if said:
-        told = f"the store says {said['code']}: {said['message'] or 'and no more'}"
+    answer, host = _SAID.search(text), _HOST.search(text)
+    if answer:
+        line = f"the store says {answer['code']}: {answer['message'] or 'and no more'}"
     elif _KEYS_FROM_HOST in text:
-        told = "there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        line = "there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     elif host and _AWAY.search(text):
-        told = f"{host['host']} does not answer"
+        line = f"{host['host']} does not answer"
     elif "403 Forbidden" in text:
-        told = "the store says 403: the keys are refused"
+        line = "the store says 403: the keys are refused"
     else:
-        told = text.split("Debug source")[0]
+        line = text.split("Debug source")[0]
     for secret in (os.environ.get(name, "") for name in SECRETS):
-        told = told.replace(secret, "(a key)") if len(secret) >= SHORTEST else told
-    return " ".join(told.split())[:LONGEST]
+        line = line.replace(secret, "(a key)") if len(secret) >= SHORTEST else line
+    return " ".join(line.split())[:LONGEST]
 
 
 @contextmanager
 def disk_errors(what: str) -> Iterator[None]:
-    """What the disk does inside the block (no space, a bad sector, a torn file), reported by Python, Delta or
-    DuckDB, becomes a LakeError that says what it stopped.
+    """Turn disk errors inside the block (no space, a bad sector, a torn file), whether from Python, Delta or
+    DuckDB, into a LakeError that says `what` they stopped.
     """
     try:
         yield

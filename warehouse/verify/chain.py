@@ -35,17 +35,17 @@ def read_chains(lake: Lake, findings: Findings) -> dict[str, list[Seal]]:
 
 def check_anchors(lake: Lake, chains: Chains, rounds: TableStory, findings: Findings) -> None:
     """Every seal is on record in the log with its hash, and every seal on record is there."""
-    recorded = {(told["loop"], told["round"]): told["sha256"] for told in rounds.anchors}
-    held = {(seal.loop, seal.round): seal for seals in chains.values() for seal in seals}
-    named = {finding.where for finding in findings.found}
+    recorded = {(anchor["loop"], anchor["round"]): anchor["sha256"] for anchor in rounds.anchors}
+    by_place = {(seal.loop, seal.round): seal for seals in chains.values() for seal in seals}
+    damaged = {finding.where for finding in findings.items}
     for (loop, number), sha256 in recorded.items():
-        seal = held.get((loop, number))
+        seal = by_place.get((loop, number))
         name = seal_name(loop, number)
-        if seal is None and name not in named and lake.store.entry(name) is None:
+        if seal is None and name not in damaged and lake.store.entry(name) is None:
             findings.damage(name, "the seal is missing; the log has it on record")
         elif seal is not None and seal.sha256 != sha256:
             findings.damage(name, f"the seal was rewritten: the log has {sha256[:12]} on record")
-    for loop, number in held.keys() - recorded.keys():
+    for loop, number in by_place.keys() - recorded.keys():
         findings.leftover(
             seal_name(loop, number), "the seal is not on record yet: `ratchet maintain` puts it there"
         )
@@ -55,14 +55,14 @@ def _check_links(loop: str, seals: Sequence[Seal], findings: Findings) -> None:
     before: Seal | None = None
     for seal in seals:
         name = seal_name(loop, seal.round)
-        wanted = 0 if before is None else before.round + 1
-        if seal.round != wanted:
-            for missing in range(wanted, seal.round):
-                if seal_name(loop, missing) not in {finding.where for finding in findings.found}:
+        number = 0 if before is None else before.round + 1
+        if seal.round != number:
+            for missing in range(number, seal.round):
+                if seal_name(loop, missing) not in {finding.where for finding in findings.items}:
                     findings.damage(seal_name(loop, missing), "the seal is missing")
         elif seal.previous != (None if before is None else before.sha256):
-            told = "no seal" if seal.previous is None else f"seal {seal.previous[:12]}"
+            predecessor = "no seal" if seal.previous is None else f"seal {seal.previous[:12]}"
             findings.damage(
-                name, f"the chain is broken: it names {told} before it; one of the two was rewritten"
+                name, f"the chain is broken: it names {predecessor} before it; one of the two was rewritten"
             )
         before = seal

@@ -25,16 +25,16 @@ def check_checkpoint(lake: Lake, log: str, version: int) -> None:
         added, keys = _replayed(lake, log, version)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise LogDamaged("cannot be held against the log, whose entries are damaged") from None
-    told = {row["add"]["path"]: _said(row["add"]) for row in rows if row.get("add")}
-    if told != added:
-        wrong = next(iter(dict(told.items() ^ added.items())))
+    files = {row["add"]["path"]: _file_facts(row["add"]) for row in rows if row.get("add")}
+    if files != added:
+        wrong = next(iter(dict(files.items() ^ added.items())))
         raise LogDamaged(f"does not say what the log says of {wrong}")
     for row in rows:
         key = row.get("txn")
         if key and keys.get(key["appId"]) != key["version"]:
             raise LogDamaged(f"holds key {key['appId']} as the log does not")
-    kept = {row["txn"]["appId"] for row in rows if row.get("txn")}
-    if lost := {key for key, held in keys.items() if held is not None} - kept:
+    present = {row["txn"]["appId"] for row in rows if row.get("txn")}
+    if lost := {key for key, number in keys.items() if number is not None} - present:
         raise LogDamaged(f"lacks key {min(lost)}")
 
 
@@ -45,11 +45,11 @@ def _replayed(lake: Lake, log: str, version: int) -> tuple[dict[str, Any], dict[
     for entry in read_entries(lake.store, log, 0, version):
         for removed in entry.of("remove"):
             added.pop(removed["path"], None)
-        added |= {add["path"]: _said(add) for add in entry.of("add")}
+        added |= {add["path"]: _file_facts(add) for add in entry.of("add")}
         for key in entry.of("txn"):
             keys[key["appId"]] = None if key.get("lastUpdated") == 1 else key["version"]
     return added, keys
 
 
-def _said(add: Any) -> tuple[Any, ...]:
+def _file_facts(add: Any) -> tuple[Any, ...]:
     return (add["size"], add["modificationTime"], dict(add["partitionValues"]).get("round"), add.get("stats"))

@@ -33,12 +33,12 @@ class Link:
         name = self.column.name
         values = f"unnest({name})" if self.column.type == TEXTS else name
         targets = (one.split(".") for one in self.column.to)
-        known = " UNION ALL ".join(f"SELECT loop, {key} AS id FROM {table}" for table, key in targets)
+        ids = " UNION ALL ".join(f"SELECT loop, {key} AS id FROM {table}" for table, key in targets)
         return f"""
             SELECT count(*) AS n, min(child.id) AS example, min(child.named) AS missing
             FROM (SELECT loop, {self.table.id} AS id, {values} AS named FROM {self.table.name}) AS child
             WHERE child.named IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM ({known}) AS p WHERE p.loop = child.loop AND p.id = child.named)"""
+                SELECT 1 FROM ({ids}) AS p WHERE p.loop = child.loop AND p.id = child.named)"""
 
 
 LINKS = tuple(Link(table, column) for table in TABLES.values() for column in table.own if column.to)
@@ -49,28 +49,28 @@ PARENTS = {"candidate_id": "candidates", "rejected_id": "candidates", "preferenc
 
 def check_facts(lake: Lake, findings: Findings, begin: Begin) -> None:
     """Every id, every link from row to row, every snapshot and what was trained on it."""
-    with reader(lake) as asked:
+    with reader(lake) as source:
         for table in TABLES:
-            _check_ids(asked, table, findings, begin(f"ids of {table}"))
+            _check_ids(source, table, findings, begin(f"ids of {table}"))
         advance = begin("links")
         for link in LINKS:
-            _check_link(asked, link, findings)
+            _check_link(source, link, findings)
             advance(1)
-        _check_snapshots(lake, asked, findings, begin("snapshots"))
-        _check_steps(asked, findings)
+        _check_snapshots(lake, source, findings, begin("snapshots"))
+        _check_steps(source, findings)
 
 
-def _check_ids(asked: Reader, table: str, findings: Findings, advance: Callable[[int], None]) -> None:
+def _check_ids(source: Reader, table: str, findings: Findings, advance: Callable[[int], None]) -> None:
     """Ids are distinct, and those that follow from their row do."""
     key = TABLES[table].id
     twice = f"SELECT {key} AS id, count(*) AS n FROM {table} GROUP BY 1 HAVING n > 1 ORDER BY 1 LIMIT 1"
-    for row in asked.rows(twice):
+    for row in source.rows(twice):
         findings.damage(f"tables/{table}", f"{key} {row['id']} stands {row['n']} times")
     formula = IDENTITIES.get(table)
     if formula is None:
         return
     columns = ", ".join((key, *formula.columns))
-    for batch in asked.batches(f"SELECT {columns} FROM {table}"):
+    for batch in source.batches(f"SELECT {columns} FROM {table}"):
         for row_id, *values in zip(
             *(batch.column(i).to_pylist() for i in range(batch.num_columns)), strict=True
         ):
@@ -80,8 +80,8 @@ def _check_ids(asked: Reader, table: str, findings: Findings, advance: Callable[
         advance(batch.num_rows)
 
 
-def _check_link(asked: Reader, link: Link, findings: Findings) -> None:
-    (row,) = asked.rows(link.sql)
+def _check_link(source: Reader, link: Link, findings: Findings) -> None:
+    (row,) = source.rows(link.sql)
     if row["n"]:
         holders = " or ".join(one.split(".")[0] for one in link.column.to)
         findings.damage(
@@ -91,9 +91,9 @@ def _check_link(asked: Reader, link: Link, findings: Findings) -> None:
         )
 
 
-def _check_snapshots(lake: Lake, asked: Reader, findings: Findings, advance: Callable[[int], None]) -> None:
+def _check_snapshots(lake: Lake, source: Reader, findings: Findings, advance: Callable[[int], None]) -> None:
     """Snapshots hash to their ids, and their examples were candidates, or pairs of them that were judged."""
-    for row in asked.rows("SELECT * FROM snapshots ORDER BY snapshot_id"):
+    for row in source.rows("SELECT * FROM snapshots ORDER BY snapshot_id"):
         try:
             examples = read_snapshot(lake.place(row["path"]), row["snapshot_id"])
         except RatchetError as error:
@@ -105,9 +105,9 @@ def _check_snapshots(lake: Lake, asked: Reader, findings: Findings, advance: Cal
             findings.damage(row["path"], "an example_id does not follow from its candidates")
         advance(examples.height)
     for column, table in PARENTS.items():
-        for row in asked.rows(_strays(column, table)):
-            found = f"{row['n']} examples come from no {table.removesuffix('s')} of the log"
-            findings.damage(f"snapshots/{row['snapshot_id']}", found)
+        for row in source.rows(_strays(column, table)):
+            problem = f"{row['n']} examples come from no {table.removesuffix('s')} of the log"
+            findings.damage(f"snapshots/{row['snapshot_id']}", problem)
 
 
 def _strays(column: str, table: str) -> str:
@@ -118,8 +118,8 @@ def _strays(column: str, table: str) -> str:
         GROUP BY 1 ORDER BY 1"""
 
 
-def _check_steps(asked: Reader, findings: Findings) -> None:
-    """What an optimizer step was fed was in the snapshot of its training."""
+def _check_steps(source: Reader, findings: Findings) -> None:
+    """Every example of an optimizer step is in the snapshot of its training."""
     sql = """
         WITH fed AS (SELECT training_id, unnest(example_ids) AS example_id FROM steps),
              job AS (SELECT DISTINCT training_id, snapshot_id FROM trainings)
@@ -128,6 +128,6 @@ def _check_steps(asked: Reader, findings: Findings) -> None:
             SELECT 1 FROM examples AS e
             WHERE e.snapshot_id = job.snapshot_id AND e.example_id = fed.example_id)
         GROUP BY 1 ORDER BY 1"""
-    for row in asked.rows(sql):
+    for row in source.rows(sql):
         what = f"{row['n']} examples of {row['training_id']} are not in its snapshot"
         findings.damage("tables/steps", what)

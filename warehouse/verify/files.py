@@ -56,13 +56,13 @@ def check_files(
             findings.damage(name, "does not belong to the table")
 
 
-def check_bytes(lake: Lake, file: SealedFile, found: Entry | None) -> str | None:
+def check_bytes(lake: Lake, file: SealedFile, entry: Entry | None) -> str | None:
     """What is wrong with a file that should be there, in one line; None for nothing."""
-    if found is None:
+    if entry is None:
         return "is missing"
-    if found.size != file.size:
-        what = "truncated" if found.size < file.size else "changed"
-        return f"was {what}: it has {found.size:,} bytes, {file.size:,} were written"
+    if entry.size != file.size:
+        what = "truncated" if entry.size < file.size else "changed"
+        return f"was {what}: it has {entry.size:,} bytes, {file.size:,} were written"
     try:
         sha256 = lake.store.digest(file.name)
     except FileNotFoundError:
@@ -77,14 +77,14 @@ def check_bytes(lake: Lake, file: SealedFile, found: Entry | None) -> str | None
 def _check_retired(
     lake: Lake, retired: Sequence[SealedFile], there: dict[str, Entry], most: int | None, findings: Findings
 ) -> None:
-    """Retired files that lie there still, of which at most so many bytes are read (None: all of them)."""
-    left, unread = most, 0
+    """Check the retired files that are still there, reading at most `most` bytes of them (None: all)."""
+    budget, unread = most, 0
     for file in sorted(retired, key=lambda file: (file.size, file.name)):
-        if left is not None and there[file.name].size == file.size > left:
+        if budget is not None and there[file.name].size == file.size > budget:
             unread += 1
             continue
         problem = check_bytes(lake, file, there[file.name])
-        left = None if left is None else left - file.size
+        budget = None if budget is None else budget - file.size
         if problem not in (None, "is missing"):  # freed while we looked
             findings.retired(file.name, f"{problem}; compaction had retired it: no fact rests on it")
     if unread:

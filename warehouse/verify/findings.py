@@ -29,7 +29,7 @@ class Finding:
 class Findings:
     """What was looked at, in files and bytes, and what was found."""
 
-    found: list[Finding] = field(default_factory=list)
+    items: list[Finding] = field(default_factory=list)
     files: int = 0
     size: int = 0
 
@@ -46,8 +46,8 @@ class Findings:
         self._add(Finding("retired", where, what))
 
     def _add(self, finding: Finding) -> None:
-        if finding not in self.found:
-            self.found.append(finding)
+        if finding not in self.items:
+            self.items.append(finding)
 
     @contextmanager
     def noting(self, where: str) -> Iterator[None]:
@@ -62,4 +62,4 @@ class Findings:
     @property
     def clean(self) -> bool:
         """Whether every fact is there and unchanged."""
-        return all(finding.kind != "damage" for finding in self.found)
+        return all(finding.kind != "damage" for finding in self.items)

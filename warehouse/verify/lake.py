@@ -28,8 +28,8 @@ Begin = Callable[[str], Advance]
 
 
 def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lambda _: None) -> Findings:
-    """Hold every file of the lake against what the log and the seals say of it, and with `deep` every fact
-    against the facts it rests on. `begin` is told of each part, and gives what is called as it advances.
+    """Compare every file of the lake with what the log and the seals say of it; with `deep`, also every fact
+    with the facts it rests on. `begin` is called with each part's name and returns its progress callback.
     """
     findings = Findings()
     if lake.store.get("lake.json") != json.dumps({"format": FORMAT}).encode() + b"\n":
@@ -45,27 +45,27 @@ def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lamb
         _check_open(lake, stories, findings)
         if deep:
             check_facts(lake, findings, begin)
-    findings.found.sort()
+    findings.items.sort()
     return findings
 
 
 def _check_artifacts(lake: Lake, chains: Chains, findings: Findings, advance: Advance) -> None:
     """Files of snapshots, trainings, models: those that seals, facts and lists name are there to the byte."""
-    told: dict[str, SealedFile] = {}
+    files: dict[str, SealedFile] = {}
     with findings.noting("tables"):
-        told |= {file.name: file for file in _of_facts(lake)}
-    told |= {file.name: file for file in files_of_models(lake, findings)}
-    told |= {file.name: file for chain in chains.values() for seal in chain for file in seal.artifacts}
+        files |= {file.name: file for file in _of_facts(lake)}
+    files |= {file.name: file for file in files_of_models(lake, findings)}
+    files |= {file.name: file for chain in chains.values() for seal in chain for file in seal.artifacts}
     closed = {_artifact(file.name) for chain in chains.values() for seal in chain for file in seal.artifacts}
     there = {entry.name: entry for room in ARTIFACTS for entry in lake.store.entries(room)}
-    for file in told.values():
+    for file in files.values():
         findings.files += 1
         findings.size += file.size
         problem = check_bytes(lake, file, there.get(file.name))
         if problem:
             findings.damage(file.name, problem)
         advance(1)
-    for name in sorted(there.keys() - told.keys()):
+    for name in sorted(there.keys() - files.keys()):
         if left_behind(name):
             findings.leftover(name, "left by a writer that was killed")
         elif _artifact(name) in closed:

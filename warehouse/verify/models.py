@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from schemas.errors import LogDamaged
 from warehouse.delta.seals import SealedFile
 from warehouse.lake import Lake
-from warehouse.models.kept import ROOM, held, is_model, read_list
+from warehouse.models.kept import ROOM, find_copy, is_model, read_list
 from warehouse.query import read
 from warehouse.verify.chain import Chains
 from warehouse.verify.files import Advance
@@ -29,24 +29,24 @@ def files_of_models(lake: Lake, findings: Findings) -> Iterator[SealedFile]:
 
 
 def check_models(lake: Lake, chains: Chains, findings: Findings, deep: bool, advance: Advance) -> None:
-    """Copies that checkpoints lie in are there, and hash to what they are named by.
+    """Every copy that a checkpoint names is there, and hashes to its name.
 
     Tensors are hashed again where no seal vouches for the list of files, and always with `deep`.
     """
     sealed = {file.name for chain in chains.values() for seal in chain for file in seal.artifacts}
-    damaged = {finding.where for finding in findings.found if finding.kind == "damage"}
+    damaged = {finding.where for finding in findings.items if finding.kind == "damage"}
     with findings.noting("tables/checkpoints"):
         for row in read(lake, "checkpoints").to_dicts():
-            told = any(_is_of(row["path"], where) for where in damaged)
-            named = row["path"].startswith(f"{ROOM}/") and not told
-            if named and held(lake, row["content_hash"], row["files_hash"]) is None:
+            reported = any(_is_of(row["path"], where) for where in damaged)
+            named = row["path"].startswith(f"{ROOM}/") and not reported
+            if named and find_copy(lake, row["content_hash"], row["files_hash"]) is None:
                 findings.damage(row["path"], f"the model of {row['checkpoint_id']} is missing")
     for name in _lists(lake):
         folder = name.removesuffix(".json")
         if any(_is_of(folder, where) for where in damaged) or (name in sealed and not deep):
             continue
-        kept = read_list(lake, name)
-        if not is_model(lake.place(folder), kept.content_hash, kept.files_hash):
+        copy = read_list(lake, name)
+        if not is_model(lake.place(folder), copy.content_hash, copy.files_hash):
             findings.damage(folder, "does not hash to its name: it is not the model that the log names")
         advance(1)
 

@@ -2,8 +2,8 @@
 
 Covered: any change to an entry that a later entry, a seal or the head vouches for; a lost or doubled
 commit; data files that are missing, truncated, changed, or not the log's. An entry that nothing vouches for
-(the newest, of a writer that was killed) is held against its own description, which leaves the times that
-Delta's writer puts into it.
+(the newest, of a writer that was killed) is held against its own description, which does not cover the times
+that Delta's writer puts into it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ class TableStory:
 def check_table(
     lake: Lake, name: str, seals: Sequence[Seal], findings: Findings, advance: Advance, *, deep: bool = False
 ) -> TableStory:
-    """Check one table's log and files, `deep` every retired one too; what its log says, as far as it can be
-    read.
-    """
+    """Check one table's log and files (`deep`: retired ones too); returns what can be read of its log."""
     log = f"{lake.log(name)}/"
     in_log = lake.store.entries(lake.log(name))  # first: what the log names is there when we look
     files = [file for file in lake.store.entries(f"tables/{name}") if not file.name.startswith(log)]
@@ -100,16 +98,16 @@ def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
     before = START if entry.version == 0 else story.running.get(entry.version - 1)
     if before is not None:
         story.running[entry.version] = running_hash(before, [entry])
-    said = entry.described
+    description = entry.described
     if wrong := problem(entry):
         findings.damage(entry.name, wrong)
-        said = {}  # what it says of others cannot be held against them
-    elif "digest" not in said and story.vouched:
+        description = {}  # what it says of other entries is not to be believed
+    elif "digest" not in description and story.vouched:
         findings.damage(entry.name, "was not written by Ratchet, or its description was changed")
-    vouched = {f"{int(n):020d}.json": str(told) for n, told in said.get("links", {}).items()}
-    vouched |= {str(n): str(told) for n, told in said.get("checkpoints", {}).items()}
-    for name, told in vouched.items():  # the first to vouch counts: a later one may have seen a changed file
-        if story.vouched.setdefault(name, told) != told:
+    vouched = {f"{int(n):020d}.json": str(digest) for n, digest in description.get("links", {}).items()}
+    vouched |= {str(n): str(digest) for n, digest in description.get("checkpoints", {}).items()}
+    for name, digest in vouched.items():  # the first to vouch counts: later ones may have seen a changed file
+        if story.vouched.setdefault(name, digest) != digest:
             where = f"{entry.name.rpartition('/')[0]}/{name}"
             findings.damage(
                 where, f"was changed: entry {entry.version} found another hash than was on record"
@@ -123,18 +121,18 @@ def _follow(story: TableStory, entry: LogEntry, findings: Findings) -> None:
         if path in story.live:
             story.retired[path] = story.live.pop(path)
             story.retired_at[path] = float(removed.get("deletionTimestamp") or 0) / 1e3
-    told = said.get("files", {})
+    facts = description.get("files", {})
     for added in entry.of("add"):
         path = str(added.get("path"))
-        fact = told.get(path, {})
+        fact = facts.get(path, {})
         story.live[path] = SealedFile(
             f"tables/{story.name}/{path}",
             fact.get("rows"),
             int(added.get("size", -1)),
             str(fact.get("sha256")),
         )
-    if isinstance(said.get("seal"), dict):
-        story.anchors.append(said["seal"])
+    if isinstance(description.get("seal"), dict):
+        story.anchors.append(description["seal"])
 
 
 def _check_vouched(
@@ -142,14 +140,14 @@ def _check_vouched(
 ) -> None:
     """Entries and checkpoints against the hashes that later entries give them."""
     there = {file.name.rpartition("/")[2] for file in files}
-    for name, told in story.vouched.items():
+    for name, sha256 in story.vouched.items():
         if name.endswith(".json"):
-            found = story.hashes.get(int(name[:20]))
+            digest = story.hashes.get(int(name[:20]))
         else:
-            found = lake.store.digest(f"{log}/{name}") if name in there else None
-            if found is None:
+            digest = lake.store.digest(f"{log}/{name}") if name in there else None
+            if digest is None:
                 findings.damage(f"{log}/{name}", "is missing")
-        if found is not None and found != told:
+        if digest is not None and digest != sha256:
             findings.damage(f"{log}/{name}", "was changed: later entries give it another hash")
 
 
@@ -169,11 +167,11 @@ def _check_head(lake: Lake, log: str, story: TableStory, findings: Findings) -> 
     elif story.hashes.get(head.version) != head.entry:
         findings.damage(f"{log}/{head.version:020d}.json", "was changed: the head gives it another hash")
     if head.checkpoint >= 0 and pointed == head.checkpoint:
-        for name, told in (
+        for name, sha256 in (
             (checkpoint_name(log, head.checkpoint), head.checkpoint_hash),
             (f"{log}/_last_checkpoint", head.pointer),
         ):
-            if lake.store.entry(name) is None or lake.store.digest(name) != told:
+            if lake.store.entry(name) is None or lake.store.digest(name) != sha256:
                 findings.damage(name, "was changed: the head gives it another hash")
     elif pointed < head.checkpoint:
         findings.damage(f"{log}/_last_checkpoint", f"does not name checkpoint {head.checkpoint}")
@@ -190,25 +188,25 @@ def last_checkpoint_noted(lake: Lake, log: str, findings: Findings) -> int:
 
 def _check_seal(story: TableStory, seal: Seal, findings: Findings) -> None:
     """One table's part of a seal against the log: where it stood, and which files held the round's rows."""
-    told = seal.tables.get(story.name)
+    part = seal.tables.get(story.name)
     name = seal_name(seal.loop, seal.round)
-    if told is None:  # a table that a later Ratchet added
+    if part is None:  # a table that a later Ratchet added
         folder = f"loop={seal.loop}/round={seal.round}/"
         for path, file in story.live.items():
             if path.startswith(folder):
                 findings.damage(file.name, f"holds rows of a round that {name} had sealed without it")
         return
-    found = story.running.get(told.version)
-    if found is not None and found != told.log:
+    running = story.running.get(part.version)
+    if running is not None and running != part.log:
         findings.damage(
             f"tables/{story.name}/_delta_log",
-            f"was edited: up to entry {told.version} it is not what {name} sealed",
+            f"was edited: up to entry {part.version} it is not what {name} sealed",
         )
-    elif found is None and told.version not in story.hashes:
+    elif running is None and part.version not in story.hashes:
         findings.damage(
-            f"tables/{story.name}/_delta_log/{told.version:020d}.json", f"is missing; {name} sealed it"
+            f"tables/{story.name}/_delta_log/{part.version:020d}.json", f"is missing; {name} sealed it"
         )
-    for checkpoint, sha256 in told.checkpoints.items():
+    for checkpoint, sha256 in part.checkpoints.items():
         story.vouched.setdefault(checkpoint, sha256)
         if story.vouched[checkpoint] != sha256:
             findings.damage(
@@ -216,10 +214,10 @@ def _check_seal(story: TableStory, seal: Seal, findings: Findings) -> None:
             )
     folder = f"loop={seal.loop}/round={seal.round}/"
     live = {file.name: file for path, file in story.live.items() if path.startswith(folder)}
-    for file in told.files:
+    for file in part.files:
         if live.get(file.name) != file:
             findings.damage(file.name, f"{name} seals it, the log does not hold it as it was")
-    for extra in live.keys() - {file.name for file in told.files}:
+    for extra in live.keys() - {file.name for file in part.files}:
         findings.damage(extra, f"holds rows of a round that {name} had sealed without it")
 
 
@@ -228,13 +226,15 @@ def _check_checkpoints(
 ) -> None:
     """Delta's checkpoints: by hash where one is on record, else by holding what they say against the log."""
     there = [file.name.rpartition("/")[2] for file in files]
-    held = sorted(name for name in there if CHECKPOINT.fullmatch(name))
-    for name in held:
-        told = story.vouched.get(name)
-        if told is not None and lake.store.digest(f"{log}/{name}") != told:
+    checkpoints = sorted(name for name in there if CHECKPOINT.fullmatch(name))
+    for name in checkpoints:
+        sha256 = story.vouched.get(name)
+        if sha256 is not None and lake.store.digest(f"{log}/{name}") != sha256:
             findings.damage(f"{log}/{name}", "was changed: another hash is on record")
-        named = {finding.where for finding in findings.found}
-        if (told is None or name == held[-1]) and f"{log}/{name}" not in named:  # readers go by the newest
+        damaged = {finding.where for finding in findings.items}
+        if (
+            sha256 is None or name == checkpoints[-1]
+        ) and f"{log}/{name}" not in damaged:  # readers go by the newest
             with findings.noting(f"{log}/{name}"):
                 check_checkpoint(lake, log, int(name[:20]))
     for name in story.vouched.keys() - set(there):

@@ -54,7 +54,7 @@ def test_a_write_whose_reply_is_lost_lands_once(server: Server, log: Log, what: 
     assert server.struck() == times, "the fault was never met"
     server.fault()
     assert len(ids(log)) == len(set(ids(log))) == 6
-    assert verify_lake(Lake(log.lake.where)).found == []
+    assert verify_lake(Lake(log.lake.where)).items == []
 
 
 def test_an_empty_units_lost_reply_is_found_out(server: Server, log: Log) -> None:
@@ -77,7 +77,7 @@ def test_a_seal_whose_replies_are_lost_is_whole(server: Server, log: Log) -> Non
     assert [seal.round for seal in seal_rounds(log, "many")] == [0]
     assert server.struck() == 4, "a fault was never met"
     server.fault()
-    assert verify_lake(Lake(log.lake.where)).found == []
+    assert verify_lake(Lake(log.lake.where)).items == []
     assert len(ids(Log(Lake(log.lake.where)))) == 3
 
 
@@ -312,4 +312,4 @@ def test_a_loop_goes_on_from_its_own_model_where_the_lake_was_copied_to_another_
     assert state is not None
     assert state.base.folder.is_relative_to(moved.root)
     assert (weights_hash(state.base.folder), files_hash(state.base.folder)) == hashes
-    assert verify_lake(moved, deep=True).found == []
+    assert verify_lake(moved, deep=True).items == []

@@ -105,7 +105,7 @@ def test_writers_that_race_for_the_same_units_land_every_unit_once(where: str, l
     stored = {e.name for e in log.lake.store.entries("tables/prompts") if "/part-" in e.name}
     assert stored == set(files_of(log.lake)), "a lost race leaves no file behind"
     findings = verify_lake(log.lake, deep=True)
-    assert findings.found == []
+    assert findings.items == []
 
 
 def test_a_unit_is_read_where_the_log_holds_it_and_may_be_empty(where: str, log: Log) -> None:
@@ -158,8 +158,8 @@ def test_a_closed_round_is_sealed_verified_and_its_old_files_freed(where: str, l
     assert len(files_of(again.lake)) == 1
     done = maintain(again, keep_hours=0)
     assert len([name for name in done.freed if name.startswith("tables/prompts/")]) == 4
-    assert done.left == []
-    assert verify_lake(again.lake).found == []
+    assert done.untouched == []
+    assert verify_lake(again.lake).items == []
     assert read(again.lake, "prompts").drop("recorded_at").sort("prompt_id").equals(before)
     unit = Unit("many", 0, "late")
     with pytest.raises(RoundSealed, match="round 0 of loop many is sealed"):
@@ -183,4 +183,4 @@ def test_a_file_that_is_not_what_was_written_is_named(where: str, log: Log, what
         store.replace(name, b"not ours")
     findings = verify_lake(Lake(where))
     assert not findings.clean
-    assert [finding.where for finding in findings.found] == [name]
+    assert [finding.where for finding in findings.items] == [name]
