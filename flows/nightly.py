@@ -22,11 +22,11 @@ from prefect.runtime import flow_run
 from flows.opening.asking import refuse_shown, with_shots
 from flows.opening.opening import (
     Opening,
+    check_asked_anew,
     check_opening,
     check_recipe,
     open_loop,
     refuse_other_opening,
-    refuse_without_room,
 )
 from flows.pages.status import status, table_rows
 from flows.recipes.rooms import AnyRecipe, parse_recipe, room_of
@@ -174,7 +174,7 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
     here = with_models_here(recipe, there, loop)
     check_recipe(here, state.base.folder)
     if before is not None and _lengths(before) != _lengths(recipe.model_dump(mode="json")):
-        refuse_without_room(there, loop, recipe, state.base.folder)
+        check_asked_anew(there, loop, recipe, state.base.folder)
     if recipe.prompts.asking.shots:
         fixed = read(there, "prompts", {"loop": loop, "round": 0})
         refuse_shown(recipe, fixed.filter(pl.col("split") == "eval"))
@@ -200,7 +200,7 @@ def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
 
 def _lengths(values: dict[str, Any]) -> tuple[Any, ...]:
     """What decides how long the loop's prompts and answers are."""
-    around = ("system", "template", "few_shots", "few_shots_as")
+    around = ("system", "template", "few_shots", "few_shots_as", "chat_template_kwargs", "end_of_turn")
     longest = [values[part]["max_tokens"] for part in ("sampling", "evaluation")]
     return *(values["prompts"].get(name) for name in around), max(longest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,6 +82,22 @@ class Hyperparameters(Strict):
     dpo: Dpo | None = added(None, "settings of objective dpo; None: its defaults")
 
 
+class Chat(Strict):
+    """How a model's turns are written, beside what its tokenizer says; the default is nothing else.
+
+    `template_values` are for its chat template, as JSON; `end_of_turn` is the token that ends a
+    turn.
+    """
+
+    template_values: str | None = None
+    end_of_turn: str | None = None
+
+    @property
+    def label(self) -> str:
+        """12 hex digits over both."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
 class TrainingJob(Strict):
     """Everything a training needs and nothing else: it reads one snapshot and one base checkpoint.
 
@@ -98,4 +115,5 @@ class TrainingJob(Strict):
     output: str
     seed: Annotated[int, Field(ge=0)] = 0
     hyperparameters: Hyperparameters = Hyperparameters()
+    chat: Chat = added(Chat(), "how the model's turns are written")
     accelerate_config: str | None = None

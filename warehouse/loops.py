@@ -23,12 +23,14 @@ class Checkpoint:
     """A set of weights and its folder, which means nothing for a model behind an endpoint.
 
     `files_hash` covers the other files that decide what is computed (None: the row is older than that hash).
+    `role` is policy for the loop's own, else that of a guest.
     """
 
     id: str
     folder: Path
     content_hash: str
     files_hash: str | None = None
+    role: str = "policy"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def find_checkpoint(lake: Lake, loop: str, checkpoint_id: str) -> Checkpoint:
 
 def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
     """A row of table `checkpoints` as a value, its folder found by content (models/location.py)."""
-    return Checkpoint(row["checkpoint_id"], folder_of(lake, row), row["content_hash"], row.get("files_hash"))
+    return Checkpoint(
+        row["checkpoint_id"], folder_of(lake, row), row["content_hash"], row.get("files_hash"), row["role"]
+    )
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:

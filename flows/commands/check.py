@@ -27,11 +27,24 @@ from flows.commands.options import (
 )
 @eval_prompts_option
 @columns_option
+@click.option(
+    "--chat-template-kwargs",
+    "template_kwargs",
+    metavar="JSON",
+    help="Values for the chat template, as prompts.chat_template_kwargs: '{\"enable_thinking\": false}'.",
+)
+@click.option("--end-of-turn", metavar="TOKEN", help="The token that ends a turn, as prompts.end_of_turn.")
 @trust_option
 @json_option
 @one_line_errors
 def check(
-    model: Path | None, prompts: Path | None, eval_prompts: Path | None, columns: str | None, as_json: bool
+    model: Path | None,
+    prompts: Path | None,
+    eval_prompts: Path | None,
+    columns: str | None,
+    template_kwargs: str | None,
+    end_of_turn: str | None,
+    as_json: bool,
 ) -> None:
     """Prove the model in a folder, as a loop does before it opens, and show what a training would see.
 
@@ -49,7 +62,8 @@ def check(
     from flows.pages.proof import proof_page
     from tutor import BASE
 
-    found = checked(model or BASE, given_prompts(prompts, eval_prompts, columns))
+    given = given_prompts(prompts, eval_prompts, columns, template_kwargs, end_of_turn)
+    found = checked(model or BASE, given)
     if as_json:
         print_json(found.values)
     else:

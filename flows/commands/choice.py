@@ -49,11 +49,23 @@ def chosen_recipe(
         return parse_recipe(values, origin="what was given with the recipe")
 
 
-def given_prompts(prompts: Path | None, eval_prompts: Path | None, columns: str | None) -> Prompts:
-    """Where prompts come from, as given on the command line; RecipeError of one line."""
+def given_prompts(
+    prompts: Path | None,
+    eval_prompts: Path | None,
+    columns: str | None,
+    template_kwargs: str | None = None,
+    end_of_turn: str | None = None,
+) -> Prompts:
+    """Where prompts come from and how turns are written, as given on the command line; RecipeError of one
+    line.
+    """
     if prompts is None and (eval_prompts is not None or columns is not None):
         raise RecipeError("--eval-prompts and --columns go with --prompts")
-    values = _prompt_values(prompts, eval_prompts, columns)
+    values: dict[str, Any] = {**_prompt_values(prompts, eval_prompts, columns)}
+    if template_kwargs is not None:
+        values = with_value(values, "chat_template_kwargs", template_kwargs)
+    if end_of_turn is not None:
+        values["end_of_turn"] = end_of_turn
     return parse_recipe({"prompts": values}, origin="what was given").prompts
 
 

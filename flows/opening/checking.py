@@ -73,8 +73,8 @@ def checked(model: Path, prompts: Prompts) -> Checked:
     recipe = Rft(prompts=prompts)
     # The files first: they are soon read.
     fixed = fixed_prompts(prompts, recipe.seed) if prompts.path else None
-    proof = prove(model)
-    tokenizer = load_tokenizer(model)
+    proof = prove(model, chat=prompts.chat)
+    tokenizer = load_tokenizer(model, prompts.chat)
     if fixed is None or fixed.training is None:
         (story,) = stories(0, 1)
         return Checked(proof, tuple(example_tokens(tokenizer, story.question, story.solution)), None)

@@ -72,9 +72,10 @@ class Opening:
 def check_opening(model: Path, recipe: Recipe) -> Opening:
     """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
     check_recipe(recipe, model)
-    proof = prove(model, drawing=not isinstance(recipe.engine, Vllm))
+    chat = recipe.prompts.chat
+    proof = prove(model, drawing=not isinstance(recipe.engine, Vllm), chat=chat)
     check_fits(model, recipe.training)
-    admitted, tokenizer = fixed_prompts(recipe.prompts, recipe.seed), load_tokenizer(model)
+    admitted, tokenizer = fixed_prompts(recipe.prompts, recipe.seed), load_tokenizer(model, chat)
     refuse_shown(recipe, admitted.held_out)
     lack, said = shortage(admitted, recipe), None
     if lack is None:
@@ -106,17 +107,20 @@ def room_for_prompts(model: Path, recipe: Recipe) -> tuple[int | None, int | Non
     return (None if context is None else context - longest), context
 
 
-def refuse_without_room(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
-    """RecipeError where prompts that a loop was opened with, asked as the recipe says now, leave no room for
-    its answers.
+def check_asked_anew(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
+    """Prove a loop's base as its turns are written now. ModelError where that fails, RecipeError where
+    prompts that the loop was opened with, asked as the recipe says now, leave no room for its answers.
     """
+    proof = prove(base, drawing=not isinstance(recipe.engine, Vllm), chat=recipe.prompts.chat)
+    for remark in proof.remarks:
+        reporter().say(f"loop {loop}: {remark}")
     room, context = room_for_prompts(base, recipe)
     if room is None or context is None:
         return
     fixed = read(lake, "prompts", {"loop": loop, "round": 0})
     fixed = fixed.filter(pl.col("split").is_in(["train", "eval"]))
     asked = [put(one, recipe.prompts.asking) for one in prompts_of(fixed)]
-    lengths = prompt_lengths(load_tokenizer(base), asked)
+    lengths = prompt_lengths(load_tokenizer(base, recipe.prompts.chat), asked)
     long = sum(length > room for length in lengths)
     if long:
         raise RecipeError(
@@ -130,8 +134,9 @@ def check_recipe(recipe: Recipe, base: Path) -> None:
     """Refuse what cannot be used, before a round finds out: verifiers, judges, rubrics, what stands around a
     question.
     """
+    tokenizer = load_tokenizer(base, recipe.prompts.chat)  # RecipeError where it has no such end
     if not recipe.prompts.asking.is_plain:
-        check_asking(recipe, load_tokenizer(base))
+        check_asking(recipe, tokenizer)
     wanted = recipe.verification
     for name in (wanted.verifier, *wanted.also, wanted.audit):
         get_verifier(name, strictness=wanted.strictness)  # RecipeError where there is none

@@ -14,13 +14,15 @@ import polars as pl
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import ModelError
+from schemas.job import Chat
 from schemas.recipes.shared import Recipe
 from tasks.generate.embedded.embedded import embedded_engine
 from tasks.generate.embedded.proof import Drawing
-from tasks.generate.vllm.command import end_ids
+from tasks.models.chat import PLAIN, unread
 from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.models.conversation import Conversation, Prompt, plain_text
 from tasks.models.dates import DATE
+from tasks.models.ends import end_ids
 from tasks.models.proof import check_vocabulary, date_remark, remarks, shape_of
 from tasks.models.rendering import prompt_ids
 from tasks.models.turns import turn_of
@@ -59,16 +61,17 @@ class Proof:
 _PROVED: dict[tuple[Any, ...], Proof] = {}
 
 
-def prove(model: Path, *, drawing: bool = True) -> Proof:
-    """Prove the model in a folder, once for each content in this process; ModelError of one line.
+def prove(model: Path, *, drawing: bool = True, chat: Chat = PLAIN) -> Proof:
+    """Prove the model in a folder, whose turns are written as `chat` says, once for each content in this
+    process; ModelError of one line.
 
     Without `drawing` the embedded engine is not asked: another program runs the model.
     """
     weights, files = weights_hash(model), files_hash(model)
-    key = (model.resolve(), weights, files, drawing, os.environ.get(DATE))
+    key = (model.resolve(), weights, files, drawing, os.environ.get(DATE), chat)
     if key not in _PROVED:
         try:
-            _PROVED[key] = _proved(model, weights, files, drawing)
+            _PROVED[key] = _proved(model, weights, files, drawing, chat)
         except ModelError as error:
             raise ModelError(str(error) if str(model) in str(error) else f"{model}: {error}") from None
     return _PROVED[key]
@@ -95,10 +98,10 @@ def recipe_remarks(recipe: Recipe) -> list[str]:
     ]
 
 
-def _proved(model: Path, weights: str, files: str, drawing: bool) -> Proof:
-    tokenizer = load_tokenizer(model)
-    turn, ends, found = turn_of(tokenizer), set(end_ids(model)), None
-    loaded: Any = embedded_engine(model) if drawing else load_model(model)
+def _proved(model: Path, weights: str, files: str, drawing: bool, chat: Chat) -> Proof:
+    tokenizer = load_tokenizer(model, chat)
+    turn, ends, found = turn_of(tokenizer), set(end_ids(model, chat)), None
+    loaded: Any = embedded_engine(model, chat) if drawing else load_model(model)
     shape = loaded.shape if drawing else shape_of(loaded)
     check_vocabulary(tokenizer, shape.vocabulary)
     _check_prompts(tokenizer)
@@ -108,7 +111,7 @@ def _proved(model: Path, weights: str, files: str, drawing: bool) -> Proof:
         raise ModelError(
             f"its answers are taught to end with token {turn.end}, which does not end generation"
         )
-    told = [*remarks(model, tokenizer), date_remark(model), *_unprobed(found)]
+    told = [*remarks(model, tokenizer), date_remark(model), *_unprobed(found), *_unread(model, chat)]
     return Proof(
         model,
         weights,
@@ -131,6 +134,14 @@ def _check_prompts(tokenizer: PreTrainedTokenizerBase) -> None:
         raise ModelError("a training would see another prompt than generation asks")
     if not all(token.taught for token in example[len(asked) :]):
         raise ModelError("a training would not learn the whole answer")
+
+
+def _unread(model: Path, chat: Chat) -> Sequence[str]:
+    """That template values change nothing, where the template reads none of that name."""
+    names = unread(load_tokenizer(model).chat_template, chat) if chat.template_values else []
+    return (
+        [f"prompts.chat_template_kwargs: the chat template never reads {', '.join(names)}"] if names else []
+    )
 
 
 def _unprobed(drawing: Drawing | None) -> Sequence[str]:

@@ -21,6 +21,7 @@ from tasks.evaluate.measure import (
     sampled_metrics,
     suite_id,
 )
+from tasks.generate.candidates import told_of
 from tasks.verify.verifier import get_verifier
 from warehouse.loops import Checkpoint
 from warehouse.query import query, read
@@ -74,9 +75,9 @@ def held_out_prompts(round_: Round[Any]) -> pl.DataFrame:
 
 def further(recipe: Recipe) -> list[str]:
     """What else of a recipe decides answers to held-out prompts, where it is not the default."""
-    stop, asking = recipe.sampling.stop, recipe.prompts.asking
+    stop = recipe.sampling.stop
     told: dict[str, Any] = {"stop": stop} if stop else {}
-    told |= {} if asking.is_plain else {"asked": asking.label}
+    told |= told_of(recipe.prompts.asking, recipe.prompts.chat)
     return [json.dumps(told)] if told else []
 
 

@@ -34,7 +34,7 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
 
     A row whose column `judging` is true is asked as it is, others as the recipe puts them.
     """
-    tokenizer = load_tokenizer(round_.base.folder)
+    tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
     context = context_length(round_.base.folder)
     longest = (hyper or round_.recipe.training).max_tokens
     limit = min(longest, context or longest)

@@ -22,7 +22,7 @@ from flows.round.progress import reporter
 from flows.round.round import Round
 from flows.steps.filter import with_decision_ids
 from flows.steps.task import step_task
-from flows.writers.engines import engine_of
+from flows.writers.engines import chat_of, engine_of
 from flows.writers.guests import guest, with_models_here
 from flows.writers.inventors import chosen_inventor
 from schemas.errors import BadInput, RecipeError
@@ -173,6 +173,7 @@ def invent_batch(
                 round_number=round_.number,
                 seed=round_.seed,
                 kind="instruction",
+                chat=chat_of(round_.recipe, writer),
             )
 
     texts = _texts(asks, log.once(unit, "candidates", written))
@@ -185,7 +186,8 @@ def _asks(
     round_: Round[Any], inventor: Inventor, writer: Checkpoint, prompts: PromptsSoFar, batch: _Batch
 ) -> pl.DataFrame:
     """What the writer is asked, one row a text; BadInput where no draw of examples fits its context."""
-    tokenizer, context = load_tokenizer(writer.folder), context_length(writer.folder)
+    chat = chat_of(round_.recipe, writer)
+    tokenizer, context = load_tokenizer(writer.folder, chat), context_length(writer.folder)
     specials, source = special_texts(tokenizer), f"{BY}{inventor.label}"
     lines, rows = list(range(batch.asked + 1, batch.asked + batch.size + 1)), []
     for redraw in range(REDRAWS):
@@ -221,7 +223,8 @@ def _decisions(
     round_: Round[Any], inventor: Inventor, most: float, prompts: PromptsSoFar, texts: pl.DataFrame
 ) -> pl.DataFrame:
     """Every filter's decisions: form, overlap with held-out prompts, length, novelty."""
-    tokenizer, context = load_tokenizer(round_.base.folder), context_length(round_.base.folder)
+    tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
+    context = context_length(round_.base.folder)
     longest = max(round_.recipe.sampling.max_tokens, round_.recipe.evaluation.max_tokens)
     room = round_.recipe.training.max_tokens if context is None else context - longest
     earlier, known = prompts.indexed()

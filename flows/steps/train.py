@@ -55,6 +55,7 @@ def train(
         output=str(round_.lake.root / "trainings" / own),
         seed=round_.seed,
         hyperparameters=hyper,
+        chat=recipe.prompts.chat,
         accelerate_config=recipe.accelerate_config,
     )
     total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)

@@ -21,6 +21,7 @@ from flows.writers.recording import Recorded
 from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused
 from schemas.ids import digest
+from schemas.job import Chat
 from schemas.recipes.shared import Recipe
 from schemas.units import Unit
 from tasks.generate.embedded.embedded import embedded_engine
@@ -51,15 +52,29 @@ def engine_of(
     endpoint cannot be used now.
     """
     endpoint, own = endpoint_of(round_.recipe, writer, role), round_.recipe.engine
+    chat = chat_of(round_.recipe, writer)
     if endpoint is None:
         return (
-            server_of(own).engine(writer.folder) if isinstance(own, Vllm) else embedded_engine(writer.folder)
+            server_of(own).engine(writer.folder, chat)
+            if isinstance(own, Vllm)
+            else embedded_engine(writer.folder, chat)
         )
     try:
-        served = _served(endpoint, api_key(endpoint))
+        served = _served(endpoint, api_key(endpoint), chat)
     except EndpointRefused as error:  # the round has begun: it stays open
         raise EndpointError(str(error)) from None
     return Recorded(round_.log, served, unit, writer.id, prompt_ids or {}, _SETTINGS[role])
+
+
+def chat_of(recipe: Recipe, writer: Checkpoint) -> Chat:
+    """How a checkpoint writes its turns: as the recipe says where it is the loop's own. A teacher behind the
+    recipe's endpoint is given the same template values; other guests are asked as their templates are.
+    """
+    if writer.role == "policy":
+        return recipe.prompts.chat
+    if endpoint_of(recipe, writer, "teacher") is not None and writer.role == "teacher":
+        return Chat(template_values=recipe.prompts.chat.template_values)
+    return Chat()
 
 
 def endpoint_of(recipe: Recipe, writer: Checkpoint, role: Role) -> Endpoint | None:
@@ -135,6 +150,6 @@ def check_engines(recipe: Recipe) -> None:
 
 
 @lru_cache(maxsize=4)
-def _served(endpoint: Endpoint, key: str | None) -> ServedEngine:
+def _served(endpoint: Endpoint, key: str | None, chat: Chat) -> ServedEngine:
     """An endpoint's engine, kept so that it is asked once what it takes."""
-    return ServedEngine(endpoint, key)
+    return ServedEngine(endpoint, key, chat)

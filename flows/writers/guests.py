@@ -39,7 +39,7 @@ def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
     path = str(folder) if known else kept_path(lake, there, found, others, round_.recipe.model_files)
     row = registered(round_, role, found, path, origin, others)
     own = find_copy(lake, row.content_hash, row.files_hash)
-    used = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash)
+    used = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash, role)
     if used.folder.resolve() != there.resolve():  # what lies there was hashed above
         check_weights(used)
     return used

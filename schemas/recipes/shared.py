@@ -13,13 +13,15 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
-from schemas.job import Hyperparameters, Positive, Share, Strict, added
+from schemas.job import Chat, Hyperparameters, Positive, Share, Strict, added
 from schemas.recipes.asking import Asking, Shot, Text, one_field
+from schemas.recipes.chat import TemplateValues, written
 from schemas.recipes.columns import Columns
 from schemas.recipes.strictness import Strictness
 
 MOST_SHOTS = 64
 ModelFiles = Literal["copy", "reference"]
+EndOfTurn = Annotated[str, Field(min_length=1, max_length=200)]
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -99,6 +101,19 @@ class Prompts(Strict):
     few_shots_as: Literal["turns", "text"] = added(
         "turns", "turns: as earlier turns of user and assistant; text: in the question's own message"
     )
+
+    chat_template_kwargs: TemplateValues = added(
+        {}, "values for the model's chat template, such as enable_thinking: false"
+    )
+    end_of_turn: EndOfTurn | None = added(
+        None, "the model's token that ends a turn, learned and obeyed; None: the chat template's, or its own"
+    )
+
+    @property
+    def chat(self) -> Chat:
+        """How the loop's model writes its turns."""
+        values = written(self.chat_template_kwargs) if self.chat_template_kwargs else None
+        return Chat(template_values=values, end_of_turn=self.end_of_turn)
 
     @property
     def asking(self) -> Asking:
@@ -210,6 +225,17 @@ class Recipe(Strict):
             raise ValueError(
                 "training.turns must be last with prompts.few_shots as turns, which would be learned again "
                 "with every answer (prompts.few_shots_as: text)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def template_values_are_rendered(self) -> Recipe:
+        engine = self.engine
+        unrendered = isinstance(engine, Endpoint) and engine.api == "completions" and not engine.tokenizer
+        if unrendered and self.prompts.chat_template_kwargs:
+            raise ValueError(
+                "prompts.chat_template_kwargs needs engine.api chat, or engine.tokenizer with completions: "
+                "nothing renders a chat template otherwise"
             )
         return self
 

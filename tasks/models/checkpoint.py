@@ -22,6 +22,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from schemas.errors import ModelError, first_line
+from schemas.job import Chat
+from tasks.models.chat import PLAIN, spoken
 from tasks.models.dates import dated, writes_date
 from tasks.models.remote_code import (
     CODE_ERRORS,
@@ -112,8 +114,10 @@ def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTraine
     return model  # type: ignore[no-any-return]
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The folder's tokenizer, padding on the left, with a pad token (the end token where it has none)."""
+def load_tokenizer(folder: Path, chat: Chat = PLAIN) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer, padding on the left, with a pad token (the end token where it has none), that
+    writes turns as `chat` says.
+    """
     check_folder(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
@@ -121,15 +125,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         )
     except LOAD_ERRORS as error:
         raise ModelError(f"{folder} has no usable tokenizer: {first_line(error)}") from None
-    if tokenizer.eos_token_id is None:
+    if tokenizer.eos_token_id is None and chat.end_of_turn is None:
         raise ModelError(f"{folder}: the tokenizer has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or chat.end_of_turn
     tokenizer.padding_side = "left"
     try:
         append_nothing(tokenizer)
         if writes_date(tokenizer.chat_template):
             tokenizer.chat_template = dated(tokenizer.chat_template)
+        spoken(tokenizer, chat)
         asked = prompt_text(tokenizer, _PROBE)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None

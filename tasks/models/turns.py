@@ -17,6 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import ModelError
+from tasks.models.chat import named_end
 from tasks.models.conversation import Prompt
 from tasks.models.rendering import prompt_lengths, templated
 
@@ -51,6 +52,7 @@ def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
     ModelError where the template has no room for an answer, or asks for another turn than it writes.
     """
     end: Any = tokenizer.eos_token_id
+    named = named_end(tokenizer)
     if getattr(tokenizer, "chat_template", None) is None:
         return Turn(int(end))
     question = [{"role": "user", "content": _QUESTION}]
@@ -61,6 +63,14 @@ def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
         raise ModelError("the chat template leaves out what a message by assistant says")
     before, remark = _before(asked, head)
     after, token = _ending(tokenizer, tail)
+    if named is not None and token != named:
+        told, text = tail.strip(), str(tokenizer.eos_token)
+        after, token = tail[: max(0, tail.find(text))], named
+        if text not in tail:
+            remark = remark or (
+                f"an answer ends with {_shown(text)} (prompts.end_of_turn), where the chat template writes "
+                f"{_shown(told) if told else 'no end'}: earlier turns of a conversation end as it writes them"
+            )
     if token is None and tail.strip():
         closing = _shown(tail.strip())
         remark = remark or f"the chat template ends a turn with {closing}, which is no end token: not taught"

@@ -133,7 +133,7 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     torch.set_num_threads(save.threads if save else cpu_threads())
     check(job, objective, examples)
     ids = examples["example_id"].to_list()
-    encoded = objective.encode(load_tokenizer(Path(job.base)), examples)
+    encoded = objective.encode(load_tokenizer(Path(job.base), job.chat), examples)
     refuse_unlearnable(job, objective, encoded)
     base = trainable(job, accelerator)
     if objective.base_logprobs is not None:

@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, weights_hash
+from tasks.models.ends import settle_ends
 from tasks.train.packing import keep_apart
 from tasks.train.quantize import in_four_bits
 from tasks.train.result import ADAPTER, CHECKPOINT
@@ -99,6 +100,7 @@ def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) 
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     model.save_pretrained(checkpoint, state_dict=state)
     _keep_rest(Path(job.base), checkpoint)
+    settle_ends(Path(job.base), checkpoint, job.chat)
     digest = weights_hash(checkpoint)
     _publish(checkpoint, output / CHECKPOINT)
     return digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from warehouse.query import read
 from warehouse.snapshot import read_snapshot
 from warehouse.verify.lake import verify_lake
 
-SYSTEM = "Solve step by step."
+SYSTEM, STYLE = "Solve step by step.", "Style: brief."
 
 
 def changed(recipe: Rft, **settings: Any) -> Rft:
@@ -57,9 +58,13 @@ def shots(tmp_path: Path) -> Path:
 def test_a_round_asks_learns_and_measures_by_one_rendering_and_keeps_the_question(
     tmp_path: Path, small_recipe: Rft, shots: Path
 ) -> None:
-    lake = Lake.create(str(tmp_path / "lake"))
+    lake, model = Lake.create(str(tmp_path / "lake")), tmp_path / "styled"
+    shutil.copytree(tutor.BASE, model)  # its template reads a value too
+    template = model / "chat_template.jinja"
+    template.write_text("{{ style }}" + template.read_text("utf-8"), "utf-8")
     recipe = changed(
         small_recipe,
+        prompts__chat_template_kwargs={"style": STYLE},
         prompts__path=str(written(tmp_path / "train.jsonl", 3, 40)),
         prompts__system=SYSTEM,
         prompts__template="Question: {question}",
@@ -72,7 +77,7 @@ def test_a_round_asks_learns_and_measures_by_one_rendering_and_keeps_the_questio
         verification__judge__share=0.5,
         verification__judge__votes=1,
     )
-    night.fn(recipe, "asked", 1, lake.where)
+    night.fn(recipe, "asked", 1, lake.where, str(model))
     shots.unlink()  # what it held is on record
     settled = parse_recipe(json.loads(read(lake, "rounds")["recipe_values"][0]))
     asking = settled.prompts.asking
@@ -83,25 +88,27 @@ def test_a_round_asks_learns_and_measures_by_one_rendering_and_keeps_the_questio
     assert prompts["messages"].null_count() == prompts.height
     answers = read(lake, "candidates").filter(pl.col("kind") == "answer")
     assert {json.loads(one)["asked"] for one in answers["settings"]} == {asking.label}
+    assert {json.loads(one)["chat"] for one in answers["settings"]} == {settled.prompts.chat.label}
     assert answers.filter(pl.col("text").str.contains("####")).is_empty()
     assert set(answers["finish_reason"]) >= {"stop"}
 
     (snapshot,) = read(lake, "snapshots").to_dicts()
     examples = read_snapshot(lake.place(snapshot["path"]), snapshot["snapshot_id"])
     questions = dict(prompts.select("prompt_id", "text").iter_rows())
-    tokenizer = load_tokenizer(tutor.BASE)
+    tokenizer = load_tokenizer(model, settled.prompts.chat)
     learned = SFT.encode(tokenizer, examples)
     for example, row in zip(learned, examples.to_dicts(), strict=True):
         asked = put(questions[row["prompt_id"]], asking)
         assert row["prompt"] == plain_text(asked)
         ids = prompt_ids(tokenizer, asked)
         assert example.tensors["input_ids"].tolist()[: len(ids)] == ids
-        assert tokenizer.decode(ids).count(SYSTEM) == 1
+        assert tokenizer.decode(ids).count(SYSTEM) == tokenizer.decode(ids).count(STYLE) == 1
 
     assert verify_lake(lake, deep=True).items == []
     others = {"prompts__system": "Think.", "sampling__stop": ["x"], "prompts__template": "{prompt}"}
+    others["prompts__chat_template_kwargs"] = {"style": "other"}
     suites = {tuple(further(changed(settled, **{name: value}))) for name, value in others.items()}
-    assert len(suites | {tuple(further(settled)), tuple(further(small_recipe))}) == 5
+    assert len(suites | {tuple(further(settled)), tuple(further(small_recipe))}) == 6
 
 
 def test_two_ways_of_asking_draw_other_answers(small_recipe: Rft) -> None:

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from schemas.errors import EndpointError, RecipeError
+from schemas.job import Chat
 from schemas.recipes.parsing import validated
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Evaluation, Sampling
@@ -25,11 +26,12 @@ from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded.choice import penalised
 from tasks.generate.embedded.draw import draw_tokens, uniforms
 from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.generate.served.served import ServedEngine
 from tasks.models.checkpoint import load_model
 from tasks.models.rendering import prompt_ids
 from tasks.verify.verifier import get_verifier
 from tests.generate.test_embedded import PROMPTS, spaced, teacher_forced
-from tests.serving.asking import VLLM, seeds, served, told
+from tests.serving.asking import KEY, VLLM, endpoint, seeds, served, told
 from tests.serving.peer import Peer, status
 from tutor import BASE
 
@@ -180,6 +182,27 @@ def test_an_endpoint_that_lacks_a_value_is_told_in_one_line(peer: Peer, question
     peer.poison = {"": status(400, "Unrecognized request argument supplied: top_k")}
     with pytest.raises(EndpointError, match=r"does not take sampling\.top_k .*leave it at its default$"):
         served(peer).generate(questions[:1], ALL, [0])
+
+
+def test_an_endpoint_is_given_template_values_or_refuses_them_in_one_line(
+    peer: Peer, questions: list[str]
+) -> None:
+    chat = Chat(template_values='{"enable_thinking":false}')
+    ServedEngine(endpoint(peer), KEY, chat).generate(questions[:1], Sampling(samples=1, max_tokens=2), [0])
+    assert peer.asked[-1]["chat_template_kwargs"] == {"enable_thinking": False}
+    served(peer).generate(questions[:1], Sampling(samples=1, max_tokens=2), [0])
+    assert "chat_template_kwargs" not in peer.asked[-1]
+    peer.poison = {"": status(400, "Unrecognized request argument supplied: chat_template_kwargs")}
+    with pytest.raises(EndpointError, match=r"does not take prompts\.chat_template_kwargs .*at its default$"):
+        ServedEngine(endpoint(peer), KEY, chat).generate(questions[:1], ALL, [0])
+
+
+def test_a_completions_endpoint_that_renders_nothing_is_given_no_template_values() -> None:
+    engine = {"kind": "endpoint", "url": "http://localhost:1/v1", "model": "m", "api": "completions"}
+    values = {"prompts": {"chat_template_kwargs": {"enable_thinking": False}}, "engine": engine}
+    with pytest.raises(RecipeError, match=r"prompts\.chat_template_kwargs needs engine\.api chat"):
+        validated(Rft, values, "recipe")
+    validated(Rft, values | {"engine": engine | {"tokenizer": "folder"}}, "recipe")
 
 
 def test_a_plain_request_says_nothing_of_them(peer: Peer, questions: list[str]) -> None:

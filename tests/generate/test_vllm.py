@@ -17,14 +17,16 @@ from flows.commands.choice import chosen_recipe
 from flows.writers.engines import closing_servers, make_room, server_of
 from schemas.engine import Vllm
 from schemas.errors import BadInput, ModelError, ServerFailed
+from schemas.job import Chat
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import PromptRefused
 from tasks.generate.vllm import command as vllm_command
-from tasks.generate.vllm.command import end_ids, flags
+from tasks.generate.vllm.command import flags
 from tasks.generate.vllm.probe import computed, probe_ids
 from tasks.generate.vllm.vllm import VllmServer
 from tasks.models.checkpoint import load_tokenizer
+from tasks.models.ends import end_ids
 from tasks.models.neutral import special_texts
 from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.rubric import load_rubric
@@ -117,6 +119,26 @@ def test_what_a_judge_is_shown_holds_none_of_its_special_tokens(tmp_path: Path) 
     assert "[[verdict]]" not in judge_prompt(
         load_rubric("story"), JudgeInput("1+1?", "[[verdict]] 5"), specials
     )
+
+
+def test_a_turns_end_that_a_recipe_names_is_the_servers_too(
+    server: Callable[..., VllmServer], tmp_path: Path, other: Path
+) -> None:
+    """Its end tokens are told when it starts; template values are ours, and need no other server."""
+    named, honest = Chat(end_of_turn="<|user|>"), server("honest")
+    told = flags(Vllm(), BASE, port=1, name="m", scratch=tmp_path, chat=named)
+    assert "--generation-config" in told
+    ends = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
+    assert ends == end_ids(BASE, named) != end_ids(BASE)
+    assert load_tokenizer(BASE).get_vocab()["<|user|>"] in ends
+    for folder, chat in (
+        (BASE, Chat()),
+        (other, Chat(template_values='{"x":1}')),
+        (BASE, named),
+        (other, named),
+    ):
+        honest.engine(folder, chat).generate(["1 + 3 ="], TWO, [70])
+    assert notes(tmp_path) == [f"start {BASE}", f"reload {other}", f"start {BASE}", f"reload {other}"]
 
 
 def test_another_shape_of_model_gets_a_server_of_its_own(

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.embedded import EmbeddedEngine
-from tasks.generate.vllm.command import end_ids
 from tasks.models.checkpoint import load_tokenizer
+from tasks.models.ends import end_ids
 from tasks.models.rendering import prompt_text, templated
 from tasks.models.turns import answer_tokens, end_of_turn, example_lengths, texts_of, turn_of
 from tasks.train.objectives.sft import SFT

@@ -37,6 +37,8 @@ def others(value: Any, annotation: Any) -> Iterator[Any]:
         elif get_origin(kind) is tuple:
             item = next(others(None, get_args(kind)[0]))
             yield (*value, item) if isinstance(value, tuple) else (item,)
+        elif get_origin(kind) is dict:
+            yield {**(value or {}), "x": 1}
         elif kind is bool:
             yield not value
         elif kind in (int, float):

@@ -12,11 +12,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from transformers import get_cosine_schedule_with_warmup
+from transformers import AutoConfig, get_cosine_schedule_with_warmup
 
 from schemas.errors import BadInput, ModelError, SnapshotMismatch, TrainingFailed
-from schemas.job import Hyperparameters, Lora, TrainingJob
+from schemas.job import Chat, Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
+from tasks.models.ends import end_ids
 from tasks.train.batches import collate
 from tasks.train.loop import learning_rate, train
 from tasks.train.machine import claimed
@@ -70,6 +71,20 @@ def test_a_killed_training_resumes_to_the_same_bit(
     assert resumed.weights_hash == undisturbed.weights_hash
     assert told(resumed).equals(told(undisturbed))
     assert not Path(job.output, "saves").exists()
+
+
+def test_a_checkpoint_names_the_end_of_turn_that_it_was_taught(make_job: MakeJob) -> None:
+    plain, job = make_job("plain", epochs=1), make_job("named", epochs=1)
+    named = job.model_copy(update={"chat": Chat(end_of_turn="<|user|>")})
+    tokenizer = load_tokenizer(Path(job.base))
+    token = tokenizer.get_vocab()["<|user|>"]
+    first, second = train(plain), train(named)
+    assert first.weights_hash != second.weights_hash
+    ends = [end_ids(result.checkpoint) for result in (first, second)]
+    assert [token in one for one in ends] == [False, True]
+    assert set(ends[1]) >= set(ends[0])
+    assert AutoConfig.from_pretrained(second.checkpoint).eos_token_id == tokenizer.eos_token_id
+    assert "chat" not in plain.model_dump()
 
 
 def test_a_damaged_save_is_passed_over(make_job: MakeJob, in_another_process: Train) -> None:

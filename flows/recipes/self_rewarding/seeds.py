@@ -19,7 +19,7 @@ from flows.recipes.self_rewarding.rewards import reward_rubric
 from flows.round.progress import reporter
 from flows.writers.judges import TUTORS
 from schemas.errors import BadInput, PromptFileError, RecipeError
-from schemas.recipes.self_rewarding import SeedSets, SelfRewarding
+from schemas.recipes.self_rewarding import SelfRewarding
 from tasks.admit.reading import read_prompts
 from tasks.filter.held_out import HeldOut
 from tasks.models.checkpoint import load_tokenizer
@@ -42,7 +42,7 @@ def demonstration_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFram
     own, known = recipe.prompts.path is None, HeldOut(spoken, spoken)
     if seed_sets.instruction is not None:
         read = _apart(_answered(Path(seed_sets.instruction)), known, seed_sets.instruction)
-        _refuse_forging(read, model, seed_sets)
+        _refuse_forging(read, model, recipe)
         sets["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
         sets["instruction"] = tutor.seeds.answering(recipe.seed, seed_sets.count)
@@ -80,9 +80,10 @@ def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     return read
 
 
-def _refuse_forging(read: pl.DataFrame, model: Path, seed_sets: SeedSets) -> None:
+def _refuse_forging(read: pl.DataFrame, model: Path, recipe: SelfRewarding) -> None:
     """PromptFileError where a demonstration's conversation would end or begin a turn in its content."""
-    forges = forging(read, load_tokenizer(model), seed_sets.sft_training.turns == "all")
+    seed_sets, tokenizer = recipe.seeds, load_tokenizer(model, recipe.prompts.chat)
+    forges = forging(read, tokenizer, seed_sets.sft_training.turns == "all")
     if forges.any():
         line = read.filter(forges)["line"][0]
         raise PromptFileError(f"{seed_sets.instruction}, line {line}: a message holds marks of a turn")
@@ -102,7 +103,7 @@ def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
 def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) -> pl.DataFrame:
     """A file of judgements as the loop's judge would be asked for them; PromptFileError names a bad line."""
     rubric = reward_rubric(recipe, model)
-    specials = special_texts(load_tokenizer(model))
+    specials = special_texts(load_tokenizer(model, recipe.prompts.chat))
     read = _apart(_answered(path, further="judgement"), known, str(path))
     for line, text in read.select("line", "judgement").iter_rows():
         if read_vote(text, "stop", rubric).verdict is None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from schemas.errors import ModelError
+from schemas.job import Chat
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.decoding import Decoded, decode
 from tasks.generate.embedded.forward import Forward
@@ -26,6 +27,7 @@ from tasks.generate.embedded.stops import Stops
 from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.generate.stops import cut
+from tasks.models.chat import PLAIN
 from tasks.models.checkpoint import load_model, load_tokenizer, written
 from tasks.models.conversation import Prompt, plain_text
 from tasks.models.dates import DATE
@@ -69,9 +71,10 @@ class EmbeddedEngine:
         memory: int | None = None,
         device: str | None = None,
         dtype: torch.dtype = torch.float32,
+        chat: Chat = PLAIN,
     ) -> None:
         self.folder, self.device = folder, torch.device(device or _best_device())
-        self.tokenizer: Any = load_tokenizer(folder)
+        self.tokenizer: Any = load_tokenizer(folder, chat)
         model: Any = load_model(folder, dtype=dtype)
         self.shape = shape_of(model)
         self._context = self.shape.context
@@ -195,18 +198,21 @@ class EmbeddedEngine:
         ]
 
 
-def embedded_engine(folder: Path) -> EmbeddedEngine:
-    """The engine of a folder, kept while it is among the last two asked for, so that shards share a load.
+def embedded_engine(folder: Path, chat: Chat = PLAIN) -> EmbeddedEngine:
+    """The engine of a folder that writes turns as `chat` says, kept while it is among the last two asked for,
+    so that shards share a load.
 
     A folder whose files were written again is loaded again, and so is one when templates write another date.
     Do not close what this returns.
     """
-    return _kept_engine(folder.resolve(), written(folder), os.environ.get(DATE))
+    return _kept_engine(folder.resolve(), written(folder), os.environ.get(DATE), chat)
 
 
 @lru_cache(maxsize=2)
-def _kept_engine(folder: Path, files: tuple[tuple[str, int], ...], day: str | None) -> EmbeddedEngine:
-    return EmbeddedEngine(folder)
+def _kept_engine(
+    folder: Path, files: tuple[tuple[str, int], ...], day: str | None, chat: Chat
+) -> EmbeddedEngine:
+    return EmbeddedEngine(folder, chat=chat)
 
 
 def _worker_count(model: Any, device: torch.device) -> int:

@@ -11,11 +11,12 @@ import httpx
 
 from schemas.engine import Endpoint
 from schemas.errors import EndpointError
+from schemas.job import Chat
 from schemas.recipes.shared import Sampling
 from tasks.generate.served.attempts import Gate, Line, Refused, pause_before
 from tasks.generate.served.endpoint import CHAT, COMPLETIONS, key_refused
 from tasks.generate.served.replies import Decode, Read, Unusable, counted, hidden, parsed, read_answer
-from tasks.generate.served.requests import Ask, Dialect, Reply, body_of
+from tasks.generate.served.requests import TEMPLATE_VALUES, Ask, Dialect, Reply, body_of
 from tasks.generate.served.spending import NOTHING, Bound, Spending
 from tasks.models.conversation import messages_of, plain_text
 
@@ -40,8 +41,10 @@ class _Run:
 class Asker:
     """Asks one endpoint, for all requests of an engine. `begin` before the requests of each call."""
 
-    def __init__(self, endpoint: Endpoint, line: Line, dialect: Dialect, decode: Decode | None) -> None:
-        self.endpoint, self.dialect, self.answered = endpoint, dialect, False
+    def __init__(
+        self, endpoint: Endpoint, line: Line, dialect: Dialect, decode: Decode | None, chat: Chat
+    ) -> None:
+        self.endpoint, self.dialect, self.answered, self._chat = endpoint, dialect, False, chat
         self._line, self._decode = line, decode
         self._template_tokens = TEMPLATE_TOKENS
         self.unanswered: list[Reply] = []
@@ -72,7 +75,7 @@ class Asker:
         while True:
             await self._gate.passed()
             counted += 1
-            sent = body_of(run.ask, self._sampling, self.endpoint, self.dialect)
+            sent = body_of(run.ask, self._sampling, self.endpoint, self.dialect, self._chat)
             read, refused = await self._attempt(client, run, sent)
             if read is not None:
                 return Reply(
@@ -140,7 +143,8 @@ class Asker:
         status, url = refused.status, self.endpoint.url
         field = self.dialect.refused_value(str(refused), sent) if status in (400, 422) else None
         if field is not None:
-            raise EndpointError(f"{url} does not take sampling.{field} ({refused}): leave it at its default")
+            part = "prompts" if field == TEMPLATE_VALUES else "sampling"
+            raise EndpointError(f"{url} does not take {part}.{field} ({refused}): leave it at its default")
         if status == 401 or (status == 403 and not self.answered):
             raise EndpointError(key_refused(self._line, refused))
         if status == 404:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.engine import Endpoint
+from schemas.job import Chat
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Sample
+from tasks.models.chat import PLAIN
 from tasks.models.conversation import Prompt, messages_of
 from tasks.models.rendering import plain_prompt, said
+
+TEMPLATE_VALUES = "chat_template_kwargs"
+"""Where vLLM, SGLang and llama.cpp take values for the chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class Dialect:
     context: int | None = None
     left_out: set[str] = field(default_factory=set)
 
-    DECISIVE = ("stop", "top_k", "min_p", "repetition_penalty")
+    DECISIVE = ("stop", "top_k", "min_p", "repetition_penalty", TEMPLATE_VALUES)
     """Fields that decide what is drawn: a server that refuses one cannot write what the recipe asks for."""
 
     OPTIONAL = ("return_token_ids", "logprobs", "n", "seed")
@@ -87,13 +93,17 @@ class Dialect:
         return next((name for name in self.DECISIVE if name in sent and _names(said, name)), None)
 
 
-def body_of(ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect) -> dict[str, Any]:
+def body_of(
+    ask: Ask, sampling: Sampling, endpoint: Endpoint, dialect: Dialect, chat: Chat = PLAIN
+) -> dict[str, Any]:
     """The JSON value of a request."""
     limit = "max_completion_tokens" if "max_tokens" in dialect.left_out else "max_tokens"
     body: dict[str, Any] = {"model": endpoint.model, limit: sampling.max_tokens, "stream": False}
     body |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": ask.seed}
     if endpoint.api == "chat":
         body |= {"messages": said(messages_of(ask.prompt)), "logprobs": True}
+        if chat.template_values:
+            body[TEMPLATE_VALUES] = json.loads(chat.template_values)
     else:
         asked = list(ask.ids) if ask.ids is not None else plain_prompt(ask.prompt)
         body |= {"prompt": asked, "logprobs": 0}

@@ -21,6 +21,7 @@ import httpx
 
 from schemas.engine import Endpoint
 from schemas.errors import EndpointError, EndpointRefused, RequestFailed
+from schemas.job import Chat
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.generate.served.asking import Asker
@@ -28,10 +29,11 @@ from tasks.generate.served.endpoint import dialect_of, line_of
 from tasks.generate.served.requests import Ask, Reply
 from tasks.generate.served.spending import Spending
 from tasks.generate.served.traffic import Traffic
+from tasks.models.chat import PLAIN
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Prompt, plain_text
 from tasks.models.rendering import forged, prompt_ids
-from tasks.models.turns import texts_of
+from tasks.models.turns import end_of_turn, texts_of
 
 MOST_FAILURES = 8
 """Requests that may fail one after the other, beside those in flight, before the endpoint is held to be out
@@ -43,20 +45,21 @@ class ServedEngine:
     """An endpoint as an engine (tasks/generate/engine.py): it is asked at once what models it has.
 
     `key` is sent with every request and shown nowhere. `tokenizer` is that of the endpoint's value, where it
-    has one. EndpointRefused where the endpoint cannot be used. `unanswered` are the requests of the last call
+    has one and writes turns as `chat` says; without one the server is told its template values.
+    EndpointRefused where the endpoint cannot be used. `unanswered` are the requests of the last call
     that were given up with it, whatever ended it, for the tokens they may have taken. One call runs at a
     time.
     """
 
-    def __init__(self, endpoint: Endpoint, key: str | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, key: str | None = None, chat: Chat = PLAIN) -> None:
         self.endpoint = endpoint
-        self.tokenizer: Any = load_tokenizer(Path(endpoint.tokenizer)) if endpoint.tokenizer else None
+        self.tokenizer: Any = load_tokenizer(Path(endpoint.tokenizer), chat) if endpoint.tokenizer else None
         self.dialect = dialect_of(endpoint, key)
         self._key, self._line = key, line_of(endpoint, key)
         decode = self._decoded if self.tokenizer is not None else None
         self.unanswered: list[Reply] = []
         self._spending = Spending(endpoint.budget)
-        self._asker = Asker(endpoint, self._line, self.dialect, decode)
+        self._asker = Asker(endpoint, self._line, self.dialect, decode, chat)
 
     def generate(
         self,
@@ -205,7 +208,8 @@ class ServedEngine:
     @cached_property
     def _special(self) -> frozenset[int]:
         """The tokens that may end an answer."""
-        return frozenset((*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values()))
+        ends = (end_of_turn(self.tokenizer), *self.tokenizer.get_added_vocab().values())
+        return frozenset((*self.tokenizer.all_special_ids, *ends))
 
 
 def _others(ask: Ask, reply: Reply) -> list[Ask]:

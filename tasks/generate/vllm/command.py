@@ -14,15 +14,14 @@ import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from transformers import AutoConfig, GenerationConfig
 
 from schemas.engine import Vllm
 from schemas.errors import BadInput
-from tasks.models.checkpoint import context_length, load_tokenizer
+from schemas.job import Chat
+from tasks.models.chat import PLAIN
+from tasks.models.checkpoint import context_length
+from tasks.models.ends import end_ids
 from tasks.models.remote_code import may_run
-from tasks.models.turns import end_of_turn
 
 HOUSE = Path(__file__).resolve().parents[3]
 OWN_PYTHON = Path(".venv-vllm", "bin", "python")
@@ -58,9 +57,11 @@ def program(settings: Vllm) -> list[str]:
     return [str(own), *MODULE]
 
 
-def flags(settings: Vllm, folder: Path, *, port: int, name: str, scratch: Path) -> list[str]:
+def flags(
+    settings: Vllm, folder: Path, *, port: int, name: str, scratch: Path, chat: Chat = PLAIN
+) -> list[str]:
     """What the server is told: the folder, where it listens, how it computes; the user's own flags last."""
-    (scratch / "generation_config.json").write_text(json.dumps({"eos_token_id": end_ids(folder)}))
+    (scratch / "generation_config.json").write_text(json.dumps({"eos_token_id": end_ids(folder, chat)}))
     told = ["--model", str(folder), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
     told += ["--generation-config", str(scratch), "--worker-extension-cls", RELOAD]
     context = settings.max_model_len or context_length(folder)
@@ -80,22 +81,6 @@ def environment(key: str, given: Mapping[str, str]) -> dict[str, str]:
     path = ":".join(filter(None, [str(INSIDE), given.get("PYTHONPATH")]))
     space = {} if has_gpu() else {"VLLM_CPU_KVCACHE_SPACE": given.get("VLLM_CPU_KVCACHE_SPACE", "1")}
     return ENVIRONMENT | space | {"PYTHONPATH": path, "VLLM_API_KEY": key}
-
-
-def end_ids(folder: Path) -> list[int]:
-    """The tokens that end an answer: those of the generation settings, the tokenizer's and the one that a
-    training teaches, as embedded.py has them.
-    """
-    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=may_run(folder))
-    if (folder / "generation_config.json").is_file():
-        configured = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-    else:
-        configured = config.get_text_config().eos_token_id
-    ends = configured if isinstance(configured, list) else [configured]
-    tokenizer = load_tokenizer(folder)
-    ends = [tokenizer.eos_token_id, end_of_turn(tokenizer), *ends]
-    most = config.get_text_config().vocab_size
-    return sorted({end for end in ends if end is not None and end < most})
 
 
 @lru_cache(maxsize=1)

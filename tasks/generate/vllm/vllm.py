@@ -30,6 +30,7 @@ import httpx
 
 from schemas.engine import Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused, ServerFailed
+from schemas.job import Chat
 from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Engine, Progress, Sample
 from tasks.generate.served.served import ServedEngine
@@ -37,6 +38,7 @@ from tasks.generate.vllm.command import environment, flags, program
 from tasks.generate.vllm.probe import Seen, computed, is_small, probe_ids, took
 from tasks.generate.vllm.server import Say, Server, free_port
 from tasks.generate.vllm.weights import content_of, shape_of, shown
+from tasks.models.chat import PLAIN
 from tasks.models.checkpoint import check_folder, context_length, load_tokenizer
 from tasks.models.conversation import Prompt
 
@@ -60,6 +62,7 @@ class _Running:
     scratch: Path
     folder: Path
     content: str
+    chat: Chat
     seen: Seen | None = None
     deviation: float = 0.0
 
@@ -90,9 +93,11 @@ class VllmServer:
         self.starts = self.reloads = 0
         """Servers started, and changes of weights without a restart."""
 
-    def engine(self, folder: Path) -> Engine:
-        """The engine of a folder: each call makes sure that the server has its weights."""
-        return _OfFolder(self, folder)
+    def engine(self, folder: Path, chat: Chat = PLAIN) -> Engine:
+        """The engine of a folder that writes turns as `chat` says: each call makes sure that the server has
+        its weights.
+        """
+        return _OfFolder(self, folder, chat)
 
     def generate(
         self,
@@ -101,12 +106,13 @@ class VllmServer:
         sampling: Sampling,
         seeds: Sequence[int],
         progress: Progress | None = None,
+        chat: Chat = PLAIN,
     ) -> list[list[Sample]]:
         """See Engine.generate. ServerFailed where servers die more often than the settings allow."""
         heard = _Once(progress)
         with self._lock:
             for left in reversed(range(self.settings.restarts + 1)):
-                running = self.serving(folder)
+                running = self.serving(folder, chat)
                 try:
                     return self._client(running).generate(prompts, sampling, seeds, heard.afresh())
                 except (EndpointError, EndpointRefused) as error:
@@ -115,18 +121,15 @@ class VllmServer:
                     self._bury(error, left)
         raise AssertionError("the last death raises")
 
-    def serving(self, folder: Path) -> _Running:
-        """The server with the weights of `folder`, started or changed as need be."""
+    def serving(self, folder: Path, chat: Chat = PLAIN) -> _Running:
+        """The server with the weights of `folder` and the ends of `chat`, started or changed as need be."""
         with self._lock:
-            content = content_of(folder)
-            running = self._running
-            if running is not None and running.server.runs and running.content == content:
-                return running
-            if running is None or not running.server.runs or not self._reload(running, folder, content):
+            content, running = content_of(folder, chat), self._running
+            if running is None or not running.server.runs or not self._has(running, folder, content, chat):
                 self.close()
-                self._running = self._start(folder, content)
-            assert self._running is not None
-            return self._running
+                running = self._running = self._start(folder, content, chat)
+            running.chat = chat
+            return running
 
     @property
     def runs(self) -> bool:
@@ -148,17 +151,17 @@ class VllmServer:
     ) -> None:
         self.close()
 
-    def _start(self, folder: Path, content: str) -> _Running:
+    def _start(self, folder: Path, content: str, chat: Chat) -> _Running:
         check_folder(folder)
         first = program(self.settings)
         scratch = Path(tempfile.mkdtemp(prefix="ratchet-vllm-"))
         port, name, key = free_port(), f"ratchet-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-        told = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch)
+        told = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch, chat=chat)
         self._say(f"  vLLM: starting on {shown(folder)} (log: {scratch / 'server.log'})")
         start = time.monotonic()
         given = environment(key, os.environ)
         server = Server([*first, *told], port, scratch / "server.log", environment=given)
-        running = _Running(server, name, key, scratch, folder, content)
+        running = _Running(server, name, key, scratch, folder, content, chat)
         try:
             server.wait(self.settings.start_seconds, say=self._say)
             running.seen = self._probed(running, folder)
@@ -171,10 +174,14 @@ class VllmServer:
         self._say(f"  vLLM: ready after {time.monotonic() - start:.0f} s{off}")
         return running
 
-    def _reload(self, running: _Running, folder: Path, content: str) -> bool:
+    def _has(self, running: _Running, folder: Path, content: str, chat: Chat) -> bool:
         """Whether the server has the weights of `folder` now; False: nothing is known of what it has."""
+        if running.content == content:
+            return True
         before = running.seen
-        if before is None or not is_small(folder) or shape_of(folder) != shape_of(running.folder):
+        if before is None or not is_small(folder):
+            return False
+        if shape_of(folder, chat) != shape_of(running.folder, running.chat):
             return False
         running.content = (
             ""  # whatever comes between, its weights are known only once the probe has seen them
@@ -224,7 +231,7 @@ class VllmServer:
             timeout=self.settings.timeout,
             retries=0,  # on loopback only a server that died does not answer
         )
-        return ServedEngine(endpoint, running.key)
+        return ServedEngine(endpoint, running.key, running.chat)
 
     def _is_gone(self) -> bool:
         """Whether the server died: it notices the death of its engine a moment later."""
@@ -250,13 +257,13 @@ class VllmServer:
 class _OfFolder:
     """The server with one folder's weights, as an engine."""
 
-    def __init__(self, server: VllmServer, folder: Path) -> None:
-        self._server, self.folder = server, folder
+    def __init__(self, server: VllmServer, folder: Path, chat: Chat) -> None:
+        self._server, self.folder, self._chat = server, folder, chat
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The folder's own, for whoever must know its special tokens."""
-        return load_tokenizer(self.folder)
+        return load_tokenizer(self.folder, self._chat)
 
     def generate(
         self,
@@ -266,7 +273,7 @@ class _OfFolder:
         progress: Progress | None = None,
     ) -> list[list[Sample]]:
         """See Engine.generate."""
-        return self._server.generate(self.folder, prompts, sampling, seeds, progress)
+        return self._server.generate(self.folder, prompts, sampling, seeds, progress, self._chat)
 
 
 class _Once:

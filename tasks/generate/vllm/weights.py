@@ -9,8 +9,10 @@ from typing import Any
 
 from safetensors import safe_open
 
-from tasks.generate.vllm.command import end_ids
+from schemas.job import Chat
+from tasks.models.chat import PLAIN
 from tasks.models.checkpoint import check_folder, weights_hash, written
+from tasks.models.ends import end_ids
 from warehouse.models.code import code_hash
 
 
@@ -19,17 +21,17 @@ def shown(folder: Path) -> str:
     return str(Path(*folder.resolve().parts[-2:]))
 
 
-def content_of(folder: Path) -> str:
-    """The hash of a folder's weights, kept while none of its files was written again."""
-    return _kept_content(folder.resolve(), written(folder))
+def content_of(folder: Path, chat: Chat = PLAIN) -> str:
+    """The hash of a folder's weights and its end tokens, kept while none of its files was written again."""
+    return _kept_content(folder.resolve(), written(folder), chat)
 
 
 @lru_cache(maxsize=16)
-def _kept_content(folder: Path, files: tuple[tuple[str, int], ...]) -> str:
-    return weights_hash(folder)
+def _kept_content(folder: Path, files: tuple[tuple[str, int], ...], chat: Chat) -> str:
+    return f"{weights_hash(folder)} {end_ids(folder, chat)}"
 
 
-def shape_of(folder: Path) -> tuple[Any, ...]:
+def shape_of(folder: Path, chat: Chat = PLAIN) -> tuple[Any, ...]:
     """What two folders must share for one's weights to take the other's place in a server that runs."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     for name in ("transformers_version", "_name_or_path"):
@@ -40,4 +42,4 @@ def shape_of(folder: Path) -> tuple[Any, ...]:
             for name in held.keys():  # noqa: SIM118 (it is no mapping)
                 part = held.get_slice(name)
                 tensors.append((name, tuple(part.get_shape()), part.get_dtype()))
-    return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder), code_hash(folder)
+    return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder, chat), code_hash(folder)
