@@ -35,8 +35,8 @@ def round_answers(lake: Lake, loop: str, round_number: int, verifier: str) -> An
     values = {"loop": loop, "round": round_number, "verifier": verifier}
     frame = _with_paths(query(lake, _ANSWERS, values, scope=scope))
     prompts = read(lake, "prompts", {"loop": loop, "round": sorted({0, round_number})})
-    told = prompts.select("prompt_id", "topic", "difficulty")
-    return Answers(round_number, frame.join(told, on="prompt_id", how="left"))
+    topics = prompts.select("prompt_id", "topic", "difficulty")
+    return Answers(round_number, frame.join(topics, on="prompt_id", how="left"))
 
 
 def _with_paths(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A reading: what one monitor saw in one round, what it is held against, and what it says."""
+"""A reading: one monitor's number of one round, what it is compared with, and the verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MonitorVerdict = Literal["pass", "warn", "stop", "none"]
 
 @dataclass(frozen=True)
 class Reading:
-    """One number of one monitor. `subject` is the part it was read on; None is the whole round.
+    """One number of one monitor. `subject` is the part of the round that it measures; None: all of it.
 
     A reading that could not be made has the verdict none, and says why: it is no pass.
     """
@@ -45,15 +45,28 @@ class Answers:
 
 
 def below(
-    monitor: str, metric: str, value: float, baseline: Answers, held: float, *, warn: float, stop: float
+    monitor: str,
+    metric: str,
+    value: float,
+    baseline: Answers,
+    baseline_value: float,
+    *,
+    warn: float,
+    stop: float,
 ) -> Reading:
     """A reading that should not fall: it warns below `warn` times the baseline, stops below `stop`."""
     verdict: MonitorVerdict = "pass"
-    if value < warn * held:
-        verdict = "stop" if value < stop * held else "warn"
+    if value < warn * baseline_value:
+        verdict = "stop" if value < stop * baseline_value else "warn"
     against = f"round {baseline.round}"
     return Reading(
-        monitor, metric, value, baseline=held, against=against, threshold=warn * held, verdict=verdict
+        monitor,
+        metric,
+        value,
+        baseline=baseline_value,
+        against=against,
+        threshold=warn * baseline_value,
+        verdict=verdict,
     )
 
 

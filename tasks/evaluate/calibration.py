@@ -2,7 +2,7 @@
 
 Agreement and kappa (Cohen 1960) over verdicts, the area under the ROC curve over values, blind spots by
 topic, bias by length and by writer among equally right answers, consistency of repeated votes, and for pairs
-how often the first place wins. What a judge gave no verdict on is in no agreement; it has a rate of its own.
+how often the first place wins. Answers without a verdict count in no agreement; their share is a reading.
 """
 
 from __future__ import annotations
@@ -56,36 +56,36 @@ def calibration(judged: pl.DataFrame) -> list[Calibration]:
     """Every reading over single answers (columns as `JUDGED`)."""
     scored = judged.filter(pl.col("value").is_not_null()).with_columns(said=pl.col("outcome") == "pass")
     none = judged.height - scored.height
-    found = [_share("no verdict", None, none, judged.height), *_agreement(scored)]
+    readings = [_share("no verdict", None, none, judged.height), *_agreement(scored)]
     for topic, part in _parts(scored, "topic"):
-        found += [_agrees(part, topic), *_wrong_passed(part, topic)]
+        readings += [_agrees(part, topic), *_wrong_passed(part, topic)]
     for writer, part in _parts(scored, "writer"):
-        found += [_agrees(part, writer), *_wrong_passed(part, writer)]
-    return [*found, *_consistency(judged), _length_bias(scored), *_self_preference(scored)]
+        readings += [_agrees(part, writer), *_wrong_passed(part, writer)]
+    return [*readings, *_consistency(judged), _length_bias(scored), *_self_preference(scored)]
 
 
 def pair_calibration(paired: pl.DataFrame) -> list[Calibration]:
     """Every reading over pairs (columns as `PAIRED`)."""
-    known = paired.filter(pl.col("left_first").is_not_null() & pl.col("right_first").is_not_null())
-    found = [_share("pairs without a verdict", None, paired.height - known.height, paired.height)]
-    firsts = pl.concat([known["left_first"], known["right_first"]])
-    found.append(_mean("first place wins", None, firsts.to_numpy()))
-    left = known.select((pl.col("left_first") + 1 - pl.col("right_first")) / 2).to_series()
-    steady = (known["left_first"] > 0.5) == (known["right_first"] < 0.5)
-    decided = (known["left_first"] != 0.5) & (known["right_first"] != 0.5)
-    found.append(_share("both orders agree", None, int((steady & decided).sum()), known.height))
-    clear = known.with_columns(left=left).filter((pl.col("label") != 0.5) & (pl.col("left") != 0.5))
+    complete = paired.filter(pl.col("left_first").is_not_null() & pl.col("right_first").is_not_null())
+    readings = [_share("pairs without a verdict", None, paired.height - complete.height, paired.height)]
+    firsts = pl.concat([complete["left_first"], complete["right_first"]])
+    readings.append(_mean("first place wins", None, firsts.to_numpy()))
+    left = complete.select((pl.col("left_first") + 1 - pl.col("right_first")) / 2).to_series()
+    steady = (complete["left_first"] > 0.5) == (complete["right_first"] < 0.5)
+    decided = (complete["left_first"] != 0.5) & (complete["right_first"] != 0.5)
+    readings.append(_share("both orders agree", None, int((steady & decided).sum()), complete.height))
+    clear = complete.with_columns(left=left).filter((pl.col("label") != 0.5) & (pl.col("left") != 0.5))
     right = int(((clear["left"] > 0.5) == (clear["label"] > 0.5)).sum())
-    return [*found, _share("the better one is preferred", None, right, clear.height)]
+    return [*readings, _share("the better one is preferred", None, right, clear.height)]
 
 
-def kappa(said: pl.Series, label: pl.Series) -> float | None:
+def kappa(verdict: pl.Series, label: pl.Series) -> float | None:
     """Cohen's kappa of two series of booleans; None where chance alone would agree always."""
-    n = len(said)
+    n = len(verdict)
     if not n:
         return None
-    agree = float((said == label).sum()) / n
-    a, b = float(said.sum()) / n, float(label.sum()) / n
+    agree = float((verdict == label).sum()) / n
+    a, b = float(verdict.sum()) / n, float(label.sum()) / n
     chance = a * b + (1 - a) * (1 - b)
     return None if chance == 1.0 else (agree - chance) / (1 - chance)
 
@@ -121,8 +121,8 @@ def _wrong_passed(part: pl.DataFrame, subject: str | None) -> Iterator[Calibrati
 
 
 def _parts(scored: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.DataFrame]]:
-    known = scored.filter(pl.col(column).is_not_null())
-    for (name,), part in sorted(known.group_by(column), key=lambda one: str(one[0][0])):
+    rows = scored.filter(pl.col(column).is_not_null())
+    for (name,), part in sorted(rows.group_by(column), key=lambda one: str(one[0][0])):
         yield str(name), part
 
 
@@ -152,11 +152,11 @@ def _length_bias(scored: pl.DataFrame) -> Calibration:
 
 def _self_preference(scored: pl.DataFrame) -> Iterator[Calibration]:
     """Mean value of the judge's own answers less that of others', among right and among wrong ones."""
-    known = scored.filter(pl.col("own").is_not_null())
-    if not known["own"].any() or known["own"].all():
+    rows = scored.filter(pl.col("own").is_not_null())
+    if not rows["own"].any() or rows["own"].all():
         return
     for label, subject in ((True, "right answers"), (False, "wrong answers")):
-        part = known.filter(pl.col("label") == label)
+        part = rows.filter(pl.col("label") == label)
         own, others = (part.filter(pl.col("own") == mine)["value"].to_numpy() for mine in (True, False))
         if min(len(own), len(others)) < 2:
             continue

@@ -37,8 +37,8 @@ def mcnemar(wins: int, losses: int) -> float:
 
 
 def exchanged(leads: Sequence[int]) -> float:
-    """The chance of a lead at least as large in all, where a fair coin gives each problem's lead (prompts won
-    less prompts lost) to one checkpoint or the other; exact. With leads of one, `mcnemar`.
+    """The exact chance of a total lead at least as large, if a fair coin gave each problem's lead (prompts
+    won less prompts lost) to one checkpoint or the other. With leads of one it is `mcnemar`.
     """
     sizes = sorted({abs(lead) for lead in leads} - {0})
     if sizes in ([], [1]):
@@ -71,8 +71,8 @@ def decide(
 ) -> GateDecision:
     """Promote or hold, from both checkpoints' verdicts on the same held-out prompts in the same order.
 
-    `alpha` is the largest p-value that promotes; `stops` names the audits that say stop; `problems` says what
-    each prompt tells (None: each one of its own).
+    `alpha` is the largest p-value that promotes; `stops` names the audits that say stop; `problems` names the
+    problem of each prompt (None: all differ).
     """
     n = len(champion)
     if not n or len(challenger) != n:

@@ -31,7 +31,7 @@ def suite_id(
 ) -> str:
     """12 hex digits over what a measure depends on besides the checkpoint; equal suites compare.
 
-    `further` is what else of a recipe decides the answers, where that is not the default.
+    `further` are the recipe's other values that decide answers, where they are not the default.
     """
     settings = evaluation.model_dump_json()
     parts = [*prompts["prompt_id"].sort(), verifier.name, verifier.version, settings, *further]
@@ -56,8 +56,8 @@ def sampled(evaluation: Evaluation, stop: tuple[str, ...] = ()) -> Sampling:
 def greedy_metrics(judged: pl.DataFrame) -> list[Metric]:
     """Accuracy and mean length of greedy answers (columns prompt_id, problem, outcome, token_count).
 
-    Whatever is not a pass counts against accuracy: a timeout or an error stays in the denominator. Prompts
-    that tell one problem are not as many measurements: the interval is as wide as they are alike.
+    Whatever is not a pass counts against accuracy: a timeout or an error stays in the denominator. Prompts of
+    one problem are not independent measurements: the more alike their outcomes, the wider the interval.
     """
     marks, n = judged["outcome"] == "pass", judged.height
     passed = int(marks.sum())
@@ -67,7 +67,7 @@ def greedy_metrics(judged: pl.DataFrame) -> list[Metric]:
 
 
 def problems_of(prompts: pl.DataFrame) -> list[str]:
-    """The problem that each prompt tells (columns prompt_id, problem): its own where none is named."""
+    """The problem of each prompt (columns prompt_id, problem); one without a problem is its own."""
     return prompts.select(pl.coalesce("problem", "prompt_id")).to_series().to_list()
 
 
@@ -75,7 +75,7 @@ def sampled_metrics(judged: pl.DataFrame, k: int) -> list[Metric]:
     """pass@1, pass@k and maj@k of k answers a prompt (columns prompt_id, problem, outcome, answer,
     sample_index).
     """
-    asked = (
+    by_prompt = (
         judged.sort("prompt_id", "sample_index")
         .group_by("prompt_id", maintain_order=True)
         .agg(
@@ -86,18 +86,19 @@ def sampled_metrics(judged: pl.DataFrame, k: int) -> list[Metric]:
             pl.col("problem").first(),
         )
     )
-    problems = problems_of(asked)
-    drawn, right = asked["drawn"].to_numpy(), asked["right"].to_numpy()
-    found = []
+    problems = problems_of(by_prompt)
+    samples, right = by_prompt["drawn"].to_numpy(), by_prompt["right"].to_numpy()
+    metrics = []
     for size in sorted({1, k}):
-        per_prompt = pass_at_k(drawn, right, size)
+        per_prompt = pass_at_k(samples, right, size)
         low, high = mean_interval(per_prompt, design_effect(per_prompt, problems))
-        found.append(Metric(f"pass@{size}", float(per_prompt.mean()), asked.height, low, high))
+        metrics.append(Metric(f"pass@{size}", float(per_prompt.mean()), by_prompt.height, low, high))
     voted = [
-        _vote_passes(answers, outcomes) for answers, outcomes in asked.select("answer", "outcome").iter_rows()
+        _vote_passes(answers, outcomes)
+        for answers, outcomes in by_prompt.select("answer", "outcome").iter_rows()
     ]
     low, high = wilson_interval(sum(voted), len(voted), design_effect(voted, problems))
-    return [*found, Metric(f"maj@{k}", sum(voted) / len(voted), len(voted), low, high)]
+    return [*metrics, Metric(f"maj@{k}", sum(voted) / len(voted), len(voted), low, high)]
 
 
 def evaluation_rows(

@@ -32,23 +32,23 @@ def pass_at_k(drawn: npt.ArrayLike, right: npt.ArrayLike, k: int) -> Floats:
 
 def majority_vote(answers: Sequence[str | None]) -> str | None:
     """The answer that most samples gave; the one given first among equals; None where none gave any."""
-    given = Counter(answer for answer in answers if answer is not None)
-    return max(given, key=given.__getitem__) if given else None  # a dict keeps the order of first votes
+    counts = Counter(answer for answer in answers if answer is not None)
+    return max(counts, key=counts.__getitem__) if counts else None  # a dict keeps the order of first votes
 
 
 def design_effect(values: npt.ArrayLike, problems: Sequence[str]) -> float:
-    """How many times the variance of a mean over prompts is that over prompts which tell a problem each.
+    """The factor by which shared problems raise the variance of a mean over prompts.
 
-    `values` and `problems` name a prompt's value (0 to 1) and the problem it tells. Prompts of one problem
-    are solved or missed together, so their deviations are added before they are squared (Kish 1965, Survey
-    Sampling). At least 1; where all values are the same, as if those of one problem always were.
+    `values` (0 to 1) and `problems` have one entry a prompt. Prompts of one problem are solved or missed
+    together, so their deviations are added before they are squared (Kish 1965, Survey Sampling). The factor
+    is at least 1; where all values are the same, prompts of one problem are taken to agree always.
     """
     places = np.unique(np.asarray(problems), return_inverse=True)[1]
     sizes = np.bincount(places)
     if sizes.max(initial=1) == 1:
         return 1.0
-    found = np.asarray(values, dtype=np.float64)
-    apart, groups, n = found - found.mean(), sizes.size, found.size
+    numbers = np.asarray(values, dtype=np.float64)
+    apart, groups, n = numbers - numbers.mean(), sizes.size, numbers.size
     spread = float((apart**2).sum())
     if spread == 0 or groups == 1:
         return float((sizes**2).sum()) / n
@@ -57,8 +57,9 @@ def design_effect(values: npt.ArrayLike, problems: Sequence[str]) -> float:
 
 
 def wilson_interval(passed: int, n: int, effect: float = 1.0) -> tuple[float, float]:
-    """The 95% score interval of a proportion (Wilson 1927); it stays within 0 and 1. A design effect makes it
-    that of so many times fewer (Korn & Graubard 1998, Survey Methodology 24:193).
+    """The 95% score interval of a proportion (Wilson 1927); it stays within 0 and 1.
+
+    A design effect divides the number of measurements (Korn & Graubard 1998, Survey Methodology 24:193).
     """
     if n < 1 or not 0 <= passed <= n:
         raise ValueError(f"a proportion needs 0 <= passed <= n and n > 0, not {passed} of {n}")
@@ -70,7 +71,7 @@ def wilson_interval(passed: int, n: int, effect: float = 1.0) -> tuple[float, fl
 
 
 def mean_interval(values: Floats, effect: float = 1.0) -> tuple[float, float]:
-    """The 95% interval of a mean over prompts, of values from 0 to 1: cut to these, with a width there.
+    """The 95% interval of a mean of values from 0 to 1 over prompts: cut to 0 and 1, and never of width 0.
 
     The normal interval with two prompts of 0 and two of 1 added (Agresti & Coull 1998, The American
     Statistician 52:119, whose proportions are means here): that none of these was solved does not say that

@@ -18,8 +18,8 @@ NAME = "best_and_worst"
 def rewarded(frame: pl.DataFrame) -> pl.DataFrame:
     """Decisions (see decision.SCHEMA) that keep what has a reward; the value is the judge's points.
 
-    Needs the columns `outcome` and `points` (null without a verdict). A judge that gave no verdict is the
-    reason under its own name: it is no reward of zero.
+    Needs the columns `outcome` and `points` (null without a verdict). An answer without a verdict is dropped
+    with its outcome as the reason: it has no reward of zero.
     """
     no_verdict = pl.when(pl.col("outcome").is_null()).then(pl.lit("no score")).otherwise(pl.col("outcome"))
     return decide(
@@ -72,8 +72,8 @@ def pairs(decisions: pl.DataFrame) -> pl.DataFrame:
     """One row a pair, from the decisions of `best_and_worst`: prompt_id, chosen_id, rejected_id and both
     rewards (chosen_value, rejected_value), in order of prompt.
     """
-    kept = decisions.filter((pl.col("filter") == NAME) & pl.col("kept")).sort("prompt_id", "rank")
-    return kept.group_by("prompt_id", maintain_order=True).agg(
+    ends = decisions.filter((pl.col("filter") == NAME) & pl.col("kept")).sort("prompt_id", "rank")
+    return ends.group_by("prompt_id", maintain_order=True).agg(
         chosen_id=pl.col("candidate_id").first(),
         rejected_id=pl.col("candidate_id").last(),
         chosen_value=pl.col("value").first(),

@@ -54,10 +54,10 @@ def decide(
 
 def reasoning_paths(frame: pl.DataFrame) -> pl.Series:
     """Each candidate's ordered equations, spaces removed (list of text, empty where it has none)."""
-    given = frame["path"] if "path" in frame.columns else [None] * frame.height
+    column = frame["path"] if "path" in frame.columns else [None] * frame.height
     paths = [
         list(equations(text or "")) if path is None else path
-        for path, text in zip(given, frame["text"], strict=True)
+        for path, text in zip(column, frame["text"], strict=True)
     ]
     return pl.Series("path", paths, pl.List(pl.String))
 

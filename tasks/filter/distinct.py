@@ -1,7 +1,7 @@
 """Keeps one candidate per prompt and reasoning path; of those that share a path, the one farthest from the
 other kept texts (the Levenshtein rule of rejection-sampling fine-tuning, Yuan et al. 2023, arXiv 2308.01825).
 
-The rule, made definite: paths of one candidate keep it. The shared paths then follow in the order of their
+The rule, made definite: a path of one candidate keeps it. The shared paths then follow in the order of their
 smallest candidate id, and each keeps the text whose mean distance to all texts kept so far is largest
 (the smallest id on a tie). The outcome does not depend on the order of rows. Candidates without any
 equation share the empty path.
@@ -31,7 +31,7 @@ _CHOSEN = pl.Schema({"candidate_id": pl.String, "duplicate_of": pl.String, "valu
 class _Choice:
     """Which of several candidates of one path is kept, and how far each compared one was (characters)."""
 
-    kept: str
+    candidate: str
     distances: dict[str, float]
 
 
@@ -64,26 +64,26 @@ def _of_prompt(rows: Iterable[tuple[str, str, str, str]]) -> Iterator[tuple[str,
     paths: dict[str, dict[str, str]] = {}
     for _, path, candidate, text in rows:
         paths.setdefault(path, {})[candidate] = text
-    kept = [text for texts in paths.values() if len(texts) == 1 for text in texts.values()]
+    selection = [text for texts in paths.values() if len(texts) == 1 for text in texts.values()]
     for texts in paths.values():
         if len(texts) == 1:
             continue
-        choice = _farthest(texts, kept)
-        kept.append(texts[choice.kept])
+        choice = _farthest(texts, selection)
+        selection.append(texts[choice.candidate])
         for candidate in texts:
-            duplicate_of = None if candidate == choice.kept else choice.kept
+            duplicate_of = None if candidate == choice.candidate else choice.candidate
             yield candidate, duplicate_of, choice.distances.get(candidate)
 
 
-def _farthest(texts: dict[str, str], kept: list[str]) -> _Choice:
+def _farthest(texts: dict[str, str], selection: list[str]) -> _Choice:
     """The candidate farthest from the texts kept so far; the first where there are none."""
     first_with = {text: candidate for candidate, text in reversed(texts.items())}
     compared = sorted(first_with.values())[:MOST_COMPARED]
-    if len(compared) == 1 or not kept:
+    if len(compared) == 1 or not selection:
         return _Choice(next(iter(texts)), {})
     distances = cdist(
         [texts[candidate][:LONGEST_COMPARED] for candidate in compared],
-        [text[:LONGEST_COMPARED] for text in kept[:MOST_COMPARED]],
+        [text[:LONGEST_COMPARED] for text in selection[:MOST_COMPARED]],
         scorer=Levenshtein.distance,
     ).mean(axis=1)
     return _Choice(compared[int(distances.argmax())], dict(zip(compared, distances.tolist(), strict=True)))

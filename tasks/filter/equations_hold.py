@@ -1,5 +1,5 @@
 """Keeps the candidates in which every equation holds, also on the way to a right answer (rejection-sampling
-fine-tuning, Yuan et al. 2023, arXiv 2308.01825). A text without equations has none that fails.
+fine-tuning, Yuan et al. 2023, arXiv 2308.01825). A text without equations is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def equations_hold(frame: pl.DataFrame) -> pl.DataFrame:
         value=pl.col("holds").list.mean(), wrong=pl.col("holds").list.arg_min()
     )
     equation = pl.col("path").list.get(pl.col("wrong"), null_on_oob=True).str.slice(0, _LONGEST_EQUATION)
-    said = pl.format(
+    reason = pl.format(
         "equation {} does not hold: {}", pl.col("wrong") + 1, equation.fill_null("(not in the text)")
     )
-    return decide(marked, "equations_hold", pl.when(pl.col("value") < 1).then(said), value=pl.col("value"))
+    return decide(marked, "equations_hold", pl.when(pl.col("value") < 1).then(reason), value=pl.col("value"))

@@ -1,8 +1,8 @@
 """Drops answers that were cut off at their token limit: a training adds an end token to every answer, and
-would teach the model to stop in the middle, or after text that ran on. What the verifier read there may be
-half a number (`#### 1` of 12).
+would teach the model to stop in the middle, or after text that ran on. The verifier may have read half a
+number there (`#### 1` of 12).
 
-What has no finish reason was not sampled (references, demonstrations), and is kept.
+A candidate without a finish reason was not sampled (references, demonstrations), and is kept.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def finished(frame: pl.DataFrame) -> pl.DataFrame:
 
     The value is the answer's length in tokens.
     """
-    cut = pl.when(pl.col("finish_reason") == "length").then(pl.lit("cut off"))
-    return decide(frame, NAME, cut, value=pl.col("token_count"))
+    reason = pl.when(pl.col("finish_reason") == "length").then(pl.lit("cut off"))
+    return decide(frame, NAME, reason, value=pl.col("token_count"))

@@ -54,13 +54,13 @@ class HeldOut:
             dict
         )  # length, run, prompt: places
         for prompt, text in zip(ids, texts, strict=True):
-            told = _words(text)
-            self._words[prompt] = len(told)
-            if told:
-                self._whole.setdefault(told, prompt)
-            if len(told) >= LEAST:
-                length = min(RUN, len(told))
-                for place, run in enumerate(_runs(told, length)):
+            words = _words(text)
+            self._words[prompt] = len(words)
+            if words:
+                self._whole.setdefault(words, prompt)
+            if len(words) >= LEAST:
+                length = min(RUN, len(words))
+                for place, run in enumerate(_runs(words, length)):
                     self._runs[length].setdefault(run, {}).setdefault(prompt, []).append(place)
         most = max(FEW, FORM * len(self._words))
         for length, runs in self._runs.items():
@@ -68,30 +68,30 @@ class HeldOut:
 
     def overlap(self, text: str) -> Overlap | None:
         """The held-out prompt that a text overlaps most, None where they share no run."""
-        told = _words(text)
-        if told in self._whole:
-            return Overlap(1.0, self._whole[told], " ".join(told))
-        found = [one for length in self._runs for one in self._shared(told, length)]
-        return min(found, key=lambda one: (-one.share, one.prompt), default=None)
+        words = _words(text)
+        if words in self._whole:
+            return Overlap(1.0, self._whole[words], " ".join(words))
+        overlaps = [one for length in self._runs for one in self._shared(words, length)]
+        return min(overlaps, key=lambda one: (-one.share, one.prompt), default=None)
 
     def near(self, text: str) -> Overlap | None:
         """The overlap, where it is more than `MOST`."""
-        found = self.overlap(text)
-        return found if found is not None and found.share > MOST else None
+        overlap = self.overlap(text)
+        return overlap if overlap is not None and overlap.share > MOST else None
 
     def _shared(self, words: Run, length: int) -> Iterator[Overlap]:
         """The overlap with each held-out prompt that shares a run of the length."""
-        known = self._runs[length]
-        if known.keys().isdisjoint(_runs(words, length)):
+        index = self._runs[length]
+        if index.keys().isdisjoint(_runs(words, length)):
             return
         ours: dict[str, list[int]] = defaultdict(list)
         theirs: dict[str, list[int]] = defaultdict(list)
         places: dict[Run, list[int]] = defaultdict(list)
         for place, run in enumerate(_runs(words, length)):
-            if run in known:
+            if run in index:
                 places[run].append(place)
         for run, here in places.items():
-            for prompt, there in known[run].items():
+            for prompt, there in index[run].items():
                 ours[prompt] += here
                 theirs[prompt] += there
         for prompt in ours:
@@ -100,12 +100,12 @@ class HeldOut:
             yield Overlap(share, prompt, " ".join(words[start:end]))
 
 
-def held_out(frame: pl.DataFrame, known: HeldOut) -> pl.DataFrame:
+def held_out(frame: pl.DataFrame, prompts: HeldOut) -> pl.DataFrame:
     """Decisions (see decision.SCHEMA); the value is the overlap, `duplicate_of` the held-out prompt."""
-    found = [known.overlap(text) for text in frame["text"]]
+    overlaps = [prompts.overlap(text) for text in frame["text"]]
     marked = frame.with_columns(
-        pl.Series("overlap", [one.share if one else 0.0 for one in found], dtype=pl.Float64),
-        pl.Series("nearest", [one.prompt if one else None for one in found], dtype=pl.String),
+        pl.Series("overlap", [one.share if one else 0.0 for one in overlaps], dtype=pl.Float64),
+        pl.Series("nearest", [one.prompt if one else None for one in overlaps], dtype=pl.String),
     )
     over = pl.col("overlap") > MOST
     return decide(

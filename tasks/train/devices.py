@@ -1,4 +1,4 @@
-"""The user's own Accelerate configuration: found, launched as it is, and held to what it asked for.
+"""The user's own Accelerate configuration: found, launched as it is, and refused where it has no effect.
 
 Covered: one machine, any number of processes, on GPUs or on CPUs, FSDP and DeepSpeed among them. On CPUs
 Accelerate itself starts several processes by MPI alone and forgets to tell them that they are on CPUs;
@@ -89,18 +89,18 @@ def _refuse(path: Path, settings: dict[str, Any]) -> None:
 
 
 def accelerator_of(hyper: Hyperparameters) -> Accelerator:
-    """The devices of this process's job, as its environment has them; TrainingFailed if they are others
-    than were asked for.
+    """The devices of this process's job, from its environment; TrainingFailed if they are not those that the
+    configuration asks for.
     """
     if not distributed.is_initialized():
         # Accelerate keeps its first settings for the whole process; each job here has its own.
         AcceleratorState._reset_state(reset_partial_state=True)
     # None leaves the precision to the user's Accelerate configuration, which says "no" by default.
     accelerator = Accelerator(mixed_precision="bf16" if hyper.precision == "bf16" else None)
-    asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != asked:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != processes:
         raise TrainingFailed(
-            f"the Accelerate configuration asks for {asked} processes, which did not find each other: "
+            f"the Accelerate configuration asks for {processes} processes, which did not find each other: "
             "without GPUs say distributed_type MULTI_CPU and use_cpu true"
         )
     for kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
@@ -111,17 +111,17 @@ def accelerator_of(hyper: Hyperparameters) -> Accelerator:
                 f"alone: this is {accelerator.distributed_type.value}"
             )
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        tell_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, hyper, asked)
+        tell_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, hyper, processes)
         # Else each model loaded from here on would be cut up as it is loaded, the merged one as well.
         unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     return accelerator
 
 
 def tell_deepspeed(config: dict[str, Any], hyper: Hyperparameters, processes: int) -> None:
-    """Puts the job's own values into what DeepSpeed is configured by; what else it says stays.
+    """Put the job's own values into a DeepSpeed configuration; its other values stay.
 
-    TrainingFailed where it names an optimizer or a schedule, which are the job's, or steps that this loop
-    could not see the gradient of.
+    TrainingFailed where it names an optimizer or a schedule, which are the job's, or asks for steps whose
+    gradient this loop could not see.
     """
     stage = config.get("zero_optimization", {}).get("stage", 0)
     if stage == 0:

@@ -1,8 +1,8 @@
 """Whether a base can be trained as hyperparameters ask, tried on the base before a loop opens with it.
 
-Adapters are made as a training makes them, moved off zero and merged: what the merged weights compute must be
-what base and adapters compute. Packing is tried as a training's own first look does, in a row longer than the
-context where that is short. Neither needs examples.
+Adapters are made as a training makes them, moved off zero and merged: the merged weights must compute what
+base and adapters compute. Packing is checked as a training checks it before its first step, in a row longer
+than the context where that is short. Neither needs examples.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CLOSE = 1e-3
 def check_fits(folder: Path, hyper: Hyperparameters) -> None:
     """RecipeError, of one line, where adapters or padding-free batches do not go with the model.
 
-    What was found to fit is not tried again in this process while none of the folder's files is written.
+    A pair that fits is not tried again in this process while the folder's files stay as they are.
     """
     if hyper.packing == "padding-free" or hyper.lora is not None:
-        _tried(folder, written(folder), hyper.packing, hyper.lora)
+        _try_once(folder, written(folder), hyper.packing, hyper.lora)
 
 
 @lru_cache(maxsize=32)
-def _tried(folder: Path, files: tuple[tuple[str, int], ...], packing: str, lora: Lora | None) -> None:
+def _try_once(folder: Path, files: tuple[tuple[str, int], ...], packing: str, lora: Lora | None) -> None:
     if packing == "padding-free":
         _check_packing(folder)
     if lora is not None:

@@ -50,8 +50,8 @@ def run_job(job: TrainingJob, *, in_process: bool, progress: Progress | None = N
 
 def _launched(job: TrainingJob, progress: Progress | None) -> TrainingResult:
     output = Path(job.output)
-    if done := read_result(job):
-        return done
+    if earlier := read_result(job):
+        return earlier
     launch = launch_of(job.accelerate_config)
     output.mkdir(parents=True, exist_ok=True)
     replace(output / JOB, job.model_dump_json(indent=2).encode())
@@ -119,11 +119,11 @@ def _relay(
 
 def _message(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        message = json.loads(line)
     except ValueError:
         return {}
-    ours = isinstance(found, dict) and found.get("from") == NAME
-    return found if ours else {}
+    ours = isinstance(message, dict) and message.get("from") == NAME
+    return message if ours else {}
 
 
 def _last_words(log: Path) -> str:
@@ -163,8 +163,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _say_progress(taken: OptimizerStep) -> None:
-    _say(asdict(taken))
+def _say_progress(step: OptimizerStep) -> None:
+    _say(asdict(step))
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -89,17 +89,17 @@ def train(job: TrainingJob, progress: Progress | None = None) -> TrainingResult:
     Errors: SnapshotMismatch, ModelError, BadInput (no such objective), TrainingFailed (an example that
     is too long, loss or gradient not finite, out of memory, the folder is another job's).
     """
-    if done := read_result(job):
+    if result := read_result(job):
         drop_saves(Path(job.output))  # a kill may have come between the result and this
-        return done
+        return result
     return fit(job, read_snapshot(Path(job.snapshot), job.snapshot_id), progress)
 
 
 def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = None) -> TrainingResult:
     """Train on examples already read: one a row, with `example_id` and the objective's columns."""
     with claimed(Path(job.output)), repeatable(job.seed):
-        if done := read_result(job):
-            return done
+        if result := read_result(job):
+            return result
         accelerator = accelerator_of(job.hyperparameters)
         try:
             run = _start(job, accelerator, examples)
@@ -122,8 +122,8 @@ def learning_rate(step: int, steps: int, hyper: Hyperparameters) -> float:
     warmup = math.ceil(hyper.warmup_ratio * steps)
     if step < warmup:
         return hyper.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    share = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+    elapsed = (step - warmup) / max(1, steps - warmup)
+    share = {"constant": 1.0, "linear": 1 - elapsed, "cosine": (1 + math.cos(math.pi * elapsed)) / 2}
     return hyper.learning_rate * share[hyper.schedule]
 
 
@@ -162,16 +162,16 @@ def _run(run: Run, progress: Progress | None) -> None:
         run.rows.append(row | {"seconds": seconds, "peak_memory_bytes": peak_memory(run.accelerator.device)})
         run.seconds += seconds
         reached("train: step done")
-        done = step.number + 1
-        if done % hyper.save_every == 0 and done < total:
+        number = step.number + 1
+        if number % hyper.save_every == 0 and number < total:
             job = job_digest(run.job)
             write_save(Path(run.job.output), run.accelerator, run.ledger(), job=job, seconds=run.seconds)
             reached("train: save written")
         if progress and run.accelerator.is_main_process:
-            progress(_taken(run))
+            progress(_progress(run))
 
 
-def _taken(run: Run) -> OptimizerStep:
+def _progress(run: Run) -> OptimizerStep:
     last, recent = run.rows[-1], run.rows[-RECENT:]
     pace = sum(row["tokens"] for row in recent) / sum(row["seconds"] for row in recent)
     return OptimizerStep(len(run.rows), len(run.steps), last["loss"], pace, last["peak_memory_bytes"])
@@ -206,7 +206,7 @@ def _step(run: Run, step: Step) -> dict[str, Any]:
 
 
 def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
-    """Accumulate the gradient of the step's mean loss; this device's totals and counts of what is told."""
+    """Accumulate the gradient of the step's mean loss; returns this device's totals and counts of metrics."""
     accelerator, objective = run.accelerator, run.objective
     shares = micro_batches(
         step.rows,
@@ -244,9 +244,9 @@ def _batch(run: Run, examples: list[Encoded]) -> tuple[Any, Batch]:
 def _refuse_infinite(run: Run, step: Step, measured: dict[str, float | None]) -> None:
     if all(value is None or math.isfinite(value) for value in measured.values()):
         return
-    found = ", ".join(f"{name} {value}" for name, value in measured.items())
+    values = ", ".join(f"{name} {value}" for name, value in measured.items())
     raise TrainingFailed(
-        f"{run.job.training_id} diverged at step {step.number} of {len(run.steps)} ({found}), "
+        f"{run.job.training_id} diverged at step {step.number} of {len(run.steps)} ({values}), "
         f"first example {run.example_ids[step.rows[0]]}: lower learning_rate or look at the examples"
     )
 

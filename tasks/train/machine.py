@@ -26,10 +26,10 @@ RECORDED = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safete
 
 def cpu_threads() -> int:
     """Threads of one training process: `RATCHET_CPU_THREADS`, else its share of the usable cores."""
-    if asked := os.environ.get("RATCHET_CPU_THREADS"):
-        if not (asked.isdecimal() and int(asked)):
-            raise TrainingFailed(f"RATCHET_CPU_THREADS is {asked!r}: give a number above 0")
-        return int(asked)
+    if value := os.environ.get("RATCHET_CPU_THREADS"):
+        if not (value.isdecimal() and int(value)):
+            raise TrainingFailed(f"RATCHET_CPU_THREADS is {value!r}: give a number above 0")
+        return int(value)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 

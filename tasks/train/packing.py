@@ -50,8 +50,8 @@ def pack(model: Any, examples: Sequence[Encoded], device: torch.device) -> tuple
     positions = torch.cat([torch.arange(length) for length in lengths])[None].to(device)
     packed = Packed(lengths, ends.to(device, torch.int32))
 
-    def forward(**given: Any) -> Any:
-        return model(position_ids=positions, packed=packed, **given)
+    def forward(**inputs: Any) -> Any:
+        return model(position_ids=positions, packed=packed, **inputs)
 
     row = {"input_ids": ids[None].to(device, torch.long), "labels": labels[None].to(device, torch.long)}
     return forward, row
@@ -71,7 +71,7 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention within each example; query (1, heads, tokens, size), result (1, tokens, heads, size).
 
-    The field's function for rows that are not packed. ValueError for a kind of attention that is another.
+    Rows that are not packed go to transformers' own function. ValueError for another kind of attention.
     """
     if packed is None:
         more |= {"dropout": dropout, "scaling": scaling}
@@ -83,8 +83,8 @@ def packed_attention(
     settings: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "enable_gqa": grouped}
     lengths = list(packed.lengths)
     parts = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
-    found = [scaled_dot_product_attention(q, k, v, is_causal=True, **settings) for q, k, v in parts]
-    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
+    outputs = [scaled_dot_product_attention(q, k, v, is_causal=True, **settings) for q, k, v in parts]
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
 def _by_kernel(
@@ -95,9 +95,9 @@ def _by_kernel(
     q, k, v = (tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value))
     ends, longest = packed.ends, max(packed.lengths)
     settings: dict[str, Any] = {"scale": scaling, "window_size": (-1, 0), "enable_gqa": grouped}  # causal
-    found = varlen_attn(q, k, v, ends, ends, longest, longest, **settings)
-    assert isinstance(found, Tensor)
-    return found
+    output = varlen_attn(q, k, v, ends, ends, longest, longest, **settings)
+    assert isinstance(output, Tensor)
+    return output
 
 
 def _refuse_special(packed: Packed, more: dict[str, Any]) -> None:
@@ -117,9 +117,9 @@ def keep_apart(model: Any) -> None:
 def check_packing(
     objective: Objective, model: Any, encoded: Sequence[Encoded], accelerator: Accelerator
 ) -> None:
-    """TrainingFailed unless padding-free batches mean to this objective and model what padded ones do.
+    """TrainingFailed unless objective and model compute the same from padding-free and from padded batches.
 
-    `model` is the prepared one; every device asks it the same.
+    `model` is the prepared one; every device runs the same check.
     """
     if set(objective.padding) != COLUMNS:
         raise TrainingFailed(f"packing: objective {objective.name} cannot be padding-free: leave it at none")
@@ -155,7 +155,7 @@ def touching(model: Any, texts: Sequence[Tensor]) -> tuple[float, float]:
 
 
 def _alone_and_together(model: Any, pair: Sequence[Encoded], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The second example's logits, as ever and behind the first in one row."""
+    """The second example's logits, alone and behind the first in one row."""
     ids = pair[-1].tensors["input_ids"][None].to(device, torch.long)
     alone: Tensor = model(input_ids=ids, use_cache=False).logits[0]
     forward, row = pack(model, pair, device)

@@ -22,8 +22,8 @@ from tasks.models.remote_code import CODE_ERRORS, check_loaded, may_run
 
 
 def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator) -> Any:
-    """The base on this process's device: its linear layers in NF4, what they are scaled by in eight bits,
-    all else in fp32; nothing of it is trained. BadInput where bitsandbytes is missing.
+    """The base on this process's device: its linear layers in NF4, their scales in eight bits, all else in
+    fp32; none of it is trained. BadInput where bitsandbytes is missing.
     """
     check_folder(folder)
     if importlib.util.find_spec("bitsandbytes") is None:

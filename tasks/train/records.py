@@ -57,9 +57,9 @@ def ledger_rows(job: TrainingJob, result: TrainingResult, round_number: int) -> 
     """
     ledger = pl.read_parquet(result.ledger, glob=False)
     ids = [step_id(round_number, job.training_id, step) for step in ledger["step"]]
-    told = [column for column in STEPS.own_polars if column in ledger.columns]
-    others = [column for column in ledger.columns if column not in told]
+    own = [column for column in STEPS.own_polars if column in ledger.columns]
+    others = [column for column in ledger.columns if column not in own]
     metrics = pl.struct(others).struct.json_encode() if others else pl.lit(None, pl.String)
-    return ledger.select(*told, metrics=metrics).with_columns(
+    return ledger.select(*own, metrics=metrics).with_columns(
         pl.Series("step_id", ids, dtype=pl.String), pl.lit(job.training_id).alias("training_id")
     )

@@ -77,7 +77,7 @@ class TrainingResult(Strict):
 
 
 def job_digest(job: TrainingJob) -> str:
-    """What makes two jobs the same work: everything but where their folders lie and what they run on."""
+    """A digest that two jobs share if they are the same work: it leaves out folders and devices."""
     return digest([job.model_dump_json(exclude={"output", "snapshot", "base", "accelerate_config"})])
 
 
@@ -107,11 +107,11 @@ def accept(result: TrainingResult) -> None:
     if unsafe:
         raise TrainingFailed(f"{unsafe[0]} is not what a training writes (pickles and code are not taken)")
     try:
-        found = weights_hash(result.checkpoint)
+        digest = weights_hash(result.checkpoint)
     except ModelError as error:
         raise TrainingFailed(f"the result of {result.training_id} is not whole: {error}") from None
-    if found != result.weights_hash:
+    if digest != result.weights_hash:
         raise TrainingFailed(
-            f"{result.checkpoint} was changed after the training: its weights hash to {found[:12]}..., "
+            f"{result.checkpoint} was changed after the training: its weights hash to {digest[:12]}..., "
             f"not {result.weights_hash[:12]}...; move {result.output} away to train again"
         )

@@ -2,9 +2,9 @@
 
 A save is a folder `saves/step-N` (N steps done) with Accelerate's state, the ledger so far and a
 `save.json` with every file's size and SHA-256. It is written under another name, synced, then renamed;
-one that is torn, damaged or of another job is passed over. Of a model with adapters it holds these
-alone, unless it is sharded. The last two are kept, none after success. Randomness needs no state: every
-step seeds its own.
+one that is torn, damaged or of another job is passed over. Of a model with adapters it holds the adapters
+alone, unless the model is sharded. The last two are kept, none after success. Randomness needs no state:
+every step seeds its own.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def _read(job: str, devices: int) -> Callable[[Path], Save | None]:
 
 
 def _folders(output: Path) -> list[Path]:
-    found = [path for path in (output / SAVES).glob("step-*") if path.suffix != ".partial"]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+    folders = [path for path in (output / SAVES).glob("step-*") if path.suffix != ".partial"]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 
 
 def _files(folder: Path) -> dict[str, list[int | str]]:

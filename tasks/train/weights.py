@@ -28,8 +28,8 @@ KEPT = (*(name for name in DECIDING if name != "config.json"), "LICENSE*", "NOTI
 
 
 def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
-    """The base in training mode, with fresh adapters where the job asks for them; fp32, save for a base
-    that adapters are trained on in four bits.
+    """The base in training mode, with fresh adapters where the job asks for them; in fp32, unless the job
+    holds the base in four bits under its adapters.
     """
     hyper = job.hyperparameters
     quantized = hyper.lora is not None and hyper.lora.quantize is not None
@@ -109,8 +109,8 @@ def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) 
 def _keep_rest(base: Path, checkpoint: Path) -> None:
     """The base's tokenizer, chat templates, generation settings, licence and own code, byte for byte."""
     (checkpoint / "generation_config.json").unlink(missing_ok=True)
-    kept = {path for pattern in KEPT for path in base.glob(pattern) if path.is_file()}
-    for file in (*kept, *code_files(base)):
+    paths = {path for pattern in KEPT for path in base.glob(pattern) if path.is_file()}
+    for file in (*paths, *code_files(base)):
         (checkpoint / file.relative_to(base)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, checkpoint / file.relative_to(base))
 

@@ -1,4 +1,4 @@
-"""References of programs as they come: what a benchmark's record says about how a program is tested.
+"""References of programs: how the records of benchmarks say that a program is tested.
 
     {"tests": ["assert ...", ...]}                               asserts, pytest's functions, unittest's
     classes
@@ -87,7 +87,7 @@ def _texts(tests: Any) -> tuple[str, ...]:
 
 
 def _asserts(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """MBPP's tests, after what they need."""
+    """MBPP's tests, each after the set-up code that it needs."""
     imports, setup = fields.get("test_imports") or [], fields.get("test_setup_code") or ""
     if not isinstance(setup, str) or not isinstance(imports, list):
         raise Unusable("test_setup_code is not a text, or test_imports not a list")
@@ -96,18 +96,18 @@ def _asserts(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _pairs(fields: Mapping[str, Any]) -> tuple[Pairs, str | None]:
-    """The inputs and outputs of a record, and the function that they are of, if they are of one."""
+    """The inputs and outputs of a record, and the name of the function that they test, if any."""
     if "input_output" in fields:
         return _of_apps(_decoded(fields["input_output"]))
     tests = fields.get("tests")
     if "tests" not in fields and {"public_test_cases", "private_test_cases"} & set(fields):
-        shown = _decoded(fields.get("public_test_cases") or [])
-        tests = [*_listed(shown), *_listed(_private(fields.get("private_test_cases") or []))]
+        public = _decoded(fields.get("public_test_cases") or [])
+        tests = [*_listed(public), *_listed(_private(fields.get("private_test_cases") or []))]
     if not isinstance(tests, list) or not tests or not all(isinstance(test, dict) for test in tests):
         return [], None
     about = _decoded(fields.get("metadata") or {})
-    named = [test.get("fn_name") or (test.get("metadata") or {}).get("func_name") for test in tests]
-    function = next((each for each in (*named, fields.get("fn_name")) if each), None)
+    names = [test.get("fn_name") or (test.get("metadata") or {}).get("func_name") for test in tests]
+    function = next((each for each in (*names, fields.get("fn_name")) if each), None)
     function = function or (about.get("func_name") if isinstance(about, dict) else None)
     functional = any(test.get("testtype") == "functional" for test in tests) or (
         bool(function) and all(test.get("testtype") != "stdin" for test in tests)
@@ -117,14 +117,14 @@ def _pairs(fields: Mapping[str, Any]) -> tuple[Pairs, str | None]:
     return [(_arguments(_text(test, "input")), _text(test, "output")) for test in tests], _name(function)
 
 
-def _of_apps(found: Any) -> tuple[Pairs, str | None]:
-    if not isinstance(found, dict):
+def _of_apps(record: Any) -> tuple[Pairs, str | None]:
+    if not isinstance(record, dict):
         raise Unusable("input_output is not an object")
-    inputs, outputs = found.get("inputs"), found.get("outputs")
+    inputs, outputs = record.get("inputs"), record.get("outputs")
     if not isinstance(inputs, list) or not isinstance(outputs, list) or not len(inputs) == len(outputs) > 0:
         raise Unusable("input_output has no inputs, or not as many outputs")
-    if found.get("fn_name"):
-        function = _name(found["fn_name"])
+    if record.get("fn_name"):
+        function = _name(record["fn_name"])
         return [(_arguments(a), _value(b)) for a, b in zip(inputs, outputs, strict=True)], function
     return [(_lines(a), _lines(b)) for a, b in zip(inputs, outputs, strict=True)], None
 

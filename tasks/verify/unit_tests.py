@@ -5,10 +5,10 @@ unittest's classes, HumanEval's check, or inputs and outputs; "in_place": true l
 arguments. The tests are never shown to the program; it gets one call's arguments at a time. The reason
 names the rung of the sandbox.
 
-Covered: what `sandbox/` says. Not covered: programs that need processes, threads side by side, files outside
-a scratch folder, a network or packages that the user has not allowed, and values that are neither plain data
-nor objects of the program's own: those fail. Tests that call nothing of the program's, or fail by
-themselves, are `unscorable`.
+Covered: what `sandbox/` says. Not covered, and a fail: programs that need processes, parallel threads, files
+outside a scratch folder, a network or packages that the user has not allowed, and values that are neither
+plain data nor objects of the program's own. Tests that call nothing of the program's, or fail by themselves,
+are `unscorable`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a verifier is: a named, versioned function from a text and a reference to a verdict.
 
-A bad candidate is data, a broken verifier is not a score: only `pass` and `fail` carry a value, and a
-verifier that raises gives the outcome `error`, never a zero.
+Only `pass` and `fail` carry a value. A verifier that raises gives the outcome `error`, never a zero, because
+it says nothing about the candidate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCORED: frozenset[Outcome] = frozenset(("pass", "fail"))
 
 _LONGEST_REASON = 200  # characters of an exception that a reason quotes
 
-# Imported when asked for, so that a round of maths does not load a judge's or a sandbox's libraries.
+# Imported on first use, so that a round of maths does not load a judge's or a sandbox's libraries.
 _ROOMS = {
     "gsm8k": "tasks.verify.gsm8k",
     "maths": "tasks.verify.maths.maths",

@@ -19,25 +19,27 @@ WARN = 0.5  # share of the baseline's coverage
 
 def readings(now: Answers, baselines: Sequence[Answers]) -> list[Reading]:
     """Acceptance and coverage, of the round and by topic; coverage by topic against each baseline."""
-    found = [Reading(MONITOR, "pass_rate", _share(now.frame, pl.col("outcome") == "pass"))]
-    found.append(Reading(MONITOR, "acceptance", _share(now.frame, pl.col("accepted"))))
-    found.append(Reading(MONITOR, "coverage", _covered(now.frame)))
+    result = [Reading(MONITOR, "pass_rate", _share(now.frame, pl.col("outcome") == "pass"))]
+    result.append(Reading(MONITOR, "acceptance", _share(now.frame, pl.col("accepted"))))
+    result.append(Reading(MONITOR, "coverage", _covered(now.frame)))
     topics = by_topic(now.frame)
     for row in topics.iter_rows(named=True):
-        found.append(Reading(MONITOR, "acceptance", row["acceptance"], row["topic"]))
+        result.append(Reading(MONITOR, "acceptance", row["acceptance"], row["topic"]))
         for then in baselines:
-            found += _held(row, then)
+            result += _against_baseline(row, then)
         if not baselines:
-            found.append(Reading(MONITOR, "coverage", row["coverage"], row["topic"]))
-    return found
+            result.append(Reading(MONITOR, "coverage", row["coverage"], row["topic"]))
+    return result
 
 
 def by_topic(frame: pl.DataFrame) -> pl.DataFrame:
     """topic, prompts, acceptance and coverage of every named topic."""
     prompts = frame.drop_nulls("topic").group_by("topic", "prompt_id")
-    asked = prompts.agg(pl.col("accepted").any().alias("covered"), pl.col("accepted").mean().alias("share"))
+    by_prompt = prompts.agg(
+        pl.col("accepted").any().alias("covered"), pl.col("accepted").mean().alias("share")
+    )
     return (
-        asked.group_by("topic")
+        by_prompt.group_by("topic")
         .agg(
             pl.len().alias("prompts"),
             pl.col("share").mean().alias("acceptance"),
@@ -47,17 +49,17 @@ def by_topic(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _held(row: dict[str, object], then: Answers) -> list[Reading]:
+def _against_baseline(row: dict[str, object], then: Answers) -> list[Reading]:
     before = by_topic(then.frame).filter(pl.col("topic") == row["topic"]).to_dicts()
     if not before:
         return []
-    held, value = float(before[0]["coverage"]), row["coverage"]
+    baseline, value = float(before[0]["coverage"]), row["coverage"]
     assert isinstance(value, float)
     enough = min(int(before[0]["prompts"]), int(str(row["prompts"]))) >= FEWEST
-    verdict: MonitorVerdict = "warn" if enough and value < WARN * held else "pass"
+    verdict: MonitorVerdict = "warn" if enough and value < WARN * baseline else "pass"
     against = f"round {then.round}"
     topic = str(row["topic"])
-    return [Reading(MONITOR, "coverage", value, topic, held, against, WARN * held, verdict)]
+    return [Reading(MONITOR, "coverage", value, topic, baseline, against, WARN * baseline, verdict)]
 
 
 def _share(frame: pl.DataFrame, condition: pl.Expr) -> float | None:

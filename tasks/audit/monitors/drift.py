@@ -25,14 +25,14 @@ WARN, STOP = 0.25, 0.75  # bits: see docs/lab.md for what a healthy loop does
 
 def readings(now: Answers, baselines: Sequence[Answers]) -> list[Reading]:
     """Divergence of lengths and of answer forms from each baseline round, and the mean length."""
-    found = [Reading(MONITOR, "mean_tokens", _mean(now.frame["token_count"]))]
+    result = [Reading(MONITOR, "mean_tokens", _mean(now.frame["token_count"]))]
     for then in baselines:
         moved = {
             "length_js": jensen_shannon(lengths(now.frame), lengths(then.frame)),
             "format_js": jensen_shannon(forms(now.frame), forms(then.frame)),
         }
         for metric, value in moved.items():
-            found.append(
+            result.append(
                 Reading(
                     MONITOR,
                     metric,
@@ -43,7 +43,7 @@ def readings(now: Answers, baselines: Sequence[Answers]) -> list[Reading]:
                     verdict=_verdict(value),
                 )
             )
-    return found
+    return result
 
 
 def lengths(frame: pl.DataFrame) -> Counter[int]:

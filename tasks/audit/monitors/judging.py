@@ -30,7 +30,7 @@ _OF_PAIRS = ("chosen_reward", "rejected_reward", "chosen_tokens", "rejected_toke
 
 
 def readings(lake: Lake, loop: str, number: int) -> list[Reading]:
-    """This round's readings, none without rewards; agreement is held against the first round and the last."""
+    """This round's readings, none without rewards; agreement is compared with the first and last round."""
     result = _agreement(lake, loop, number)
     rows = _rows(lake, _REWARDS, loop, number)
     for row in rows:
@@ -50,16 +50,16 @@ def _agreement(lake: Lake, loop: str, number: int) -> list[Reading]:
         then: _rows(lake, _AGREEMENT, loop, then)
         for then in sorted(last | {next(earliest, number - 1)} - {-1})
     }
-    held = {then: _mean(rows, "agreement", "n") for then, rows in baselines.items() if rows}
+    agreements = {then: _mean(rows, "agreement", "n") for then, rows in baselines.items() if rows}
     value = _mean(now, "agreement", "n")
     enough = sum(row["n"] for row in now) >= FEWEST
-    for then, before in held.items():
+    for then, before in agreements.items():
         if value is None or before is None:
             continue
         verdict: MonitorVerdict = "warn" if enough and value < before - WARN else "pass"
         against = f"round {then}"
         result.append(Reading(MONITOR, "agreement", value, None, before, against, before - WARN, verdict))
-    if now and not held:
+    if now and not agreements:
         result.append(Reading(MONITOR, "agreement", value))
     return result
 

@@ -20,19 +20,19 @@ WARN, STOP = 0.6, 0.25  # shares of the baseline: see docs/lab.md for what a hea
 
 
 def readings(now: Answers, baselines: Sequence[Answers]) -> list[Reading]:
-    """Every metric of this round, held against each baseline round (this round alone: no baseline)."""
-    found: list[Reading] = []
+    """Every metric of this round, compared with each baseline round (this round alone: no baseline)."""
+    result: list[Reading] = []
     for name, value in measures(now).items():
         if not baselines:
-            found.append(Reading(MONITOR, name, value))
+            result.append(Reading(MONITOR, name, value))
         for then in baselines:
-            held = measures(then)[name]
-            if name == "compression_ratio":  # the one that should not rise: held by its inverse
-                turned = below(MONITOR, name, 1 / value, then, 1 / held, warn=WARN, stop=STOP)
-                found.append(_upright(turned))
+            baseline = measures(then)[name]
+            if name == "compression_ratio":  # the one that should not rise: compared by its inverse
+                inverse = below(MONITOR, name, 1 / value, then, 1 / baseline, warn=WARN, stop=STOP)
+                result.append(_upright(inverse))
             else:
-                found.append(below(MONITOR, name, value, then, held, warn=WARN, stop=STOP))
-    return found
+                result.append(below(MONITOR, name, value, then, baseline, warn=WARN, stop=STOP))
+    return result
 
 
 def measures(answers: Answers) -> dict[str, float]:
@@ -40,10 +40,10 @@ def measures(answers: Answers) -> dict[str, float]:
     if answers.frame.is_empty():
         return {}
     texts = sampled_texts(answers.frame)
-    found = {"distinct_paths": distinct_paths(answers.frame), "compression_ratio": compression_ratio(texts)}
+    metrics = {"distinct_paths": distinct_paths(answers.frame), "compression_ratio": compression_ratio(texts)}
     for n in range(1, 5):
-        found[f"distinct_{n}grams"] = distinct_ngrams(texts, n)
-    return found
+        metrics[f"distinct_{n}grams"] = distinct_ngrams(texts, n)
+    return metrics
 
 
 def distinct_paths(frame: pl.DataFrame) -> float:
@@ -77,15 +77,15 @@ def sampled_texts(frame: pl.DataFrame) -> list[str]:
     return first["text"].to_list()
 
 
-def _upright(turned: Reading) -> Reading:
+def _upright(inverse: Reading) -> Reading:
     return Reading(
-        turned.monitor,
-        turned.metric,
-        _inverse(turned.value),
-        baseline=_inverse(turned.baseline),
-        against=turned.against,
-        threshold=_inverse(turned.threshold),
-        verdict=turned.verdict,
+        inverse.monitor,
+        inverse.metric,
+        _inverse(inverse.value),
+        baseline=_inverse(inverse.baseline),
+        against=inverse.against,
+        threshold=_inverse(inverse.threshold),
+        verdict=inverse.verdict,
     )
 
 

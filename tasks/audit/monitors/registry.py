@@ -1,4 +1,4 @@
-"""The monitors there are, in the order in which they read: one line more here reads every round."""
+"""The monitors, in the order in which they read a round; a new one needs one line here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warehouse.lake import Lake
 
 @dataclass(frozen=True)
 class AuditedRound:
-    """A round as monitors see it: its place in the log, its answers, and those that it is held against.
+    """A round as monitors see it: its place in the log, its answers, and those of its baseline rounds.
 
     `now` and `baselines` hold the answers with a verdict by `verifier`, whose verdicts filters go by.
     """
@@ -28,18 +28,18 @@ Monitor = Callable[[AuditedRound], list[Reading]]
 
 
 def _of_answers(name: str, readings: Callable[[Answers, Sequence[Answers]], list[Reading]]) -> Monitor:
-    """A monitor of answers, whose reading is none where a round has no answer; that is no baseline."""
+    """A monitor of answers: a round without answers has verdict none, and is no baseline for others."""
 
-    def read(seen: AuditedRound) -> list[Reading]:
-        if seen.now.frame.is_empty():
-            return [unmade(name, f"no answer of round {seen.now.round} has a verdict by {seen.verifier}")]
-        return readings(seen.now, [then for then in seen.baselines if not then.frame.is_empty()])
+    def read(round_: AuditedRound) -> list[Reading]:
+        if round_.now.frame.is_empty():
+            return [unmade(name, f"no answer of round {round_.now.round} has a verdict by {round_.verifier}")]
+        return readings(round_.now, [then for then in round_.baselines if not then.frame.is_empty()])
 
     return read
 
 
-def _judging(seen: AuditedRound) -> list[Reading]:
-    own = judging.readings(seen.lake, seen.loop, seen.now.round)
+def _judging(round_: AuditedRound) -> list[Reading]:
+    own = judging.readings(round_.lake, round_.loop, round_.now.round)
     return own or [unmade(judging.MONITOR, "no model's judgement decided in this round")]
 
 

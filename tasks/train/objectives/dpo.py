@@ -73,7 +73,7 @@ def base_logprobs(model: Any, batch: Batch) -> Tensor:
 def dpo_loss(model: Any, batch: Batch, *, settings: Dpo) -> Loss:
     """-log sigmoid(beta * margin) of each pair, plus mean cross-entropies by their weights.
 
-    Those are of each demonstration and, by `chosen_weight`, of each pair's chosen response.
+    The cross-entropies are of each demonstration and, by `chosen_weight`, of each pair's chosen response.
 
     The margin is the log-ratio to the base of chosen less that of rejected; a log-ratio is summed
     over the response's tokens, its end included, or averaged if `length_normalised`. Rewards that are

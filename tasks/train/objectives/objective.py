@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of a position that carries no loss, as in transformers and TRL
-BASE_LOGPROBS = "base_logprobs"  # the column of a batch with what `Objective.base_logprobs` found
+BASE_LOGPROBS = "base_logprobs"  # the column of a batch with the numbers of `Objective.base_logprobs`
 
 Batch = Mapping[str, Tensor]
 
@@ -63,7 +63,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Objective:
-    """What to train for. `columns` are needed of a snapshot besides `example_id`; `nullable` may have nulls.
+    """What to train for. A snapshot needs `columns` besides `example_id`; `nullable` may have nulls.
 
     `padding` gives each tensor of `Encoded` the value that fills it up to the batch's longest.
     `base_logprobs` computes, once and from the frozen base, numbers of each example that the loss needs:

@@ -1,4 +1,4 @@
-"""The objectives there are, by name."""
+"""The training objectives, by name."""
 
 from __future__ import annotations
 

@@ -33,14 +33,14 @@ def encode_sft(
 
     BadInput names the example whose earlier turns cannot be learned.
     """
-    asked = prompts_of(examples, "prompt")
-    prompts = prompt_tokens(tokenizer, asked)
+    prompts = prompts_of(examples, "prompt")
+    prompt_ids = prompt_tokens(tokenizer, prompts)
     responses = answer_tokens(tokenizer, examples["response"].to_list())
-    earlier: list[list[range]] = [[] for _ in asked]
+    earlier: list[list[range]] = [[] for _ in prompts]
     if turns == "all":
-        names = (f"example {number} of {len(asked)}" for number in range(1, len(asked) + 1))
-        earlier = [_earlier(tokenizer, prompt, name) for prompt, name in zip(asked, names, strict=True)]
-    return [_encoded(*one) for one in zip(prompts, responses, earlier, strict=True)]
+        names = (f"example {number} of {len(prompts)}" for number in range(1, len(prompts) + 1))
+        earlier = [_earlier(tokenizer, prompt, name) for prompt, name in zip(prompts, names, strict=True)]
+    return [_encoded(*one) for one in zip(prompt_ids, responses, earlier, strict=True)]
 
 
 def _earlier(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, name: str) -> list[range]:

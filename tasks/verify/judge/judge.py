@@ -5,8 +5,8 @@ valid votes than the rubric asks for are an `error`. A text that says nothing (t
 with the menu's lowest points and is shown to no judge; one that does not fit the judge's context, or whose
 special tokens cannot be broken, is `unscorable`.
 
-A judge is asked by one user's message, through the chat template where its tokenizer has one: the rubric's
-instructions stand in it too, so that a template without a system role works as well.
+A judge prompt is one user message, put through the chat template where the tokenizer has one. It holds the
+rubric's instructions too, so that a template without a system role works as well.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def judge_answers(
     `steps` are the valid votes.
     """
     texts, refused = _judge_prompts(engine, rubric, inputs)
-    drawn = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
-    samples = dict(zip(texts, drawn, strict=True))
+    judgement_samples = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
+    samples = dict(zip(texts, judgement_samples, strict=True))
     return [
         VotedVerdict(refused[place]) if place in refused else _voted(samples[place], rubric)
         for place in range(len(inputs))
@@ -107,9 +107,9 @@ def judgements(
     round_number: int,
     progress: Progress | None = None,
 ) -> list[tuple[Sample, ...] | None]:
-    """`rubric.votes` texts for each question; None where one does not fit the judge's context.
+    """`rubric.votes` texts for each question; None for one that does not fit the judge's context.
 
-    Each distinct question is put once. Its seed comes from the rubric's label and its text.
+    Each distinct question is asked once. Its seed comes from the rubric's label and its text.
     """
     if not questions:
         return []
@@ -117,17 +117,17 @@ def judgements(
     seeds = [first_seed("judgement", seed, round_number, rubric.label, text) for text in distinct]
     long: set[int] = set()
     while True:
-        left = [i for i in range(len(distinct)) if i not in long]
+        fitting = [i for i in range(len(distinct)) if i not in long]
         try:
-            drawn = engine.generate(
-                [distinct[i] for i in left], rubric.sampling, [seeds[i] for i in left], progress
+            samples = engine.generate(
+                [distinct[i] for i in fitting], rubric.sampling, [seeds[i] for i in fitting], progress
             )
             break
         except PromptRefused as error:  # names all that do not fit, before anything is generated
-            long |= {left[i] for i in error.indices}
+            long |= {fitting[i] for i in error.indices}
             if not error.indices:
                 raise
-    answers = dict(zip((distinct[i] for i in left), map(tuple, drawn), strict=True))
+    answers = dict(zip((distinct[i] for i in fitting), map(tuple, samples), strict=True))
     return [answers.get(text) for text in questions]
 
 
@@ -143,18 +143,17 @@ def judgement_rows(
 ) -> pl.DataFrame:
     """Judgements on candidates: candidate_id, prompt_id, split, prompt, text, maybe messages.
 
-    Returns rows of table `candidates` (kind judgement, whose parent is what was judged). A column `reference`
-    is shown to the judge where the rubric has room for it: leave it out where the judge is to be measured
-    against it.
+    Returns rows of table `candidates` (kind judgement, the judged candidate as parent). A column `reference`
+    is shown to the judge where the rubric has a slot for it: leave it out to measure the judge against it.
     """
     rows = candidates.to_dicts()
-    found = judge_answers(
+    verdicts = judge_answers(
         engine, rubric, _inputs(candidates), seed=seed, round_number=round_number, progress=progress
     )
     return CANDIDATES.frame(
         [
             judgement_row(row, [row["candidate_id"]], sample, rubric, judge_checkpoint_id, round_number)
-            for row, one in zip(rows, found, strict=True)
+            for row, one in zip(rows, verdicts, strict=True)
             for sample in one.samples
         ]
     )
@@ -164,20 +163,20 @@ def verdict_rows(
     engine: Engine,
     rubric: Rubric,
     candidates: pl.DataFrame,
-    written: pl.DataFrame,
+    texts_written: pl.DataFrame,
     *,
     judge_checkpoint_id: str,
     round_number: int,
     seed: int,
     role: Role = "filter",
 ) -> pl.DataFrame:
-    """Verdicts (of a role) on candidates by the judgements `written` of them: rows of table `scores`.
+    """Verdicts (of a role) on candidates by their judgements: rows of table `scores`.
 
-    Both are as judgement_rows takes and returns them. The engine tells again why an answer has no judgement;
-    where there is one, it is not asked, and nothing that it writes counts.
+    Both are as judgement_rows takes and returns them. Only answers without a judgement are put to the engine
+    again, to learn why they have none; nothing that it writes then counts.
     """
     rows = candidates.to_dicts()
-    votes = _votes(rubric, written)
+    votes = _votes(rubric, texts_written)
     texts, verdicts = _judge_prompts(engine, rubric, _inputs(candidates))
     verdicts |= {
         place: _mean_verdict(votes[rows[place]["candidate_id"]], rubric)
@@ -185,8 +184,8 @@ def verdict_rows(
         if rows[place]["candidate_id"] in votes
     }
     silent = [place for place in texts if place not in verdicts]
-    drawn = judgements(engine, rubric, [texts[place] for place in silent], seed, round_number)
-    for place, samples in zip(silent, drawn, strict=True):
+    judgement_samples = judgements(engine, rubric, [texts[place] for place in silent], seed, round_number)
+    for place, samples in zip(silent, judgement_samples, strict=True):
         verdicts[place] = _TOO_LONG if samples is None else _mean_verdict((), rubric)
     shared = {
         "verifier": NAME,
@@ -221,10 +220,10 @@ def _inputs(candidates: pl.DataFrame) -> list[JudgeInput]:
     ]
 
 
-def _votes(rubric: Rubric, written: pl.DataFrame) -> dict[str, tuple[Vote, ...]]:
+def _votes(rubric: Rubric, rows: pl.DataFrame) -> dict[str, tuple[Vote, ...]]:
     """The votes on each candidate, in the order of the samples."""
     votes: dict[str, tuple[Vote, ...]] = {}
-    texts = written.sort("sample_index").select("parents", "text", "finish_reason")
+    texts = rows.sort("sample_index").select("parents", "text", "finish_reason")
     for (judged,), text, reason in texts.iter_rows():
         votes[judged] = (*votes.get(judged, ()), read_vote(text, reason, rubric))
     return votes
@@ -240,9 +239,9 @@ def judgement_row(
 ) -> dict[str, Any]:
     """One judge's text as a row of `candidates`; `judged` are the candidates in the order shown."""
     settings = (rubric.temperature, rubric.top_p, rubric.max_tokens)
-    drawn = (judge_checkpoint_id, sample.index, sample.seed, *settings)
+    sampling = (judge_checkpoint_id, sample.index, sample.seed, *settings)
     return {
-        "candidate_id": judgement_id(round_number, judged, *drawn),
+        "candidate_id": judgement_id(round_number, judged, *sampling),
         "prompt_id": about["prompt_id"],
         "checkpoint_id": judge_checkpoint_id,
         "kind": "judgement",
@@ -279,11 +278,11 @@ def _voted(samples: tuple[Sample, ...] | None, rubric: Rubric) -> VotedVerdict:
 def _mean_verdict(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
     """The votes' mean as a verdict."""
     points = tuple(vote.points for vote in votes if vote.points is not None)
-    said = "votes " + ", ".join(vote.verdict or f"none ({vote.why})" for vote in votes[:_SHOWN_VOTES])
+    reason = "votes " + ", ".join(vote.verdict or f"none ({vote.why})" for vote in votes[:_SHOWN_VOTES])
     if len(points) < rubric.least_valid:
-        return Verdict("error", None, points, f"{said}: {rubric.least_valid} valid ones are needed")
+        return Verdict("error", None, points, f"{reason}: {rubric.least_valid} valid ones are needed")
     assert rubric.pass_from is not None
     mean = sum(points) / len(points)
     if mean >= rubric.pass_from:
-        return Verdict("pass", mean, points, said)
-    return Verdict("fail", mean, points, f"{said}: below {rubric.pass_from:g}")
+        return Verdict("pass", mean, points, reason)
+    return Verdict("fail", mean, points, f"{reason}: below {rubric.pass_from:g}")

@@ -39,18 +39,18 @@ def read_vote(text: str, finish_reason: FinishReason, rubric: Rubric) -> Vote:
     if len(lines) > 1 and lines[-1] == "```" and rubric.form == "json":
         lines = lines[:-1]
     likely, exact = _forms(rubric.verdict, rubric.form)
-    stated = [line for line in lines if likely.match(line)]
-    if not stated:
+    verdict_lines = [line for line in lines if likely.match(line)]
+    if not verdict_lines:
         return Vote(None, "no verdict")
-    read = [exact.fullmatch(line) for line in stated]
-    if not all(read):
+    matches = [exact.fullmatch(line) for line in verdict_lines]
+    if not all(matches):
         return Vote(None, "a verdict in another form")
-    found = {one[1] for one in read if one}
-    if len(found) > 1:
+    verdicts = {one[1] for one in matches if one}
+    if len(verdicts) > 1:
         return Vote(None, "several different verdicts")
-    if stated[-1] is not lines[-1]:
+    if verdict_lines[-1] is not lines[-1]:
         return Vote(None, "the verdict is not the last line")
-    verdict = found.pop()
+    verdict = verdicts.pop()
     return Vote(verdict) if verdict in rubric.menu else Vote(None, "a verdict outside the menu")
 
 

@@ -45,9 +45,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order of a pair as judged: the texts, their votes, and the share of valid votes for who came first.
+    """One order of a pair as judged: the texts and their votes.
 
-    `first` is None where too few votes are valid.
+    `first` is the share of valid votes for the answer shown first; None where too few votes are valid.
     """
 
     samples: tuple[Sample, ...]
@@ -80,13 +80,15 @@ def judge_pairs(
 ) -> list[JudgedPair]:
     """Both orders of each pair, in the order of the pairs."""
     specials = special_texts(getattr(engine, "tokenizer", None))
-    shown = [order for pair in pairs for order in (pair, pair.turned)]
-    asked = [None if one.settled is not None else _judge_prompt(rubric, one, specials) for one in shown]
-    put = [text for text in asked if text is not None]
-    drawn = iter(judgements(engine, rubric, put, seed, round_number, progress))
+    both_orders = [order for pair in pairs for order in (pair, pair.turned)]
+    prompts = [
+        None if one.settled is not None else _judge_prompt(rubric, one, specials) for one in both_orders
+    ]
+    texts = [text for text in prompts if text is not None]
+    samples = iter(judgements(engine, rubric, texts, seed, round_number, progress))
     orders = [
-        Order((), (), one.settled) if text is None else _order(next(drawn), rubric)
-        for one, text in zip(shown, asked, strict=True)
+        Order((), (), one.settled) if text is None else _order(next(samples), rubric)
+        for one, text in zip(both_orders, prompts, strict=True)
     ]
     return [JudgedPair(*orders[i : i + 2]) for i in range(0, len(orders), 2)]
 
@@ -108,16 +110,18 @@ def preference_rows(
     were shown. At 0.5, and where there is no verdict, chosen is left.
     """
     rows = pairs.to_dicts()
-    asked = [
+    pairs_ = [
         Pair(prompt, row["left"], row["right"])
         for prompt, row in zip(prompts_of(pairs, "prompt"), rows, strict=True)
     ]
-    found = judge_pairs(engine, rubric, asked, seed=seed, round_number=round_number, progress=progress)
-    written, preferences = [], []
-    for row, one in zip(rows, found, strict=True):
+    judged_pairs = judge_pairs(
+        engine, rubric, pairs_, seed=seed, round_number=round_number, progress=progress
+    )
+    judgement_rows, preferences = [], []
+    for row, one in zip(rows, judged_pairs, strict=True):
         ids = [row["left_id"], row["right_id"]]
         for order, shown in ((one.left_first, ids), (one.right_first, ids[::-1])):
-            written += [
+            judgement_rows += [
                 judgement_row(row, shown, sample, rubric, judge_checkpoint_id, round_number)
                 for sample in order.samples
             ]
@@ -137,7 +141,7 @@ def preference_rows(
                 "judge_checkpoint_id": judge_checkpoint_id,
             }
         )
-    return CANDIDATES.frame(written), PREFERENCES.frame(preferences)
+    return CANDIDATES.frame(judgement_rows), PREFERENCES.frame(preferences)
 
 
 def pair_question(rubric: Rubric, pair: Pair, specials: Sequence[str] = ()) -> str:
@@ -147,8 +151,8 @@ def pair_question(rubric: Rubric, pair: Pair, specials: Sequence[str] = ()) -> s
         "first": quoted(pair.left, specials),
         "second": quoted(pair.right, specials),
     }
-    told = None if pair.reference is None else quoted(pair.reference, specials)
-    return rubric.render(slots, told)
+    quoted_reference = None if pair.reference is None else quoted(pair.reference, specials)
+    return rubric.render(slots, quoted_reference)
 
 
 def _judge_prompt(rubric: Rubric, pair: Pair, specials: Sequence[str]) -> str | None:

@@ -56,11 +56,11 @@ class Rubric(Template):
 
     @model_validator(mode="after")
     def hangs_together(self) -> Rubric:
-        found = _SLOT.findall(self.prompt)
-        if len(set(found)) < len(found) or set(found) - {"reference"} != SLOTS[self.kind]:
-            wanted = ", ".join(f"{{{slot}}}" for slot in sorted(SLOTS[self.kind]))
-            raise ValueError(f"a prompt for {self.kind} needs each of {wanted} once, on a line of its own")
-        if self.reference and (_SLOT.findall(self.reference) != ["reference"] or "reference" not in found):
+        slots = _SLOT.findall(self.prompt)
+        if len(set(slots)) < len(slots) or set(slots) - {"reference"} != SLOTS[self.kind]:
+            names = ", ".join(f"{{{slot}}}" for slot in sorted(SLOTS[self.kind]))
+            raise ValueError(f"a prompt for {self.kind} needs each of {names} once, on a line of its own")
+        if self.reference and (_SLOT.findall(self.reference) != ["reference"] or "reference" not in slots):
             raise ValueError("a reference needs the slot {reference} in it and in the prompt")
         if not all(_MENU[self.kind].fullmatch(one) for one in self.menu):
             raise ValueError(f"the menu of {self.kind} cannot hold {', '.join(self.menu)}")
@@ -82,9 +82,9 @@ class Rubric(Template):
         """A verdict in the form that the judge is to give it."""
         if self.form == "brackets":
             return f"[[{verdict}]]"
-        told = verdict if self.kind == "points" else f'"{verdict}"'
+        value = verdict if self.kind == "points" else f'"{verdict}"'
         return (
-            f'{{"{self.verdict.lower()}": {told}}}' if self.form == "json" else f"{self.verdict}: {verdict}"
+            f'{{"{self.verdict.lower()}": {value}}}' if self.form == "json" else f"{self.verdict}: {verdict}"
         )
 
     @property
@@ -106,8 +106,8 @@ class Rubric(Template):
 
     def render(self, slots: Mapping[str, str], reference: str | None = None) -> str:
         """The prompt with its slots filled in one pass: braces inside a value are only text."""
-        told = "" if reference is None else _SLOT.sub(lambda _: reference, self.reference)
-        filled = {**slots, "reference": told}
+        reference_text = "" if reference is None else _SLOT.sub(lambda _: reference, self.reference)
+        filled = {**slots, "reference": reference_text}
         return _SLOT.sub(lambda slot: filled[slot[1]], self.prompt)
 
 

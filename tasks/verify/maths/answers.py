@@ -71,10 +71,10 @@ def read_answer(phrase: str) -> Answer:
     if words is not None:
         if _CHOICE.search(words):
             return Answer(None, "", "more than one answer, joined by 'or'")
-        said = _ARTICLE.sub("", words.lower().strip())
-        if said in REALS:
+        saying = _ARTICLE.sub("", words.lower().strip())
+        if saying in REALS:
             return Answer(Name("reals"), written)
-        return Answer(Words(SAYINGS.get(said, said)), written)
+        return Answer(Words(SAYINGS.get(saying, saying)), written)
     why = ""
     for part in (phrase, _after_is(phrase), _maths_in_prose(phrase), _beside_label(phrase)):
         if not part:
@@ -100,18 +100,18 @@ def _read(phrase: str) -> tuple[Tree, bool]:
 
 def _beside_label(phrase: str) -> str:
     r"""What stands beside a left side that only says what the value is: \lim_{x\to 0} f(x) = 3."""
-    left, found, right = phrase.rpartition("=")
+    left, equals, right = phrase.rpartition("=")
     bounds = re.sub(r"_\s*\{[^{}]*\}", "", left)
-    if found and _LABEL.match(left) and not re.search(r"[<>=]|\\(?:le|ge|ne|lt|gt)(?![a-z])", bounds):
+    if equals and _LABEL.match(left) and not re.search(r"[<>=]|\\(?:le|ge|ne|lt|gt)(?![a-z])", bounds):
         return right.strip()
-    named = _NAMED.fullmatch(phrase)
-    return named[2].strip() if named and may_follow(named[1]) else ""
+    statement = _NAMED.fullmatch(phrase)
+    return statement[2].strip() if statement and may_follow(statement[1]) else ""
 
 
 def letter(phrase: str) -> str:
     """The letter of a choice that is written with its text: "(B) 12" and "\\textbf{(B)}\\ 12" are B."""
-    found = _LETTERED.match(phrase)
-    return found[1] if found and not _LETTER.search(phrase, found.end()) else ""
+    match = _LETTERED.match(phrase)
+    return match[1] if match and not _LETTER.search(phrase, match.end()) else ""
 
 
 def is_letter(tree: Tree | None) -> bool:
@@ -148,20 +148,20 @@ def _words(phrase: str) -> str | None:
 
 def _after_is(phrase: str) -> str:
     """What a sentence says that something is: "The largest n is 34"."""
-    before, found, after = phrase.rpartition(" is ")
+    before, verb, after = phrase.rpartition(" is ")
     doubted = any(each.search(phrase) for each in (_CHOICE, _DENIAL)) or _IF.search(before)
-    return after if found and not doubted else ""
+    return after if verb and not doubted else ""
 
 
 def _maths_in_prose(phrase: str) -> str:
     """The one piece between dollar signs, where the prose around it states nothing else."""
-    found = list(_MATHS.finditer(phrase))
-    if len(found) != 1:
+    matches = list(_MATHS.finditer(phrase))
+    if len(matches) != 1:
         return ""
-    before, after = phrase[: found[0].start()], phrase[found[0].end() :]
+    before, after = phrase[: matches[0].start()], phrase[matches[0].end() :]
     around = f"{before} {after}"
     if not (may_lead(before) and may_follow(after)):
         return ""
     if not _PROSE.fullmatch(around) or _CHOICE.search(around) or _DENIAL.search(around):
         return ""
-    return next(group for group in found[0].groups() if group)
+    return next(group for group in matches[0].groups() if group)

@@ -1,9 +1,9 @@
 r"""What a solution's boxes say: the last one counts, with the boxes that stand in one sentence with it.
 
 A sign or a factor outside the box belongs to the answer (-\boxed{5} is -5, \boxed{3}\sqrt2 is no 3), and so
-do a percent sign and a scale (million). Words beside it that bound, change or deny it make it no answer. A
-last box that is empty, or that nothing closes, is no answer, and none before it is one in its place. An empty
-box before it is an instruction, repeated. Time is linear in the text.
+do a percent sign and a scale (million). Words beside it that bound, change or deny it make it no answer. If
+the last box is empty or unclosed, there is no answer: no earlier box takes its place. An empty box before the
+last one is the instruction, repeated. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ _ATOM = re.compile(r"[0-9.,{}!\\]+|[A-Za-z]|\\[a-z]+|\\[dt]?frac\{[^{}]*\}\{[^{}
 
 @dataclass(frozen=True, slots=True)
 class Boxed:
-    """What the last box and those beside it hold, in order; `why` there is none; whether a % follows."""
+    """What the last box and those beside it hold, in order, or `why` there is none; whether a % follows."""
 
-    held: tuple[str, ...] = ()
+    content: tuple[str, ...] = ()
     why: str = ""
     percent: bool = False
 
@@ -76,7 +76,7 @@ class Boxed:
 class _Box:
     start: int
     end: int  # beyond its closing brace
-    held: str | None  # None where nothing closes it
+    content: str | None  # None where nothing closes it
 
 
 def has_box(text: str) -> bool:
@@ -91,31 +91,33 @@ def read_boxes(text: str) -> Boxed | None:
         return None
     if len(starts) > MOST_BOXES:
         return Boxed(why=f"more than {MOST_BOXES} boxed answers")
-    found = [_box(text, match) for match in starts]
+    boxes = [_box(text, match) for match in starts]
     outer = [
         each
-        for place, each in enumerate(found)
-        if not any(o.start < each.start < o.end for o in found[:place])
+        for place, each in enumerate(boxes)
+        if not any(o.start < each.start < o.end for o in boxes[:place])
     ]
     last = outer[-1]
-    if last.held is None or _BLANK.fullmatch(last.held):
+    if last.content is None or _BLANK.fullmatch(last.content):
         return Boxed(why="the last box is empty, or nothing closes it")
-    group = _group(text, [each for each in outer if each.held is None or not _BLANK.fullmatch(each.held)])
-    if any(each.held is None for each in group):
+    group = _group(
+        text, [each for each in outer if each.content is None or not _BLANK.fullmatch(each.content)]
+    )
+    if any(each.content is None for each in group):
         return Boxed(why="a box that nothing closes")
     if _OR_AFTER.match(text, last.end, last.end + 40):
         return Boxed(why="more than one answer, joined by 'or'")
     if any(_is_doubted(text, each) for each in group):
         return Boxed(why="words beside the box that bound, change or deny what it holds")
-    held = tuple(dict.fromkeys(_whole(text, each) for each in group))
-    return Boxed(held, "", bool(_PERCENT.match(text, last.end)))
+    answers = tuple(dict.fromkeys(_whole(text, each) for each in group))
+    return Boxed(answers, "", bool(_PERCENT.match(text, last.end)))
 
 
 def _box(text: str, match: re.Match[str]) -> _Box:
     begin = match.end()
     if not match[1]:
-        held = re.split(r"[\s$]", text[begin : begin + LONGEST + 1], maxsplit=1)[0]
-        return _Box(match.start(), begin + len(held), held)
+        content = re.split(r"[\s$]", text[begin : begin + LONGEST + 1], maxsplit=1)[0]
+        return _Box(match.start(), begin + len(content), content)
     depth = 1
     for place, character in enumerate(text[begin : begin + LONGEST + 2]):
         depth += (character == "{") - (character == "}")
@@ -124,13 +126,13 @@ def _box(text: str, match: re.Match[str]) -> _Box:
     return _Box(match.start(), len(text), None)
 
 
-def _innermost(held: str) -> str:
+def _innermost(content: str) -> str:
     """\\boxed{\\boxed{5}} holds 5."""
     while True:
-        inner = _START.match(held.strip())
-        if not inner or not inner[1] or not held.strip().endswith("}"):
-            return held
-        held = held.strip()[inner.end() : -1]
+        inner = _START.match(content.strip())
+        if not inner or not inner[1] or not content.strip().endswith("}"):
+            return content
+        content = content.strip()[inner.end() : -1]
 
 
 def _group(text: str, boxes: list[_Box]) -> list[_Box]:
@@ -138,7 +140,7 @@ def _group(text: str, boxes: list[_Box]) -> list[_Box]:
     group = [boxes[-1]]
     for box in reversed(boxes[:-1]):
         between = text[box.end : group[0].start]
-        ends = [found.end() for found in _SENTENCE_END.finditer(between)]
+        ends = [match.end() for match in _SENTENCE_END.finditer(between)]
         if ends and not _HEDGE.match(between, ends[-1]) and not _OR_BEFORE.search(between):
             break
         group.insert(0, box)
@@ -152,7 +154,7 @@ def _is_doubted(text: str, box: _Box) -> bool:
 
 def _whole(text: str, box: _Box) -> str:
     """What a box holds, with the sign, the scale and the factors that stand outside it."""
-    assert box.held is not None
+    assert box.content is not None
     line = text[max(text.rfind("\n", 0, box.start) + 1, box.start - LONGEST) : box.start]
     line = _BULLET.sub("", line, count=1).removesuffix("\\")
     before = _CUT_BEFORE.sub("", line, count=1)
@@ -163,9 +165,9 @@ def _whole(text: str, box: _Box) -> str:
     if _NEGATIVE.search(line) and not before:
         before = "-"
     if scale:
-        return f"{before}{box.held}\\text{{ {scale[1]}}}"
-    cut = _CUT_AFTER.search(rest)
-    after = _LAYOUT.sub("", rest[: cut.start()] if cut else rest)
+        return f"{before}{box.content}\\text{{ {scale[1]}}}"
+    end = _CUT_AFTER.search(rest)
+    after = _LAYOUT.sub("", rest[: end.start()] if end else rest)
     if before.strip("{(+") == "":
         before = ""
     if factorial:
@@ -177,8 +179,8 @@ def _whole(text: str, box: _Box) -> str:
     if after and not before and after[0] in "})":
         after = ""
     if not before and not after:
-        return box.held
-    inner = box.held if _ATOM.fullmatch(box.held.strip()) and not after else f"({box.held})"
+        return box.content
+    inner = box.content if _ATOM.fullmatch(box.content.strip()) and not after else f"({box.content})"
     return f"{before}{inner}{after}"
 
 

@@ -131,14 +131,14 @@ def _same_items(answer: tuple[Tree, ...], reference: tuple[Tree, ...]) -> bool:
     answer, reference = tuple(dict.fromkeys(answer)), tuple(dict.fromkeys(reference))
     if len(answer) != len(reference) or len(answer) > MOST_ITEMS:
         return False
-    named = [[isinstance(item, Chain) for item in items] for items in (answer, reference)]
+    are_named = [[isinstance(item, Chain) for item in items] for items in (answer, reference)]
     nouns = [
         [item.noun for item in items if isinstance(item, Measure) and item.noun]
         for items in (answer, reference)
     ]
     if sorted(map(len, nouns)) == [0, len(answer)] and len({*nouns[0], *nouns[1]}) == len(answer) > 1:
         return all(map(same, answer, reference))  # 7, 5 says nothing of which are the apples
-    if all(named[0]) != all(named[1]) and len(set(_names(answer) + _names(reference))) == len(answer):
+    if all(are_named[0]) != all(are_named[1]) and len(set(_names(answer) + _names(reference))) == len(answer):
         return all(map(same, answer, reference))
     left = list(reference)
     for item in answer:
@@ -154,12 +154,12 @@ def _names(items: tuple[Tree, ...]) -> list[Tree]:
 
 
 def _same_chain(answer: Tree, reference: Tree) -> bool:
-    """Relations: as sets where both are sets of one variable, as values where one names a value, else as
-    relations whose sides differ by one constant factor (2x + 4y = 6 and x + 2y = 3)."""
+    """Whether two relations are the same: as sets where both are sets of one variable, as values where one
+    names a value, else up to one constant factor of their sides (2x + 4y = 6 and x + 2y = 3)."""
     pieces = as_pieces(answer), as_pieces(reference)
     if pieces[0] is not None and pieces[1] is not None:
-        named = [_subject(tree) for tree in (answer, reference)]
-        return (None in named or named[0] == named[1]) and same_pieces(pieces[0], pieces[1])
+        subjects = [_subject(tree) for tree in (answer, reference)]
+        return (None in subjects or subjects[0] == subjects[1]) and same_pieces(pieces[0], pieces[1])
     if isinstance(answer, Chain) and isinstance(reference, Chain):
         return (_solved(answer) or not _solved(reference)) and _same_relation(answer, reference)
     if isinstance(answer, Chain):

@@ -30,10 +30,10 @@ def fold(text: str, vulgar_fraction: str) -> str:
     """
     if text.isascii():
         return text
-    text = _SUPERSCRIPTS.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]), text)
-    text = _SUBSCRIPTS.sub(lambda found: "_" + unicodedata.normalize("NFKC", found[0]), text)
+    text = _SUPERSCRIPTS.sub(lambda match: "^" + unicodedata.normalize("NFKC", match[0]), text)
+    text = _SUBSCRIPTS.sub(lambda match: "_" + unicodedata.normalize("NFKC", match[0]), text)
     text = _VULGAR_FRACTIONS.sub(
-        lambda found: vulgar_fraction.format(unicodedata.normalize("NFKC", found[0])), text
+        lambda match: vulgar_fraction.format(unicodedata.normalize("NFKC", match[0])), text
     )
     text = unicodedata.normalize("NFKC", text.translate(_SIGNS)).translate(_SIGNS)
     return "".join(map(_digit, text))

@@ -127,11 +127,11 @@ def _middle(inner: Tree) -> Tree | None:
     return None
 
 
-def _common(found: list[Piece], other: list[Piece]) -> list[Piece] | None:
+def _common(one: list[Piece], other: list[Piece]) -> list[Piece] | None:
     """What two unions have in common; None for ends without order."""
     pieces = []
     try:
-        for a in found:
+        for a in one:
             for b in other:
                 low = max(
                     (a.low, a.with_low), (b.low, b.with_low), key=lambda end: (_place(end[0]), not end[1])

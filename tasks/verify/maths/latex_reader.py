@@ -49,10 +49,10 @@ class Reader(Operands):
                 if _is_set(items[-1]) and _is_set(either):
                     items[-1] = Apply("cup", (items[-1], either))
                     continue
-                named = [each.sides[0] for each in (items[-1], either) if isinstance(each, Chain)]
-                if len(named) == 2 and named[0] != named[1] and not variables(named[0]) & variables(named[1]):
+                lefts = [each.sides[0] for each in (items[-1], either) if isinstance(each, Chain)]
+                if len(lefts) == 2 and lefts[0] != lefts[1] and not variables(lefts[0]) & variables(lefts[1]):
                     raise Unreadable("a choice between two unknowns")
-                self.choice = self.choice or len(named) < 2
+                self.choice = self.choice or len(lefts) < 2
                 items.append(either)
             elif self.take(",", ";"):
                 self.take("and")
@@ -231,9 +231,9 @@ class Reader(Operands):
             return Measure(base, "degree")
         exponent = self.exponent()
         if exponent == Number(Fraction(-1)) and isinstance(base, Name) and base.text in "fghFGH":
-            written = self.argument_written(base.text)
-            if written:
-                return Name(f"{base.text}^-1{written}")
+            argument = self.argument_written(base.text)
+            if argument:
+                return Name(f"{base.text}^-1{argument}")
         if base == Name("reals"):
             return Name(f"reals^{exponent}")
         return apply("^", base, exponent)

@@ -144,26 +144,26 @@ def tokens(phrase: str) -> list[Token]:
         text = _powers(text)
     if _DERIVATIVE.search(text):
         raise Unreadable("a derivative")
-    found: list[Token] = []
+    result: list[Token] = []
     place, depth, spaced = 0, 0, False
     while place < len(text):
         commas = _COMMAS.match(text, place) if depth == 0 else None
         if commas:
-            found.append(Token("number", commas[0].replace(",", ""), spaced))
+            result.append(Token("number", commas[0].replace(",", ""), spaced))
             place, spaced = commas.end(), False
             continue
         match = _TOKEN.match(text, place)
         if not match:
             raise Unreadable(f"the sign {text[place]!a}")
-        fresh = _cut(match, found, spaced)
+        fresh = _cut(match, result, spaced)
         spaced = not fresh
-        found += fresh
+        result += fresh
         for token in fresh:
             depth += (token.text in _OPENING) - (token.text in _CLOSING)
         place = match.end()
-        if len(found) > MOST_TOKENS:
+        if len(result) > MOST_TOKENS:
             raise Unreadable(f"more than {MOST_TOKENS} signs")
-    return found
+    return result
 
 
 def _powers(text: str) -> str:
@@ -201,12 +201,12 @@ def _cut(match: re.Match[str], before: list[Token], spaced: bool) -> list[Token]
 
 def _numeral(text: str, spaced: bool) -> Token:
     digits, _, base = text.partition("_")
-    found = re.findall(r"[0-9]+|[a-z]+", base)[-1]
-    if not found.isdigit():
-        if found not in _BASES:
-            raise Unreadable(f"the base {found!a}")
-        found = str(_BASES.index(found))
-    return Token("numeral", f"{digits.strip()}_{int(found)}", spaced)
+    radix = re.findall(r"[0-9]+|[a-z]+", base)[-1]
+    if not radix.isdigit():
+        if radix not in _BASES:
+            raise Unreadable(f"the base {radix!a}")
+        radix = str(_BASES.index(radix))
+    return Token("numeral", f"{digits.strip()}_{int(radix)}", spaced)
 
 
 def _command(name: str, spaced: bool) -> list[Token]:
@@ -230,21 +230,21 @@ def _command(name: str, spaced: bool) -> list[Token]:
 
 def _words(text: str) -> list[Token]:
     """What stands in \\text{...}: words, with the signs and numbers between them read as outside."""
-    cut: list[Token] = []
+    result: list[Token] = []
     for part in re.findall(
         r"[A-Za-z\u3400-\u9fff]+(?:\.m\.?)?|[0-9]+(?:\.[0-9]+)?|[^\sA-Za-z0-9\u3400-\u9fff]", text
     ):
         if part in ("and", "or"):
-            cut.append(Token("sign", part, True))
+            result.append(Token("sign", part, True))
         elif part[0].isalpha():
             if len(part) == 1 and part not in UNIT_LETTERS and re.search(rf"[0-9]{part}", text):
                 raise Unreadable(f"the letter {part!a} after a number")
-            cut.append(Token("name" if len(text.strip("() .")) == 1 else "word", part, True))
+            result.append(Token("name" if len(text.strip("() .")) == 1 else "word", part, True))
         elif part[0].isdigit():
-            cut.append(Token("number", part, True))
+            result.append(Token("number", part, True))
         elif part not in ".$\\'":
-            cut.append(Token("sign", part, True))
-    return cut
+            result.append(Token("sign", part, True))
+    return result
 
 
 def _letters(run: str, before: list[Token], spaced: bool) -> list[Token]:

@@ -30,10 +30,10 @@ def has_tag(text: str) -> bool:
 
 def without_reasoning(text: str) -> str:
     """The text after its reasoning; all of it where it has none."""
-    ends = [found.end() for found in _CLOSED.finditer(text)]
+    ends = [match.end() for match in _CLOSED.finditer(text)]
     text = text[ends[-1] :] if ends else text
-    opened = _OPENED.search(text)
-    return text[: opened.start()] if opened else text
+    opening = _OPENED.search(text)
+    return text[: opening.start()] if opening else text
 
 
 def in_answer_tag(text: str) -> str | None:
@@ -58,19 +58,19 @@ def in_json(text: str) -> str | None:
     """The answer of a text that is nothing but a JSON object with one; None for any other text."""
     if len(text) > _MOST_JSON or "{" not in text[:40] or '"' not in text:
         return None
-    found = _JSON.fullmatch(text)
-    if not found:
+    match = _JSON.fullmatch(text)
+    if not match:
         return None
     try:
-        value = json.loads(found[1])
+        value = json.loads(match[1])
     except (ValueError, RecursionError):
         return None
     for key in _KEYS:
-        told = value.get(key) if isinstance(value, dict) else None
-        if isinstance(told, str):
-            return told
-        if isinstance(told, int | float) and not isinstance(told, bool):
-            return repr(told)
-        if isinstance(told, list) and all(isinstance(each, str | int | float) for each in told):
-            return ", ".join(map(str, told))
+        answer = value.get(key) if isinstance(value, dict) else None
+        if isinstance(answer, str):
+            return answer
+        if isinstance(answer, int | float) and not isinstance(answer, bool):
+            return repr(answer)
+        if isinstance(answer, list) and all(isinstance(each, str | int | float) for each in answer):
+            return ", ".join(map(str, answer))
     return None

@@ -72,24 +72,24 @@ def find_mark(text: str) -> Marked:
     if not has_tag(text):
         return _mark_in(text)
     text = without_reasoning(text)
-    told = in_answer_tag(text)
-    if told is None:
+    tagged = in_answer_tag(text)
+    if tagged is None:
         return _mark_in(text)
-    inner = _mark_in(told)
-    if inner.phrase is None and inner.boxes is None and told.strip() and len(told) <= LONGEST:
-        return Marked(told.strip())
+    inner = _mark_in(tagged)
+    if inner.phrase is None and inner.boxes is None and tagged.strip() and len(tagged) <= LONGEST:
+        return Marked(tagged.strip())
     return inner
 
 
 def _mark_in(text: str) -> Marked:
-    told = in_json(text)
-    if told is not None:
-        return _mark_in(told) if has_box(told) else Marked(told)
+    json_answer = in_json(text)
+    if json_answer is not None:
+        return _mark_in(json_answer) if has_box(json_answer) else Marked(json_answer)
     boxed = read_boxes(text) if has_box(text) else None
     hashed = _after_hashes(text)
     if boxed is not None:
-        if hashed is not None and hashed[1] and boxed.held and not boxed.why and not has_box(hashed[0]):
-            return Marked(boxes=Boxed(tuple(dict.fromkeys((*boxed.held, hashed[0]))), "", boxed.percent))
+        if hashed is not None and hashed[1] and boxed.content and not boxed.why and not has_box(hashed[0]):
+            return Marked(boxes=Boxed(tuple(dict.fromkeys((*boxed.content, hashed[0]))), "", boxed.percent))
         return Marked(boxes=boxed)
     if hashed is not None:
         return Marked(hashed[0])
@@ -158,9 +158,9 @@ def _after_answer_is(text: str) -> str | None:
     phrase = text[start : start + LONGEST + 1]
     if "\n" in last["gap"]:
         phrase = _BULLET.sub("", phrase, count=1)
-    shown = _DISPLAY.match(phrase)
-    if shown and (shown[1] or shown[2] or shown[3]):
-        return next(group for group in shown.groups() if group).strip()
+    display = _DISPLAY.match(phrase)
+    if display and (display[1] or display[2] or display[3]):
+        return next(group for group in display.groups() if group).strip()
     phrase = _SENTENCE.split(phrase, maxsplit=1)[0].rstrip()
     return phrase[:-1] if phrase.endswith("]") and "[" not in phrase else phrase
 

@@ -68,17 +68,17 @@ def verify(text: str | None, reference: str | None, strictness: Strictness | Non
     bare answer; one without an answer, or none at all, is unscorable. A text without exactly one marked
     answer fails, and says why in its reason.
     """
-    wanted = _reference(reference)
-    if wanted.answer.tree is None and not wanted.answer.written:
-        return Verdict("unscorable", None, reason=f"reference: {wanted.answer.why}")
+    target = _reference(reference)
+    if target.answer.tree is None and not target.answer.written:
+        return Verdict("unscorable", None, reason=f"reference: {target.answer.why}")
     if text is None:
         return Verdict("unscorable", None, reason="there is no text")
     path, steps = read_equations(text)
-    answer, equal, why = _compare_mark(find_mark(text), wanted, strictness)
+    answer, equal, why = _compare_mark(find_mark(text), target, strictness)
     if equal:
         return Verdict("pass", 1.0, steps, "the final answer is the reference's", answer, path)
     if answer is not None and not why:
-        why = f"the final answer is not the reference's {_short(_shown(wanted.answer))}"
+        why = f"the final answer is not the reference's {_short(_shown(target.answer))}"
     return Verdict("fail", 0.0, steps, why, answer, path)
 
 
@@ -176,14 +176,14 @@ def _compare_mark(
         )
     if mark.boxes.why:
         return None, False, mark.boxes.why
-    held = mark.boxes.held
-    said = compare_phrase(held[-1], reference, strictness)
-    if len(held) > 1 and not all(compare_phrase(each, reference, strictness)[1] for each in held):
-        answer, equal, _ = compare_phrase(", ".join(held), reference, strictness)
+    boxes = mark.boxes.content
+    result = compare_phrase(boxes[-1], reference, strictness)
+    if len(boxes) > 1 and not all(compare_phrase(each, reference, strictness)[1] for each in boxes):
+        answer, equal, _ = compare_phrase(", ".join(boxes), reference, strictness)
         return answer, equal, "" if equal else "several boxes that hold different answers"
-    if not said[1] and mark.boxes.percent:
-        said = compare_phrase(f"{held[-1]}%", reference, strictness)
-    return said
+    if not result[1] and mark.boxes.percent:
+        result = compare_phrase(f"{boxes[-1]}%", reference, strictness)
+    return result
 
 
 def read_reference(reference: str) -> Wanted:
@@ -191,7 +191,7 @@ def read_reference(reference: str) -> Wanted:
     mark = find_mark(reference) if len(reference) > LONGEST_BARE or _MARKS.search(reference) else Marked()
     if mark.boxes is not None and mark.boxes.why:
         return Wanted(Answer(None, "", mark.boxes.why))
-    phrase = mark.phrase if mark.boxes is None else ", ".join(mark.boxes.held)
+    phrase = mark.phrase if mark.boxes is None else ", ".join(mark.boxes.content)
     short = read_short(reference if phrase is None else phrase)
     if short and short.value:
         tree = Number(Fraction(*short.value), short.rounded)
@@ -229,16 +229,16 @@ def _shown(answer: Answer) -> str:
 
 
 def explain(text: str, reference: str) -> dict[str, str | None]:
-    """How a verdict comes about: what is taken for the answer, and how it and the reference are read."""
-    mark, wanted = find_mark(text), _reference(reference)
-    phrase = " | ".join(mark.boxes.held) if mark.boxes is not None else mark.phrase
-    read = _candidate(phrase) if phrase else Answer(None, "")
+    """How a verdict comes about: the marked answer, and how it and the reference are read."""
+    mark, target = find_mark(text), _reference(reference)
+    phrase = " | ".join(mark.boxes.content) if mark.boxes is not None else mark.phrase
+    answer = _candidate(phrase) if phrase else Answer(None, "")
     return {
         "marked": phrase if phrase is None else storable(phrase)[:_LONGEST_SHOWN],
         "by": "box" if mark.boxes is not None else None if phrase is None else "phrase",
-        "read_as": type(read.tree).__name__.lower() if read.tree is not None else read.why or "writing",
-        "reference": _shown(wanted.answer) or wanted.answer.why,
-        "reference_read_as": type(wanted.answer.tree).__name__.lower() if wanted.answer.tree else "writing",
+        "read_as": type(answer.tree).__name__.lower() if answer.tree is not None else answer.why or "writing",
+        "reference": _shown(target.answer) or target.answer.why,
+        "reference_read_as": type(target.answer.tree).__name__.lower() if target.answer.tree else "writing",
     }
 
 

@@ -118,17 +118,17 @@ def read_number(phrase: str) -> Reading:
     power = _POWER.fullmatch(plain) if "^" in plain else None
     if power:
         return _read_power(power[1], phrase)
-    found = list(_NUMBER.finditer(plain))
+    matches = list(_NUMBER.finditer(plain))
     rest = _NUMBER.sub(" ", plain)
-    if len(found) > 1 or _FREE_DIGIT.search(rest):
+    if len(matches) > 1 or _FREE_DIGIT.search(rest):
         return Reading(None, f"the marked answer is not one number: {_quote(phrase)}")
-    value = _value(found[0]) if found else None
+    value = _value(matches[0]) if matches else None
     if value is None:
         return Reading(None, f"no number in the marked answer: {_quote(phrase)}")
-    before, after = plain[: found[0].start()], plain[found[0].end() :]
+    before, after = plain[: matches[0].start()], plain[matches[0].end() :]
     if not (may_lead(before) and may_follow(after)):
         return Reading(None, f"words that may change the number: {_quote(phrase)}")
-    decimals = _DECIMALS.search(found[0]["digits"])
+    decimals = _DECIMALS.search(matches[0]["digits"])
     rounded = len(decimals[0]) - 1 if decimals else 0
     return Reading(value, "", rounded, bool(_PERCENT.search(plain)), _unit(phrase, after))
 
@@ -175,16 +175,16 @@ def _plain(phrase: str) -> str:
 
 def _without_working(phrase: str) -> str:
     """72 (8 * 9) and 72 = 8 * 9 as 72, where what follows the number comes to it."""
-    found = _WORKING.search(phrase)
-    working = "".join((found[1] or found[2]).replace("x", "*").split()) if found else ""
-    if not found or not _OPERATION.search(working):
+    match = _WORKING.search(phrase)
+    working = "".join((match[1] or match[2]).replace("x", "*").split()) if match else ""
+    if not match or not _OPERATION.search(working):
         return phrase
-    value = _value(_NUMBER.fullmatch(phrase[: found.start()].strip()))
+    value = _value(_NUMBER.fullmatch(phrase[: match.start()].strip()))
     try:
         n, d = evaluate(working)
     except (Unreadable, ZeroDivisionError):
         return phrase
-    return phrase[: found.start()] if value and n * value[1] == value[0] * d else phrase
+    return phrase[: match.start()] if value and n * value[1] == value[0] * d else phrase
 
 
 def _right_side(phrase: str) -> str:
@@ -200,24 +200,24 @@ def _right_side(phrase: str) -> str:
     return right if value and n * value[1] == value[0] * d else phrase
 
 
-def _value(found: re.Match[str] | None) -> Rational | None:
+def _value(match: re.Match[str] | None) -> Rational | None:
     """The exact value of a matched number; None where it is out of bounds or has a zero below the line."""
-    if not found:
+    if not match:
         return None
-    exponent = int(found["exponent"] or 0) + int(found["power"] or 0)
+    exponent = int(match["exponent"] or 0) + int(match["power"] or 0)
     scale = 1
-    for word in re.findall(r"[A-Za-z]+|[^\W\d_]", found["scales"] or ""):
+    for word in re.findall(r"[A-Za-z]+|[^\W\d_]", match["scales"] or ""):
         scale *= 1000 if word in ("k", "K") else scale_of(word) or 1
     if abs(exponent) > LARGEST_EXPONENT:
         return None
-    n, d = number(found["digits"].replace(",", ""))
-    below = number(found["below"]) if found["below"] else (1, 1)
-    if below[0] == 0 or (found["whole"] and (n >= below[0] or d != 1)):
+    n, d = number(match["digits"].replace(",", ""))
+    below = number(match["below"]) if match["below"] else (1, 1)
+    if below[0] == 0 or (match["whole"] and (n >= below[0] or d != 1)):
         return None
     n, d = n * below[1] * scale, d * below[0]
-    n += scale * int(found["whole"] or 0) * d
+    n += scale * int(match["whole"] or 0) * d
     n, d = (n * 10**exponent, d) if exponent >= 0 else (n, d * 10**-exponent)
-    return (-n if found["sign"] == "-" else n), d
+    return (-n if match["sign"] == "-" else n), d
 
 
 def canonical_number(value: Rational) -> str:

@@ -59,7 +59,7 @@ def same_function(left: Tree, right: Tree, names: frozenset[str]) -> bool:
     if not comparable(left, right, names):
         return False
     agreed, real = 0, is_real(left, right)
-    seen: set[Value] = set()
+    values: set[Value] = set()
     for point in points(names, f"{left}|{right}", _reach(left, right)):
         try:
             if not same_at(left, right, point, real):
@@ -69,9 +69,9 @@ def same_function(left: Tree, right: Tree, names: frozenset[str]) -> bool:
             continue
         if value == 0:
             continue  # two that are nothing here need not be the same elsewhere
-        seen.add(value)
+        values.add(value)
         agreed += 1
-        if agreed >= ENOUGH and len(seen) > 1:
+        if agreed >= ENOUGH and len(values) > 1:
             return True
     return agreed >= FEWEST
 
@@ -195,9 +195,9 @@ def near(left: Fraction, right: Fraction, decimals: tuple[bool, bool]) -> bool:
     gap = abs(left - right)
     if gap == 0 or not any(decimals):
         return gap == 0
-    written = [value for value, decimal in zip((left, right), decimals, strict=True) if decimal]
-    places = [_places(value) for value in written]
-    for value, p in zip(written, places, strict=True):
+    rounded_values = [value for value, decimal in zip((left, right), decimals, strict=True) if decimal]
+    places = [_places(value) for value in rounded_values]
+    for value, p in zip(rounded_values, places, strict=True):
         enough = p >= LEAST_PLACES and abs(value) * 10**p >= 10 ** (LEAST_PLACES - 1)
         if enough and bool(gap * 2 * 10**p <= 1):
             return True

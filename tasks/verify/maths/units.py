@@ -115,15 +115,15 @@ def unit_name(text: str) -> str:
     """The canonical name of a unit's text (square inches: inch^2; km/h: kilometer/hour); "" if not known."""
     name, power = "", ""
     for part in _PART.findall(text.replace("mph", "mi/h")):
-        known = _known(part)
+        unit = _known(part)
         if part in _POWERS:
             power = _POWERS[part]
         elif part[0] == "^":
             name += part
         elif part in ("/", "per"):
             name += "/"
-        elif known:
-            name, power = name + known + power, ""
+        elif unit:
+            name, power = name + unit + power, ""
         else:
             return ""
     return "" if power else name

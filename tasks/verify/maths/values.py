@@ -58,14 +58,14 @@ class _Evaluation:
     def value(self, tree: Tree) -> Value:
         match tree:
             case Number(value=value):
-                return self.kept(value)
+                return self.in_bounds(value)
             case Name(text=text):
-                return self.named(text)
+                return self.value_of_name(text)
             case Apply(function=function, arguments=arguments):
-                return self.kept(self.apply(function, [self.value(each) for each in arguments]))
+                return self.in_bounds(self.apply(function, [self.value(each) for each in arguments]))
         raise Undefined("no number")
 
-    def named(self, text: str) -> Value:
+    def value_of_name(self, text: str) -> Value:
         if text == "pi":
             return +self.context.pi
         if text == "e":
@@ -78,7 +78,7 @@ class _Evaluation:
             raise Undefined(text)
         return self.names[text]
 
-    def kept(self, value: Value) -> Value:
+    def in_bounds(self, value: Value) -> Value:
         """The value, rounded once it is too long to stay exact; real where it has no imaginary part."""
         if isinstance(value, Fraction):
             if max(value.numerator.bit_length(), value.denominator.bit_length()) > MOST_BITS:

@@ -58,16 +58,16 @@ def plainer(phrase: str) -> str:
         phrase = rf"\frac{{{bare[1]}}}{{{bare[2]}}}" if bare else phrase
     phrase = _GOES_ON.sub(_repeating, phrase)
     phrase = _DOTS.sub(r"\\ldots", _MODULO.sub(_modulo, phrase))
-    phrase = _THOUSANDS.sub(lambda found: found[1] + re.sub(r"\s", "", found[2]), phrase)
+    phrase = _THOUSANDS.sub(lambda match: match[1] + re.sub(r"\s", "", match[2]), phrase)
     phrase = _LINK.sub(r" \1 ", phrase)
     phrase = _CIS.sub(r"\\cis ", _QUALIFIER.sub("", phrase))
-    for pattern, written in (
+    for pattern, replacement in (
         (_RATIO, r"\1:\2"),
         (_OUT_OF, r"\\frac{\1}{\2}"),
         (_BUILDER, r"\2"),
         (_OPTION, r"\1"),
     ):
-        phrase = pattern.sub(written, phrase) if pattern.fullmatch(phrase) else phrase
+        phrase = pattern.sub(replacement, phrase) if pattern.fullmatch(phrase) else phrase
     if "{aligned}" in phrase or "{gathered}" in phrase:
         phrase = re.sub(r"&\s*(?=[=<>])", "", phrase)
     cases = _CASES.fullmatch(phrase)

@@ -63,17 +63,17 @@ def _load(order: dict[str, Any]) -> served.Served:
     """Runs the program's own statements, as a module that is not `__main__`; or only compiles a whole one."""
     module = types.ModuleType("candidate")
     sys.modules["candidate"] = module
-    prompt, text, wanted = order["prompt"], order["text"], order["wanted"]
+    prompt, text, names = order["prompt"], order["text"], order["wanted"]
     if "concurrency" in order:
         order["concurrency"].prepare(f"{prompt}\n{text}")
     rungs.admit_packages(order["view"])
     sys.path[:] = [each for each in sys.path if each != order["root"]]
     for name in [each for each in sys.modules if each.startswith("tasks")]:
         del sys.modules[name]
-    program_ = served.Served(module.__dict__, wanted)
+    program_ = served.Served(module.__dict__, names)
 
     def run() -> list[Any]:
-        codes = [compile(each, "<candidate>", "exec") for each in program.sources(prompt, text, wanted)]
+        codes = [compile(each, "<candidate>", "exec") for each in program.sources(prompt, text, names)]
         if order["whole"]:
             program_.codes = codes
             return []

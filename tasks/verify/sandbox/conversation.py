@@ -62,19 +62,19 @@ class Conversation:
         back = back or self.in_place
         options = self._options(back)
         self.calls += 1
-        value, after = self._asked("call", target, arguments, keywords, options)
+        value, after = self._exchange("call", target, arguments, keywords, options)
         if back and after is not None:
             _take_over(arguments, keywords, after)
         return value
 
-    def ask(self, asked: str, target: int, *arguments: Any) -> Any:
+    def ask(self, what: str, target: int, *arguments: Any) -> Any:
         """Something other than a call."""
-        return self._asked(asked, target, arguments, {}, {})[0]
+        return self._exchange(what, target, arguments, {}, {})[0]
 
     def run_whole(self, text: str) -> Any:
         """What a whole program prints for one standard input."""
         self.calls += 1
-        return self._asked("whole", 0, (text,), {}, {})[0]
+        return self._exchange("whole", 0, (text,), {}, {})[0]
 
     def finish(self) -> None:
         """Nothing may be left in the pipe that nobody asked for."""
@@ -82,11 +82,11 @@ class Conversation:
             self._end("tampered", "the program wrote or closed answers on its own")
 
     def missing(self, name: str) -> NoReturn:
-        """The end, where a test uses a name that the program does not bind."""
+        """End the conversation: a test uses a name that the program does not bind."""
         self._end("fail", f"it defines no {name}")
 
     def _options(self, back: bool) -> dict[str, Any]:
-        """What the tests have put in the place of standard input and output goes to the child too."""
+        """Options of a call: what the tests have put in the place of standard input and output."""
         options: dict[str, Any] = {"back": True} if back else {}
         if builtins.input is not _input:
             options["input"] = self._number(builtins.input)
@@ -96,15 +96,15 @@ class Conversation:
             options["prints"] = True
         return options
 
-    def _asked(
-        self, asked: str, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], options: Any
+    def _exchange(
+        self, what: str, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], options: Any
     ) -> tuple[Any, Any]:
         nonce = _nonce()
         try:
-            content = marshal.dumps((nonce, asked, target, arguments, keywords, options))
+            content = marshal.dumps((nonce, what, target, arguments, keywords, options))
         except ValueError:
             content = marshal.dumps(
-                (nonce, asked, target, *self._packed(arguments, keywords), {**options, "packed": True})
+                (nonce, what, target, *self._packed(arguments, keywords), {**options, "packed": True})
             )
         return self._send(content, nonce)
 
@@ -168,9 +168,9 @@ class Conversation:
     def _settle(self, reply: list[Any]) -> tuple[Any, Any]:
         """The value of a well-formed reply, or the exception that stands for it."""
         kind, body = reply[1], decode.build(reply[2], self._made)
-        said = reply[4]
-        if type(said) is str and sys.stdout is not _stdout:
-            sys.stdout.write(said)
+        output = reply[4]
+        if type(output) is str and sys.stdout is not _stdout:
+            sys.stdout.write(output)
         if kind == "value":
             return body, decode.build(reply[3], self._made)
         if kind == "raise":
@@ -192,19 +192,19 @@ class Conversation:
 
     def _made(self, parts: list[Any]) -> Any:
         """What stands for a handle: always the same for the same number."""
-        number, kind, named, names = parts
+        number, kind, is_named, names = parts
         if number not in self._remotes:
             if kind == "exception":
-                made: Any = self.exceptions.kind(names)
+                proxy: Any = self.exceptions.kind(names)
             elif kind == "iterator":
-                made = remote.drawn(self, number)
+                proxy = remote.drawn(self, number)
             elif kind == "coroutine":
-                made = remote.awaited(self, number)
+                proxy = remote.awaited(self, number)
             elif kind in ("object", "class", "function"):
-                made = remote.Remote((self, number, kind, named == "named", tuple(names)))
+                proxy = remote.Remote((self, number, kind, is_named == "named", tuple(names)))
             else:
                 raise decode.Forged("it is a handle of no known kind")
-            self._remotes[number] = made
+            self._remotes[number] = proxy
         return self._remotes[number]
 
     def _end(self, outcome: str, why: str) -> NoReturn:

@@ -52,9 +52,9 @@ def build(tree: object, make: Make | None = None) -> Any:
         raise Forged(f"a reply without a value: {type(error).__name__}") from error
 
 
-def _build(tree: object, depth: int, left: list[int], make: Make | None) -> Any:
-    left[0] -= 1
-    if left[0] < 0 or depth > DEEPEST + 1:
+def _build(tree: object, depth: int, budget: list[int], make: Make | None) -> Any:
+    budget[0] -= 1
+    if budget[0] < 0 or depth > DEEPEST + 1:
         raise Forged("a reply beyond the encoder's bounds")
     if type(tree) is not list:
         if type(tree) is dict:
@@ -69,7 +69,7 @@ def _build(tree: object, depth: int, left: list[int], make: Make | None) -> Any:
         return _handle(tree[1:], make)
     if tag not in _CONTAINERS:
         raise Forged("a reply with an unknown tag")
-    return _CONTAINERS[tag]([_build(each, depth + 1, left, make) for each in tree[1:]])
+    return _CONTAINERS[tag]([_build(each, depth + 1, budget, make) for each in tree[1:]])
 
 
 def _handle(parts: list[Any], make: Make | None) -> Any:

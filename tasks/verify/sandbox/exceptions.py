@@ -32,13 +32,13 @@ class Exceptions:
         own = [each for each in names if type(each) is str and len(each) <= _LONGEST_NAME]
         if "Exception" not in own or "StopIteration" in own or "StopAsyncIteration" in own:
             return CandidateError
-        found: type[Exception] = next((_BUILT_IN[each] for each in own if each in _BUILT_IN), Exception)
+        base: type[Exception] = next((_BUILT_IN[each] for each in own if each in _BUILT_IN), Exception)
         for name in reversed(own[: next(i for i, each in enumerate(own) if each in _BUILT_IN)]):
-            known = self._made.get(name)
-            if known is None:
-                known = self._made[name] = type(name, (found,), {"__module__": "candidate"})
-            found = known
-        return found
+            own_class = self._made.get(name)
+            if own_class is None:
+                own_class = self._made[name] = type(name, (base,), {"__module__": "candidate"})
+            base = own_class
+        return base
 
     def instance(self, body: list[Any]) -> Exception:
         """The exception that stands for one of the candidate's: [names, message, arguments, attributes]."""

@@ -48,15 +48,15 @@ def feed(text: str) -> None:
 
 def printed(run: Callable[[], Any]) -> tuple[Any, str]:
     """What came of `run`, and what it has printed."""
-    kept, before = _Kept(), sys.stdout
-    sys.stdout = own = io.TextIOWrapper(kept, encoding="utf-8", errors="replace", write_through=True)
+    output, before = _Kept(), sys.stdout
+    sys.stdout = own = io.TextIOWrapper(output, encoding="utf-8", errors="replace", write_through=True)
     try:
         value = run()
     finally:
         sys.stdout = before
         if not own.closed:
             own.flush()
-    return value, kept.getvalue().decode("utf-8", "replace")
+    return value, output.getvalue().decode("utf-8", "replace")
 
 
 def run_whole(codes: list[Any], text: str) -> str:

@@ -67,11 +67,11 @@ def enter(
 
 def _outermost(paths: Sequence[str]) -> list[str]:
     """The paths that exist, without those below another one of them."""
-    kept: list[str] = []
+    outermost: list[str] = []
     for path in sorted(set(filter(os.path.exists, paths))):
-        if not any(os.path.realpath(path).startswith(other + "/") for other in kept):
-            kept.append(path)
-    return kept
+        if not any(os.path.realpath(path).startswith(other + "/") for other in outermost):
+            outermost.append(path)
+    return outermost
 
 
 def _bind(path: str) -> None:

@@ -46,9 +46,9 @@ class Objects:
             self.by_number[number], self._numbers[id(value)] = value, number
         about = value if kind in ("class", "exception") else type(value)
         names = [each.__name__ for each in about.__mro__][:20]
-        shown = ",".join(f'"{each}"' for each in names if each.isidentifier() and each.isascii())
+        class_names = ",".join(f'"{each}"' for each in names if each.isidentifier() and each.isascii())
         own = "named" if about.__name__ in self.named else ""
-        return f'["h",{number},"{kind}","{own}",[{shown}]]'
+        return f'["h",{number},"{kind}","{own}",[{class_names}]]'
 
     def _kind(self, value: Any) -> str | None:
         kind = type(value)
@@ -155,7 +155,7 @@ def _operate(name: str, *values: Any) -> Any:
     return getattr(operator, name)(*values)
 
 
-ASKED: dict[str, Callable[..., Any]] = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "get": getattr,
     "set": setattr,
     "drop": delattr,

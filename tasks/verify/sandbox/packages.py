@@ -25,17 +25,17 @@ def package_places(names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
     places: dict[str, str] = {}
     folders: list[str] = []
     owners = metadata.packages_distributions() if names else {}
-    waiting, seen = [_known(name, owners) for name in names], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
+    queue, done = [_known(name, owners) for name in names], set[str]()
+    while queue:
+        name = queue.pop()
+        if name in done:
             continue
-        seen.add(name)
+        done.add(name)
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # required for another platform or by an extra
-        waiting += [_NAME.match(each)[0] for each in distribution.requires or () if "extra ==" not in each]  # type: ignore[index]
+        queue += [_NAME.match(each)[0] for each in distribution.requires or () if "extra ==" not in each]  # type: ignore[index]
         for module in [each for each, own in owners.items() if distribution.metadata["Name"] in own]:
             spec = find_spec(module)
             if spec is not None and spec.origin:

@@ -29,42 +29,46 @@ def examine(job: dict[str, Any], talk: Conversation) -> Outcome:
         names = talk.order(order)
     except Exception as error:
         return "fail", f"the program does not load: {type(error).__name__}: {error}"[:200], 0.0
-    called = _function(names, name, talk) if function else None
-    held, why = 0, ""
-    for place, (given, wanted) in enumerate(job["pairs"], start=1):
+    proxy = _function(names, name, talk) if function else None
+    passed_count, why = 0, ""
+    for place, (input_text, expected) in enumerate(job["pairs"], start=1):
         try:
-            told = _printed(talk, given, wanted) if called is None else _valued(called, given, wanted)
+            problem = (
+                _printed(talk, input_text, expected)
+                if proxy is None
+                else _valued(proxy, input_text, expected)
+            )
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"[:200]
-        held += not told
-        why = why or (f"test {place}: {told}" if told else "")
-        if told and not job["share"]:
+            problem = f"{type(error).__name__}: {error}"[:200]
+        passed_count += not problem
+        why = why or (f"test {place}: {problem}" if problem else "")
+        if problem and not job["share"]:
             break
     if not why:
         return "pass", "every test holds", 1.0
-    share = held / len(job["pairs"]) if job["share"] else 0.0
-    return "fail", f"{held} of {len(job['pairs'])} tests hold; {why}" if job["share"] else why, share
+    share = passed_count / len(job["pairs"]) if job["share"] else 0.0
+    return "fail", f"{passed_count} of {len(job['pairs'])} tests hold; {why}" if job["share"] else why, share
 
 
 def _function(names: list[Any], name: str, talk: Conversation) -> Any:
-    found = {each[0]: each[2] for each in names if each[1] == "value"}
-    return found.get(name, Missing(name, talk.missing))
+    values = {each[0]: each[2] for each in names if each[1] == "value"}
+    return values.get(name, Missing(name, talk.missing))
 
 
-def _printed(talk: Conversation, given: str, wanted: str) -> str:
+def _printed(talk: Conversation, input_text: str, expected: str) -> str:
     """Why a whole program's output is not the expected one; empty where it is."""
-    said = talk.run_whole(given if given.endswith("\n") or not given else f"{given}\n")
-    if not isinstance(said, str):
+    output = talk.run_whole(input_text if input_text.endswith("\n") or not input_text else f"{input_text}\n")
+    if not isinstance(output, str):
         raise Final("tampered", "the program forged its output")
-    return "" if same_output(said, wanted) else f"it prints {said[:60]!r}"
+    return "" if same_output(output, expected) else f"it prints {output[:60]!r}"
 
 
-def _valued(called: Any, given: str, wanted: str) -> str:
+def _valued(function: Any, arguments_json: str, expected_json: str) -> str:
     """Why a function's value is not the expected one; empty where it is."""
-    arguments = json.loads(given)
-    value = called(*arguments)
-    found = _listed(value)
-    return "" if strict.equal(found, json.loads(wanted)) else f"it gives {str(value)[:60]!r}"
+    arguments = json.loads(arguments_json)
+    value = function(*arguments)
+    listed = _listed(value)
+    return "" if strict.equal(listed, json.loads(expected_json)) else f"it gives {str(value)[:60]!r}"
 
 
 def _listed(value: Any) -> Any:
@@ -79,9 +83,9 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def same_output(said: str, wanted: str) -> bool:
+def same_output(output: str, expected_text: str) -> bool:
     """Whether two outputs are the same, by the rule above."""
-    lines, expected = _lines(said), _lines(wanted)
+    lines, expected = _lines(output), _lines(expected_text)
     return len(lines) == len(expected) and all(map(_same_line, lines, expected))
 
 
@@ -89,10 +93,10 @@ def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.replace("\r\n", "\n").rstrip().split("\n")]
 
 
-def _same_line(said: str, wanted: str) -> bool:
-    if said == wanted:
+def _same_line(line: str, expected_line: str) -> bool:
+    if line == expected_line:
         return True
-    parts, expected = said.split(), wanted.split()
+    parts, expected = line.split(), expected_line.split()
     if len(parts) != len(expected):
         return False
     return all(

@@ -35,34 +35,34 @@ def sources(prompt: str, text: str, wanted: tuple[str, ...]) -> list[str]:
     compiles is the program.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    told = _answer(text)
+    answer = _answer(text)
     if text.lstrip().startswith(_LISTS):
-        text = told
-    pieces = [*dict.fromkeys((text, told, *_blocks(told)))]
+        text = answer
+    pieces = [*dict.fromkeys((text, answer, *_blocks(answer)))]
     for piece in pieces:
         if _defines(piece, wanted):
             return _after(prompt, [*_needed(piece, pieces), piece])
     for piece in pieces if prompt else ():
         if piece.strip() and _names(prompt + piece) is not None:
             return [prompt + piece]
-    for piece in _in_prose(told):
+    for piece in _in_prose(answer):
         if _defines(piece, wanted):
             return _after(prompt, [piece])
-    return [prompt + told]
+    return [prompt + answer]
 
 
-def _after(prompt: str, found: list[str]) -> list[str]:
-    return [prompt, *found] if prompt and _names(prompt) is not None else found
+def _after(prompt: str, pieces: list[str]) -> list[str]:
+    return [prompt, *pieces] if prompt and _names(prompt) is not None else pieces
 
 
 def _answer(text: str) -> str:
     """What follows the last closed tag of reasoning, and of that what stands in the last tag of an answer."""
     for opening, closing in _THOUGHTS:
-        _, found, after = text.rpartition(closing)
-        text = after if found else text.partition(opening)[0]
+        _, tag, after = text.rpartition(closing)
+        text = after if tag else text.partition(opening)[0]
     for opening, closing in _ANSWERS:
-        before, found, _ = text.rpartition(closing)
-        if found and opening in before:
+        before, tag, _ = text.rpartition(closing)
+        if tag and opening in before:
             text = before.rpartition(opening)[2]
     return text
 
@@ -98,16 +98,16 @@ def _names(source: str) -> set[str] | None:
 def _needed(piece: str, pieces: list[str]) -> list[str]:
     """The other blocks, in the order of the text, that bind a name which this one uses and does not bind."""
     own = _names(piece) or set()
-    used = _used(piece)
-    found: list[str] = []
+    names_used = _used(piece)
+    needed: list[str] = []
     for other in pieces:  # the blocks stand last first
         names = _names(other)
-        if other == piece or not names or names & own or not names & used:
+        if other == piece or not names or names & own or not names & names_used:
             continue
-        used |= _used(other)
+        names_used |= _used(other)
         own |= names
-        found.insert(0, other)
-    return found
+        needed.insert(0, other)
+    return needed
 
 
 def _used(source: str) -> set[str]:
@@ -147,7 +147,7 @@ def _in_prose(text: str) -> list[str]:
     """Runs of lines that are code: from a line that begins like it, as far as they compile."""
     lines = text.split("\n")
     starts = [place for place, line in enumerate(lines) if line.startswith(_CODE)][:_MOST_TRIES]
-    found = []
+    pieces = []
     for start in starts:
         end = len(lines)
         for _ in range(_MOST_TRIES):
@@ -163,6 +163,6 @@ def _in_prose(text: str) -> list[str]:
             except (ValueError, RecursionError, MemoryError):
                 break
             else:
-                found.append(piece)
+                pieces.append(piece)
                 break
-    return found
+    return pieces

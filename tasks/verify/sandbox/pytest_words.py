@@ -65,16 +65,16 @@ class Approximately:
     def __eq__(self, other: object) -> bool:
         return self._near(other, self.expected)
 
-    def _near(self, found: Any, expected: Any) -> bool:
+    def _near(self, value: Any, expected: Any) -> bool:
         if isinstance(expected, dict):
-            same = isinstance(found, dict) and found.keys() == expected.keys()
-            return same and all(self._near(found[key], expected[key]) for key in expected)
+            same = isinstance(value, dict) and value.keys() == expected.keys()
+            return same and all(self._near(value[key], expected[key]) for key in expected)
         if isinstance(expected, list | tuple):
-            same = isinstance(found, list | tuple) and len(found) == len(expected)
-            return same and all(map(self._near, found, expected))
-        if isinstance(found, bool) or not isinstance(found, int | float | complex) or expected != expected:
+            same = isinstance(value, list | tuple) and len(value) == len(expected)
+            return same and all(map(self._near, value, expected))
+        if isinstance(value, bool) or not isinstance(value, int | float | complex) or expected != expected:
             return False
-        return bool(found == expected or abs_(found - expected) <= max(self.rel * abs_(expected), self.abs))
+        return bool(value == expected or abs_(value - expected) <= max(self.rel * abs_(expected), self.abs))
 
 
 abs_ = abs
@@ -96,9 +96,9 @@ class _Output:
         return self
 
     def readouterr(self) -> Captured:
-        said, self._kept = self._kept.getvalue(), io.StringIO()
+        output, self._kept = self._kept.getvalue(), io.StringIO()
         sys.stdout = self._kept
-        return Captured(said, "")
+        return Captured(output, "")
 
     def __exit__(self, *_: object) -> None:
         sys.stdout = self._before
@@ -119,9 +119,9 @@ class Fixtures(contextlib.ExitStack):
     """The values of a test's fixtures and parameters, by name, made when asked for and ended with the
     test."""
 
-    def __init__(self, namespace: dict[str, Any], given: dict[str, Any]) -> None:
+    def __init__(self, namespace: dict[str, Any], parameters: dict[str, Any]) -> None:
         super().__init__()
-        self.namespace, self.values = namespace, dict(given)
+        self.namespace, self.values = namespace, dict(parameters)
 
     def value(self, name: str) -> Any:
         """The value of one fixture; KeyError where there is none of that name."""
@@ -166,9 +166,9 @@ def parameters_of(function: Any) -> list[Any]:
     return list(getattr(function, "_ratchet_rows", ()))
 
 
-def rows_of(kept: tuple[list[str], list[Any]]) -> list[dict[str, Any]]:
+def rows_of(parameters: tuple[list[str], list[Any]]) -> list[dict[str, Any]]:
     """One set of parameters after the other, by name."""
-    keys, rows = kept
+    keys, rows = parameters
     rows = [row.values if isinstance(row, Parameters) else row for row in rows]
     return [
         dict(zip(keys, row if len(keys) > 1 or isinstance(row, Row) else (row,), strict=True)) for row in rows
@@ -208,7 +208,7 @@ def fail(reason: str = "", **_: Any) -> None:
 
 def module() -> types.ModuleType:
     """What `import pytest` gives."""
-    made = types.ModuleType("pytest")
+    pytest = types.ModuleType("pytest")
     words = {
         "raises": raises,
         "approx": Approximately,
@@ -216,5 +216,5 @@ def module() -> types.ModuleType:
         "mark": _Mark(),
         "param": Parameters,
     }
-    made.__dict__.update({**words, "skip": skip, "fail": fail, "main": lambda *_, **__: 0})
-    return made
+    pytest.__dict__.update({**words, "skip": skip, "fail": fail, "main": lambda *_, **__: 0})
+    return pytest

@@ -37,14 +37,14 @@ def parsed(tests: Iterable[str], packages: Iterable[str]) -> tuple[list[ast.Modu
     Broken where a test does not compile or imports what is not there.
     """
     known = {*sys.stdlib_module_names, *PLAYED, *packages}
-    trees, taken = [], dict[str, list[str]]()
+    trees, imports = [], dict[str, list[str]]()
     for place, test in enumerate(tests):
         try:
             tree = ast.parse(test.removeprefix("\ufeff"), file_name(place))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise Broken(f"the tests do not compile: {type(error).__name__}: {error}") from error
-        trees.append(_Imports(known, taken).visit(tree))
-    return trees, taken
+        trees.append(_Imports(known, imports).visit(tree))
+    return trees, imports
 
 
 def file_name(place: int) -> str:
@@ -161,45 +161,45 @@ def is_package(name: str, trees: list[ast.Module]) -> bool:
 
 def touched(trees: list[ast.Module], names: Iterable[str]) -> set[str]:
     """The names whose values may come from the candidate: its own, and whatever is computed from them."""
-    found = set(names)
+    result = set(names)
     nodes = [node for tree in trees for node in ast.walk(tree)]
     statements = [node for node in nodes if isinstance(node, ast.stmt)]
     if not any({getattr(each, "attr", ""), getattr(each, "id", "")} & _ERRORS for each in nodes):
-        found |= _CAPTURES
-        found |= {name for statement in statements for name in _recorders(statement)}
+        result |= _CAPTURES
+        result |= {name for statement in statements for name in _recorders(statement)}
     while True:
-        before = len(found)
+        before = len(result)
         for statement in statements:
-            if mentions(header(statement), found):
-                found |= _bound_by(statement, found)
+            if mentions(header(statement), result):
+                result |= _bound_by(statement, result)
                 if isinstance(statement, ast.If | ast.For | ast.While):  # what such a value decides
                     for inner in ast.walk(statement):
                         if isinstance(inner, ast.stmt) and inner is not statement:
-                            found |= _changed(inner)
-        if len(found) == before:
-            return found
+                            result |= _changed(inner)
+        if len(result) == before:
+            return result
 
 
 def _recorders(statement: ast.stmt) -> set[str]:
     """The names that hold what the candidate prints: a StringIO, what stands for standard output."""
     if isinstance(statement, ast.ClassDef):
         return set()
-    given: list[ast.arg] = []
+    parameters: list[ast.arg] = []
     parts: list[ast.AST] = []
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-        parts, given = [*statement.decorator_list], statement.args.args
+        parts, parameters = [*statement.decorator_list], statement.args.args
     else:
         parts = header(statement)
     nodes = [each for part in parts for each in ast.walk(part)]
-    said = {
+    names = {
         getattr(each, "id", getattr(each, "attr", getattr(each, "value", None)))
         for each in nodes
         if isinstance(each, ast.Name | ast.Attribute | ast.Constant)
     }
-    if not {"StringIO", "stdout", "sys.stdout"} & said:
+    if not {"StringIO", "stdout", "sys.stdout"} & names:
         return set()
     bound = {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    return bound | {each.arg for each in given}
+    return bound | {each.arg for each in parameters}
 
 
 def header(statement: ast.stmt) -> list[ast.AST]:
@@ -261,7 +261,7 @@ def _root(node: ast.expr) -> str:
 
 def statement_at(trees: list[ast.Module], file: str, line: int) -> ast.stmt | None:
     """The innermost statement that a line of a test belongs to."""
-    found = None
+    statement = None
     for place, tree in enumerate(trees):
         if file_name(place) != file:
             continue
@@ -269,8 +269,8 @@ def statement_at(trees: list[ast.Module], file: str, line: int) -> ast.stmt | No
             if hasattr(node, "_ratchet_made"):
                 continue
             if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
-                found = node  # the walk goes inwards
-    return found
+                statement = node  # the walk goes inwards
+    return statement
 
 
 def top_level_calls(tree: ast.Module) -> set[str]:

@@ -70,10 +70,10 @@ class Examination:
                 raise Final("unscorable", "reference: the test defines no check(candidate)")
             others = reading.free_names(self.trees, self.taken)
             return tuple(dict.fromkeys((entry[1], *others)))
-        found = reading.free_names(self.trees, self.taken) or reading.shadowed_builtins(self.trees)
-        if not found:
+        names = reading.free_names(self.trees, self.taken) or reading.shadowed_builtins(self.trees)
+        if not names:
             raise Final("unscorable", "reference: the tests call nothing of the candidate's")
-        return found
+        return names
 
     def _compiled(self, place: int, tree: ast.Module) -> Any:
         if self.job["share"]:
@@ -101,11 +101,11 @@ class Examination:
             }
         )
         own = set(vars(builtins))
-        chosen = reading.innermost([each for each in bound if each in own], self.trees)
+        builtin_names = reading.innermost([each for each in bound if each in own], self.trees)
         values = {
             name: self._bound(name, *bound.get(name, ("", None)))
             for name in self.wanted
-            if name not in own or name in chosen
+            if name not in own or name in builtin_names
         }
         if not values:
             raise Final("unscorable", "reference: the tests call nothing of the candidate's")
@@ -224,15 +224,15 @@ class Examination:
             self.trees, (*self.wanted, *(each.lstrip("=") for each in self.taken), "candidate")
         )
         frame = error.__traceback__
-        seen = False
+        in_tests = False
         while frame is not None:
             statement = reading.statement_at(self.trees, frame.tb_frame.f_code.co_filename, frame.tb_lineno)
             if statement is not None:
-                seen = True
+                in_tests = True
                 if reading.mentions(reading.header(statement), touched):
                     return False
             frame = frame.tb_next
-        return seen
+        return in_tests
 
     def where(self, error: BaseException) -> str:
         """Which line of the tests failed, and how."""
@@ -254,15 +254,15 @@ def examine(job: dict[str, Any], talk: Conversation) -> Outcome:
     examination = Examination(job, talk)
     try:
         if job["pairs"]:
-            found = pairs.examine(job, talk)
+            outcome = pairs.examine(job, talk)
         else:
             codes = examination.prepare()
             examination.load()
             examination.run(codes)
-            found = examination.outcome()
+            outcome = examination.outcome()
         if talk.final is None:
             talk.finish()
-        return found if talk.final is None else _ended(talk.final, examination)
+        return outcome if talk.final is None else _ended(talk.final, examination)
     except Final as final:
         return _ended(talk.final or final, examination)
     except BaseException as error:

@@ -25,7 +25,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, di
 class Asks(Protocol):
     """The conversation, as far as a proxy needs it."""
 
-    def ask(self, asked: str, target: int, *arguments: Any) -> Any:
+    def ask(self, what: str, target: int, *arguments: Any) -> Any:
         """What the child answers; raises as the candidate raised."""
 
     def call(self, target: int, arguments: tuple[Any, ...], keywords: dict[str, Any], back: bool) -> Any:
@@ -103,9 +103,9 @@ class Remote:
         )
 
 
-def _ask(remote: Remote, asked: str, *arguments: Any) -> Any:
+def _ask(remote: Remote, what: str, *arguments: Any) -> Any:
     asks, number, *_ = remote._ratchet
-    return asks.ask(asked, number, *arguments)
+    return asks.ask(what, number, *arguments)
 
 
 def _of(kind: type[T], value: Any) -> T:

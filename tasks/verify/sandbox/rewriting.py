@@ -77,8 +77,8 @@ def count_statements(body: list[ast.stmt]) -> int:
         body[place] = wrapped = ast.copy_location(
             ast.Try([statement], [handler], [ast.Expr(_call(HELD, []))], []), statement
         )
-        for made in (wrapped.handlers[0].body[0], wrapped.orelse[0]):
-            made._ratchet_made = True  # type: ignore[attr-defined]
+        for part in (wrapped.handlers[0].body[0], wrapped.orelse[0]):
+            part._ratchet_made = True  # type: ignore[attr-defined]
         count += 1
     return count
 

@@ -79,16 +79,16 @@ def _cases(name: str, function: Any, namespace: dict[str, Any]) -> Iterator[Test
     """One test for each set of parameters."""
     rows = [pytest_words.rows_of(each) for each in pytest_words.parameters_of(function)]
     for values in product(*rows):
-        given = {key: value for part in values for key, value in part.items()}
-        yield name, partial(_run, function, given, namespace)
+        parameters = {key: value for part in values for key, value in part.items()}
+        yield name, partial(_run, function, parameters, namespace)
 
 
-def _run(function: Any, given: dict[str, Any], namespace: dict[str, Any]) -> None:
+def _run(function: Any, values: dict[str, Any], namespace: dict[str, Any]) -> None:
     """One test function with its parameters and fixtures."""
-    with pytest_words.Fixtures(namespace, given) as fixtures:
+    with pytest_words.Fixtures(namespace, values) as fixtures:
         arguments = {}
         for name, parameter in inspect.signature(function).parameters.items():
-            if name in given or parameter.default is inspect.Parameter.empty:
+            if name in values or parameter.default is inspect.Parameter.empty:
                 try:
                     arguments[name] = fixtures.value(name)
                 except KeyError:

@@ -31,7 +31,7 @@ class Served:
 
     def names(self) -> list[Any]:
         """Each wanted name that the program binds: (name, what it is); a module is only said to be one."""
-        found = []
+        names = []
         for name in self.wanted:
             value = self.namespace.get(name, _absent)
             if value is _absent:
@@ -40,49 +40,49 @@ class Served:
                     continue
                 value = getattr(solution(), name)  # type: ignore[misc]
             if isinstance(value, types.ModuleType):
-                found.append((name, "module", value.__name__))
+                names.append((name, "module", value.__name__))
                 continue
             try:
                 encode.encode(value, self.objects.keep)
             except encode.Unencodable:
-                found.append((name, "odd", type(value).__name__))
+                names.append((name, "odd", type(value).__name__))
                 continue
-            found.append((name, "value", value))
-        return found
+            names.append((name, "value", value))
+        return names
 
     def answer(self, request: tuple[Any, ...]) -> None:
         """Does what one request asks for, and replies."""
-        before, (nonce, asked, target, arguments, keywords, options) = self.nonce, request
+        before, (nonce, what, target, arguments, keywords, options) = self.nonce, request
         self.nonce = nonce
-        held: dict[str, Any] = {}
+        values: dict[str, Any] = {}
 
         def run() -> Any:
             if options.get("packed"):
-                held["arguments"] = arguments_.unpack(arguments, self.objects.by_number, self.function)
-                held["keywords"] = arguments_.unpack(keywords, self.objects.by_number, self.function)
+                values["arguments"] = arguments_.unpack(arguments, self.objects.by_number, self.function)
+                values["keywords"] = arguments_.unpack(keywords, self.objects.by_number, self.function)
             else:
-                held["arguments"], held["keywords"] = arguments, keywords
-            return self.asked(asked, target, held["arguments"], held["keywords"])
+                values["arguments"], values["keywords"] = arguments, keywords
+            return self.value_of(what, target, values["arguments"], values["keywords"])
 
-        kind, body, said = self.outcome_beside(run, options)
+        kind, body, output = self.outcome_beside(run, options)
         after = "null"
         if options.get("back") and kind in ("value", "raise"):
-            after = self.plain((list(held["arguments"]), held["keywords"]))
-        reply(nonce, kind, body, after, said)
+            after = self.plain((list(values["arguments"]), values["keywords"]))
+        reply(nonce, kind, body, after, output)
         self.nonce = before
 
-    def asked(self, asked: str, target: Any, arguments: Any, keywords: Any) -> Any:
+    def value_of(self, what: str, target: Any, arguments: Any, keywords: Any) -> Any:
         """The value of one thing that is asked for."""
-        if asked == "whole":
+        if what == "whole":
             return inputs.run_whole(self.codes, *arguments)
         subject = self.objects.by_number[target]
-        if asked == "call":
+        if what == "call":
             return subject(*arguments, **keywords)
-        if asked == "await":
+        if what == "await":
             return sys.modules["asyncio"].run(subject)
-        if asked == "operate":
-            return objects.ASKED[asked](arguments[0], subject, *arguments[1:])
-        return objects.ASKED[asked](subject, *arguments)
+        if what == "operate":
+            return objects.OPERATIONS[what](arguments[0], subject, *arguments[1:])
+        return objects.OPERATIONS[what](subject, *arguments)
 
     def outcome_beside(self, run: Callable[[], object], options: dict[str, Any]) -> tuple[str, str, str]:
         """An outcome, and what was printed on the way where the tests look at that."""
@@ -95,10 +95,10 @@ class Served:
         if "input" in options:
             builtins.input = self.function(options["input"])  # type: ignore[attr-defined]
         try:
-            (kind, body), said = inputs.printed(lambda: self.outcome(run))
+            (kind, body), output = inputs.printed(lambda: self.outcome(run))
         finally:
             builtins.input = own  # type: ignore[attr-defined]
-        return kind, body, encode.encode(said)
+        return kind, body, encode.encode(output)
 
     def outcome(self, run: Callable[[], object]) -> tuple[str, str]:
         """What came of running the candidate's code: its value, or how it failed, encoded."""
@@ -118,8 +118,8 @@ class Served:
         except BaseException:
             return '["l",["l"],"",["t"],["d"]]'
         about = [self.plain(error.args), self.plain(getattr(error, "__dict__", {}))]
-        kept = [text if text != "null" else '["t"]' for text in about]
-        return f"{message[:-1]},{','.join(kept)}]"
+        texts = [text if text != "null" else '["t"]' for text in about]
+        return f"{message[:-1]},{','.join(texts)}]"
 
     def plain(self, value: Any) -> str:
         try:
@@ -132,8 +132,8 @@ class Served:
 
         def of_the_tests(*arguments: Any, **keywords: Any) -> Any:
             nonce = self.nonce
-            asked = encode.encode([number, list(arguments), keywords], self.objects.keep)
-            reply(nonce, "callback", asked)
+            call = encode.encode([number, list(arguments), keywords], self.objects.keep)
+            reply(nonce, "callback", call)
             while True:
                 request = marshal.loads(channel.receive(REQUESTS))  # noqa: S302
                 if request[1] == "answer":
@@ -152,8 +152,8 @@ class Served:
 _absent = object()
 
 
-def reply(nonce: str, kind: str, body: str, after: str = "null", said: str = "null") -> None:
-    frame = f'["{nonce}","{kind}",{body},{after},{said}]'.encode("ascii")
+def reply(nonce: str, kind: str, body: str, after: str = "null", output: str = "null") -> None:
+    frame = f'["{nonce}","{kind}",{body},{after},{output}]'.encode("ascii")
     if len(frame) > channel.LARGEST_REPLY:
         frame = f'["{nonce}","odd","a value of {len(frame)} bytes",null,null]'.encode("ascii")
     channel.send(REPLIES, frame)
