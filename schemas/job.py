@@ -38,6 +38,9 @@ class Lora(Strict):
     dropout: Share = 0.0
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     quantize: Literal["nf4"] | None = added(None, "hold the base in 4-bit NormalFloat")
+    dora: bool = added(
+        False, "train the weights' magnitudes apart from their directions (DoRA, Liu et al. 2024, 2402.09353)"
+    )
 
 
 class Dpo(Strict):

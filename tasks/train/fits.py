@@ -67,7 +67,9 @@ def _check_adapters(folder: Path, lora: Lora) -> None:
     with torch.no_grad():
         torch.manual_seed(0)
         for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
+            if "lora_magnitude" in name:
+                parameter.mul_(1.0 + 0.05 * torch.randn_like(parameter))
+            elif "lora_" in name:
                 parameter.copy_(0.05 * torch.randn_like(parameter))
         apart = adapted(input_ids=ids, use_cache=False).logits
         merged = adapted.merge_and_unload()(input_ids=ids, use_cache=False).logits

@@ -56,6 +56,7 @@ def lora_config(lora: Lora) -> LoraConfig:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
+        use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
 

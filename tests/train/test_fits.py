@@ -61,17 +61,19 @@ def test_adapters_that_do_not_fit_are_refused_in_one_line(
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
 @pytest.mark.parametrize(
     "targets", ["all-linear", ("lm_head", "q_proj"), ("embed_tokens",)], ids=["all", "head", "embeddings"]
 )
 def test_a_checkpoint_equals_base_and_adapter(
-    targets: Any, make_job: Callable[..., TrainingJob], tmp_path: Path
+    targets: Any, dora: bool, make_job: Callable[..., TrainingJob], tmp_path: Path
 ) -> None:
     base = save(tmp_path / "base", FREE)
-    lora = Lora(target_modules=targets)
+    lora = Lora(target_modules=targets, dora=dora)
     check_fits(base, Hyperparameters(lora=lora))
     result = train(make_job(folder=base, lora=lora, epochs=1, learning_rate=1e-2))
     beside: Any = PeftModel.from_pretrained(load_model(base), Path(result.output) / "adapter")
+    assert any("magnitude" in name for name, _ in beside.named_parameters()) == dora
     ids = torch.arange(20)[None]
     with torch.no_grad():
         apart = beside(input_ids=ids).logits

@@ -50,19 +50,20 @@ def test_the_same_job_gives_the_same_weights_to_the_bit(
 
 
 @pytest.mark.parametrize(
-    ("fault", "saved"),
+    ("fault", "saved", "dora"),
     [
-        ("train: step done#1", False),
-        ("train: step done#5", True),
-        ("train: save written#2", True),
-        ("train: checkpoint written", True),
-        ("train: result written", True),
+        ("train: step done#1", False, False),
+        ("train: step done#5", True, False),
+        ("train: step done#5", True, True),
+        ("train: save written#2", True, False),
+        ("train: checkpoint written", True, False),
+        ("train: result written", True, False),
     ],
 )
 def test_a_killed_training_resumes_to_the_same_bit(
-    make_job: MakeJob, in_another_process: Train, fault: str, saved: bool
+    make_job: MakeJob, in_another_process: Train, fault: str, saved: bool, dora: bool
 ) -> None:
-    hyper = {"save_every": 2, "lora": Lora(rank=2, dropout=0.5)}
+    hyper = {"save_every": 2, "lora": Lora(rank=2, dropout=0.5, dora=dora)}
     undisturbed = train(make_job("whole", **hyper))
     job = make_job("killed", **hyper)
     assert in_another_process(job, fault) == -9
@@ -152,7 +153,20 @@ def test_lora_trains_adapters_alone_and_merges_them(make_job: MakeJob, base: Pat
     for name in changed:
         assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-4) <= 2
     settings = json.loads(Path(result.output, "adapter", "adapter_config.json").read_text())
-    assert settings["r"] == 2
+    assert (settings["r"], settings["use_dora"]) == (2, False)
+
+
+def test_dora_trains_magnitudes_too(make_job: MakeJob, base: Path) -> None:
+    """A low rank beside scaled rows: what is changed has full rank, and the norms of its rows move."""
+    hyper = {"rank": 2, "target_modules": ("q_proj",)}
+    plain, dora = (train(make_job(f"dora {on}", lora=Lora(**hyper, dora=on))) for on in (False, True))
+    settings = json.loads(Path(dora.output, "adapter", "adapter_config.json").read_text())
+    assert settings["use_dora"] is True
+    before, name = load_model(base).state_dict(), "model.layers.0.self_attn.q_proj.weight"
+    change = [load_model(one.checkpoint).state_dict()[name] - before[name] for one in (plain, dora)]
+    assert (
+        torch.linalg.matrix_rank(change[0], rtol=1e-4) <= 2 < torch.linalg.matrix_rank(change[1], rtol=1e-4)
+    )
 
 
 def test_adapters_are_trained_on_a_base_in_four_bits_and_merged_into_the_whole_one(
