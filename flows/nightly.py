@@ -173,7 +173,7 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         check_fits(state.base.folder, recipe.training)
     here = with_models_here(recipe, there, loop)
     check_recipe(here, state.base.folder)
-    if before is not None and _lengths(before) != _lengths(recipe.model_dump(mode="json")):
+    if before is not None and _asking(before) != _asking(recipe.model_dump(mode="json")):
         check_asked_anew(there, loop, recipe, state.base.folder)
     if recipe.prompts.asking.shots:
         fixed = read(there, "prompts", {"loop": loop, "round": 0})
@@ -198,11 +198,12 @@ def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
     return source, prompts["eval_path"], prompts["eval_count"], prompts.get("columns"), values["seed"]
 
 
-def _lengths(values: dict[str, Any]) -> tuple[Any, ...]:
-    """What decides how long the loop's prompts and answers are."""
+def _asking(values: dict[str, Any]) -> tuple[Any, ...]:
+    """What decides how the loop's prompts are asked, how long they and answers are, and in which type."""
     around = ("system", "template", "few_shots", "few_shots_as", "chat_template_kwargs", "end_of_turn")
     longest = [values[part]["max_tokens"] for part in ("sampling", "evaluation")]
-    return *(values["prompts"].get(name) for name in around), max(longest)
+    asked = (values["prompts"].get(name) for name in around)
+    return *asked, max(longest), values["engine"].get("dtype")
 
 
 def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:

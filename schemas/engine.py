@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from schemas.job import Positive, Strict
+from schemas.job import Positive, Strict, added
 
 Money = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
@@ -35,6 +35,9 @@ class Embedded(Strict):
     """A checkpoint's weights, loaded by transformers in this process."""
 
     kind: Literal["embedded"] = "embedded"
+    dtype: Literal["float32", "bfloat16"] = added(
+        "float32", "what it computes in; in bfloat16 answers may depend on what is drawn beside them"
+    )
 
 
 class Budget(Strict):
@@ -132,4 +135,11 @@ class Vllm(Strict):
     )
 
 
-AnyEngine = Annotated[Embedded | Endpoint | Vllm, Field(discriminator="kind")]
+def _of_a_kind(value: object) -> object:
+    """Values without a kind are those of the embedded engine."""
+    return {"kind": "embedded", **value} if isinstance(value, dict) and "kind" not in value else value
+
+
+AnyEngine = Annotated[
+    Annotated[Embedded | Endpoint | Vllm, Field(discriminator="kind")], BeforeValidator(_of_a_kind)
+]

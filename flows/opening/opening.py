@@ -12,12 +12,12 @@ import polars as pl
 from flows.opening.admission import Admitted, fitting, fixed_prompts, out_of_reach, shortage, without_near
 from flows.opening.asking import check_asking, refuse_shown
 from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
-from flows.opening.proof import prove, recipe_remarks
+from flows.opening.proof import Proof, prove, recipe_remarks
 from flows.opening.table import admission_lines
 from flows.round.progress import reporter
 from flows.writers.judges import chosen_rubric, judge_folder
 from flows.writers.keeping import kept_path
-from schemas.engine import Vllm
+from schemas.engine import Embedded, Vllm
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.identity import base_id
 from schemas.recipes.shared import ModelFiles, Recipe, Verification
@@ -72,10 +72,12 @@ class Opening:
 def check_opening(model: Path, recipe: Recipe) -> Opening:
     """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
     check_recipe(recipe, model)
-    chat = recipe.prompts.chat
-    proof = prove(model, drawing=not isinstance(recipe.engine, Vllm), chat=chat)
+    proof = _proof(model, recipe)
     check_fits(model, recipe.training)
-    admitted, tokenizer = fixed_prompts(recipe.prompts, recipe.seed), load_tokenizer(model, chat)
+    admitted, tokenizer = (
+        fixed_prompts(recipe.prompts, recipe.seed),
+        load_tokenizer(model, recipe.prompts.chat),
+    )
     refuse_shown(recipe, admitted.held_out)
     lack, said = shortage(admitted, recipe), None
     if lack is None:
@@ -100,6 +102,13 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
     )
 
 
+def _proof(model: Path, recipe: Recipe) -> Proof:
+    """The proof of a model as the recipe's engine runs it."""
+    own = recipe.engine
+    dtype = own.dtype if isinstance(own, Embedded) else "float32"
+    return prove(model, drawing=not isinstance(own, Vllm), chat=recipe.prompts.chat, dtype=dtype)
+
+
 def room_for_prompts(model: Path, recipe: Recipe) -> tuple[int | None, int | None]:
     """The most tokens of a prompt beside the longest answer, and the model's context; None: no limit."""
     context = context_length(model)
@@ -111,7 +120,7 @@ def check_asked_anew(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
     """Prove a loop's base as its turns are written now. ModelError where that fails, RecipeError where
     prompts that the loop was opened with, asked as the recipe says now, leave no room for its answers.
     """
-    proof = prove(base, drawing=not isinstance(recipe.engine, Vllm), chat=recipe.prompts.chat)
+    proof = _proof(base, recipe)
     for remark in proof.remarks:
         reporter().say(f"loop {loop}: {remark}")
     room, context = room_for_prompts(base, recipe)

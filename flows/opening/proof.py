@@ -61,17 +61,18 @@ class Proof:
 _PROVED: dict[tuple[Any, ...], Proof] = {}
 
 
-def prove(model: Path, *, drawing: bool = True, chat: Chat = PLAIN) -> Proof:
+def prove(model: Path, *, drawing: bool = True, chat: Chat = PLAIN, dtype: str = "float32") -> Proof:
     """Prove the model in a folder, whose turns are written as `chat` says, once for each content in this
     process; ModelError of one line.
 
-    Without `drawing` the embedded engine is not asked: another program runs the model.
+    Without `drawing` the embedded engine is not asked: another program runs the model. What it draws is
+    proved in float32, and held to plain passes in another `dtype` too.
     """
     weights, files = weights_hash(model), files_hash(model)
-    key = (model.resolve(), weights, files, drawing, os.environ.get(DATE), chat)
+    key = (model.resolve(), weights, files, drawing, os.environ.get(DATE), chat, dtype)
     if key not in _PROVED:
         try:
-            _PROVED[key] = _proved(model, weights, files, drawing, chat)
+            _PROVED[key] = _proved(model, weights, files, drawing, chat, dtype)
         except ModelError as error:
             raise ModelError(str(error) if str(model) in str(error) else f"{model}: {error}") from None
     return _PROVED[key]
@@ -98,7 +99,7 @@ def recipe_remarks(recipe: Recipe) -> list[str]:
     ]
 
 
-def _proved(model: Path, weights: str, files: str, drawing: bool, chat: Chat) -> Proof:
+def _proved(model: Path, weights: str, files: str, drawing: bool, chat: Chat, dtype: str) -> Proof:
     tokenizer = load_tokenizer(model, chat)
     turn, ends, found = turn_of(tokenizer), set(end_ids(model, chat)), None
     loaded: Any = embedded_engine(model, chat) if drawing else load_model(model)
@@ -112,6 +113,12 @@ def _proved(model: Path, weights: str, files: str, drawing: bool, chat: Chat) ->
             f"its answers are taught to end with token {turn.end}, which does not end generation"
         )
     told = [*remarks(model, tokenizer), date_remark(model), *_unprobed(found), *_unread(model, chat)]
+    if drawing and dtype != "float32":
+        deviation = embedded_engine(model, chat, dtype).prove().deviation
+        told.append(
+            f"answers are drawn in {dtype}: log-probabilities are its own (up to {deviation:.1g} nats from "
+            "plain passes in it), and an answer may depend on the prompts that are drawn beside it"
+        )
     return Proof(
         model,
         weights,

@@ -11,6 +11,7 @@ from flows.round.round import Round
 from flows.steps.generate import answers
 from flows.steps.task import shards
 from flows.steps.verify import verdicts
+from flows.writers.engines import told_of
 from schemas.recipes.shared import Recipe, Sampling
 from schemas.units import Unit
 from tasks.evaluate.measure import (
@@ -21,7 +22,6 @@ from tasks.evaluate.measure import (
     sampled_metrics,
     suite_id,
 )
-from tasks.generate.candidates import told_of
 from tasks.verify.verifier import get_verifier
 from warehouse.loops import Checkpoint
 from warehouse.query import query, read
@@ -77,7 +77,8 @@ def further(recipe: Recipe) -> list[str]:
     """What else of a recipe decides answers to held-out prompts, where it is not the default."""
     stop = recipe.sampling.stop
     told: dict[str, Any] = {"stop": stop} if stop else {}
-    told |= told_of(recipe.prompts.asking, recipe.prompts.chat)
+    told |= {} if recipe.prompts.asking.is_plain else {"asked": recipe.prompts.asking.label}
+    told |= told_of(recipe)
     return [json.dumps(told)] if told else []
 
 

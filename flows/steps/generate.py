@@ -10,7 +10,7 @@ import polars as pl
 from flows.round.progress import Advance
 from flows.round.round import Round
 from flows.steps.task import shards, step_task
-from flows.writers.engines import chat_of, engine_of
+from flows.writers.engines import engine_of, told_of
 from schemas.recipes.shared import Sampling
 from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
@@ -68,7 +68,7 @@ def answers(
                 seed=seed,
                 progress=progress,
                 asking=asking,
-                chat=chat_of(round_.recipe, writer),
+                told=told_of(round_.recipe, writer),
             )
 
     rows = round_.log.once(unit, "candidates", made)

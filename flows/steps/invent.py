@@ -22,7 +22,7 @@ from flows.round.progress import reporter
 from flows.round.round import Round
 from flows.steps.filter import with_decision_ids
 from flows.steps.task import step_task
-from flows.writers.engines import chat_of, engine_of
+from flows.writers.engines import chat_of, embedded_of, engine_of, told_of
 from flows.writers.guests import guest, with_models_here
 from flows.writers.inventors import chosen_inventor
 from schemas.errors import BadInput, RecipeError
@@ -34,7 +34,6 @@ from tasks.filter.chain import run_chain, survivors
 from tasks.filter.held_out import HeldOut, held_out
 from tasks.filter.length import fits
 from tasks.generate.candidates import candidate_rows
-from tasks.generate.embedded.embedded import embedded_engine
 from tasks.generate.engine import first_seed
 from tasks.invent.form import well_formed
 from tasks.invent.inventor import Inventor
@@ -166,14 +165,14 @@ def invent_batch(
         with round_.model_at_work():
             guest_writes = writer.id != round_.champion.id  # its weights lie here: no server changes its own
             return candidate_rows(
-                embedded_engine(writer.folder) if guest_writes else engine_of(round_, writer, unit),
+                embedded_of(round_.recipe, writer) if guest_writes else engine_of(round_, writer, unit),
                 asks.with_columns(pl.Series("seed", seeds, dtype=pl.Int64)),
                 inventor.sampling,
                 checkpoint_id=writer.id,
                 round_number=round_.number,
                 seed=round_.seed,
                 kind="instruction",
-                chat=chat_of(round_.recipe, writer),
+                told=told_of(round_.recipe, writer),
             )
 
     texts = _texts(asks, log.once(unit, "candidates", written))

@@ -18,13 +18,13 @@ from flows.round.progress import reporter
 from flows.round.round import Round
 from flows.writers.guests import Role, registered
 from flows.writers.recording import Recorded
-from schemas.engine import Endpoint, Vllm
+from schemas.engine import Embedded, Endpoint, Vllm
 from schemas.errors import EndpointError, EndpointRefused
 from schemas.ids import digest
 from schemas.job import Chat
 from schemas.recipes.shared import Recipe
 from schemas.units import Unit
-from tasks.generate.embedded.embedded import embedded_engine
+from tasks.generate.embedded.embedded import EmbeddedEngine, embedded_engine
 from tasks.generate.engine import Engine
 from tasks.generate.served.endpoint import api_key, check_endpoint
 from tasks.generate.served.served import ServedEngine
@@ -54,11 +54,9 @@ def engine_of(
     endpoint, own = endpoint_of(round_.recipe, writer, role), round_.recipe.engine
     chat = chat_of(round_.recipe, writer)
     if endpoint is None:
-        return (
-            server_of(own).engine(writer.folder, chat)
-            if isinstance(own, Vllm)
-            else embedded_engine(writer.folder, chat)
-        )
+        if isinstance(own, Vllm):
+            return server_of(own).engine(writer.folder, chat)
+        return embedded_of(round_.recipe, writer)
     try:
         served = _served(endpoint, api_key(endpoint), chat)
     except EndpointRefused as error:  # the round has begun: it stays open
@@ -75,6 +73,20 @@ def chat_of(recipe: Recipe, writer: Checkpoint) -> Chat:
     if endpoint_of(recipe, writer, "teacher") is not None and writer.role == "teacher":
         return Chat(template_values=recipe.prompts.chat.template_values)
     return Chat()
+
+
+def embedded_of(recipe: Recipe, writer: Checkpoint) -> EmbeddedEngine:
+    """The embedded engine of a checkpoint, in the type that the recipe says."""
+    dtype = recipe.engine.dtype if isinstance(recipe.engine, Embedded) else "float32"
+    return embedded_engine(writer.folder, chat_of(recipe, writer), dtype)
+
+
+def told_of(recipe: Recipe, writer: Checkpoint | None = None) -> dict[str, str]:
+    """What of an engine decides a checkpoint's texts (None: the loop's own) and is not the default."""
+    chat = recipe.prompts.chat if writer is None else chat_of(recipe, writer)
+    told = {} if chat == Chat() else {"chat": chat.label}
+    own = recipe.engine
+    return told | {"dtype": own.dtype} if isinstance(own, Embedded) and own != Embedded() else told
 
 
 def endpoint_of(recipe: Recipe, writer: Checkpoint, role: Role) -> Endpoint | None:

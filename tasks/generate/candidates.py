@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import polars as pl
 
 from schemas.identity import answer_id
-from schemas.job import Chat
 from schemas.recipes.asking import Asking
 from schemas.recipes.shared import Sampling
 from schemas.tables import CANDIDATES
@@ -15,7 +14,8 @@ from tasks.generate.engine import Engine, first_seed
 from tasks.models.asking import put
 from tasks.models.conversation import Prompt, prompts_of
 
-PLAIN, OWN = Asking(), Chat()
+PLAIN = Asking()
+NOTHING: Mapping[str, str] = {}
 
 
 def candidate_rows(
@@ -29,7 +29,7 @@ def candidate_rows(
     kind: str = "answer",
     progress: Callable[[int], None] | None = None,
     asking: Asking = PLAIN,
-    chat: Chat = OWN,
+    told: Mapping[str, str] = NOTHING,
 ) -> pl.DataFrame:
     """`sampling.samples` answers to each prompt (columns prompt_id, split, text, maybe messages) by one
     checkpoint.
@@ -37,8 +37,7 @@ def candidate_rows(
     Returns rows of table `candidates`. `seed` is the recipe's; each prompt gets its own from it, the
     round and what the prompt says, so that the same draw in another loop writes the same answers. A prompt
     that is asked several times, under several ids, has a column `seed` to be told apart by. `asking` is
-    what stands around each, `chat` how the engine writes turns; both are on record with what else decided the
-    draw.
+    what stands around each, `told` what else of the engine decides the draw; both are on record.
     """
     asked = [put(prompt, asking) for prompt in prompts_of(prompts)]
     if "seed" in prompts.columns:
@@ -46,7 +45,7 @@ def candidate_rows(
     else:
         seeds = [prompt_seed(seed, round_number, prompt) for prompt in asked]
     answers = engine.generate(asked, sampling, seeds, progress)
-    further = sampling.further(**told_of(asking, chat))
+    further = sampling.further(**({} if asking.is_plain else {"asked": asking.label}), **told)
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, further)
     rows = [
         {
@@ -75,12 +74,6 @@ def candidate_rows(
         pl.lit(sampling.max_tokens).alias("max_tokens"),
         pl.lit(further, pl.String).alias("settings"),
     )
-
-
-def told_of(asking: Asking, chat: Chat) -> dict[str, str]:
-    """How prompts are put and turns are written, as labels, where that is not the default."""
-    asked = {} if asking.is_plain else {"asked": asking.label}
-    return asked if chat == OWN else asked | {"chat": chat.label}
 
 
 def prompt_seed(seed: int, round_number: int, prompt: Prompt) -> int:

@@ -59,8 +59,8 @@ class EmbeddedEngine:
     """A model folder as an engine (tasks/generate/engine.py), on the GPU where there is one, else the CPU.
 
     `rows` bounds the samples decoded at once, `memory` (bytes; None: 2 GiB on a CPU, half of what is free on
-    a GPU) their cache and logits; neither changes what is drawn. One call runs at a time, others wait.
-    Raises ModelError where the folder cannot be loaded or the model's logits are not finite.
+    a GPU) their cache and logits; neither changes what is drawn in float32. One call runs at a time, others
+    wait. Raises ModelError where the folder cannot be loaded or the model's logits are not finite.
     """
 
     def __init__(
@@ -198,21 +198,21 @@ class EmbeddedEngine:
         ]
 
 
-def embedded_engine(folder: Path, chat: Chat = PLAIN) -> EmbeddedEngine:
-    """The engine of a folder that writes turns as `chat` says, kept while it is among the last two asked for,
-    so that shards share a load.
+def embedded_engine(folder: Path, chat: Chat = PLAIN, dtype: str = "float32") -> EmbeddedEngine:
+    """The engine of a folder that writes turns as `chat` says and computes in a type of torch's, kept while
+    it is among the last two asked for, so that shards share a load.
 
     A folder whose files were written again is loaded again, and so is one when templates write another date.
     Do not close what this returns.
     """
-    return _kept_engine(folder.resolve(), written(folder), os.environ.get(DATE), chat)
+    return _kept_engine(folder.resolve(), written(folder), os.environ.get(DATE), chat, dtype)
 
 
 @lru_cache(maxsize=2)
 def _kept_engine(
-    folder: Path, files: tuple[tuple[str, int], ...], day: str | None, chat: Chat
+    folder: Path, files: tuple[tuple[str, int], ...], day: str | None, chat: Chat, dtype: str
 ) -> EmbeddedEngine:
-    return EmbeddedEngine(folder, chat=chat)
+    return EmbeddedEngine(folder, chat=chat, dtype=getattr(torch, dtype))
 
 
 def _worker_count(model: Any, device: torch.device) -> int:

@@ -22,6 +22,8 @@ LEAST_NOISE, NOISE_FACTOR = 4e-5, 3.0
 """How far a batch's float32 logits are taken to be from those of a row alone: so many times the most seen in
 one small batch when the model is loaded, and never less than that.
 """
+SIXTEEN_BITS = 2.0**-5
+"""What two ways to compute a number in bfloat16 may differ by, of its size: some steps of its 8 bits."""
 PROBED = (3, 11, 17, 29)
 """Tokens of the prompts in that batch."""
 RUNNING = "cache_params"
@@ -110,6 +112,7 @@ class Forward:
 
     def _agrees_when_shared(self, prompt: torch.Tensor) -> bool:
         """Two samples in one row get the logits they get in rows of their own."""
+        close = 1e-3 if self.model.dtype == torch.float32 else SIXTEEN_BITS
         tails = torch.tensor([[3, 1], [2, 3]], device=self.device) % self.vocabulary
         both, ones = prompt.expand(2, -1), torch.ones(2, 6, dtype=torch.long, device=self.device)
         apart, together = new_cache(self.model), new_cache(self.model)
@@ -123,7 +126,7 @@ class Forward:
                 got = self(tails[None, :, t], mask[..., : 6 + 2 * t], here.T, together, 2)
             except (RuntimeError, ValueError, IndexError):  # a model that takes no mask of four dimensions
                 return False
-            if not torch.allclose(want, got, atol=1e-3, rtol=1e-3):
+            if not torch.allclose(want, got, atol=close, rtol=close):
                 return False
         return True
 

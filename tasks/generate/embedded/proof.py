@@ -16,7 +16,7 @@ import torch
 from schemas.errors import ModelError
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.decoding import Decoded, decode
-from tasks.generate.embedded.forward import PROBED, Forward
+from tasks.generate.embedded.forward import PROBED, SIXTEEN_BITS, Forward
 
 STEPS = 6
 """Tokens of an answer in the probe: a prompt as long as a window less some is gone over within them."""
@@ -52,13 +52,15 @@ def prove_drawing(forward: Forward, is_end: torch.Tensor) -> Drawing:
     prompts = [_ids(n, forward.vocabulary) for n in (*(n for n in PROBED if n <= most), *probed)]
     if not prompts:
         raise ModelError(f"a context of {context} tokens is too short for a prompt and an answer")
-    _refuse_seeing_ahead(model, prompts[-1])
+    if model.dtype == torch.float32:  # what is seen there is true of the model in any type
+        _refuse_seeing_ahead(model, prompts[-1])
     worst, answers = 0.0, 0
     for some, sampling in _ways(prompts):
         seeds = [1_000 * i + n for i in range(len(some)) for n in range(sampling.samples)]
         drawn = decode(forward, some, seeds, sampling, is_end)
-        apart = _deviation(model, some, drawn, sampling)
-        if not apart <= CLOSE:
+        apart, largest = _deviation(model, some, drawn, sampling)
+        close = CLOSE if model.dtype == torch.float32 else SIXTEEN_BITS * max(1.0, largest)
+        if not apart <= close:
             raise ModelError(
                 f"a model of kind {kind} cannot be drawn from here: what its cache says of a text is not "
                 f"what a plain pass says (log-probabilities differ by up to {apart:.2g} nats)"
@@ -74,19 +76,24 @@ def _ways(prompts: Sequence[list[int]]) -> Iterator[tuple[list[list[int]], Sampl
     yield every[-1:], Sampling(samples=1, temperature=0.7, top_p=0.9, max_tokens=STEPS)
 
 
-def _deviation(model: Any, prompts: list[list[int]], drawn: Decoded, sampling: Sampling) -> float:
-    """The most that a drawn answer's log-probabilities, or its greedy choices, differ from a plain pass's."""
-    worst = 0.0
+def _deviation(
+    model: Any, prompts: list[list[int]], drawn: Decoded, sampling: Sampling
+) -> tuple[float, float]:
+    """The most that a drawn answer's log-probabilities, or its greedy choices, differ from a plain pass's,
+    and the largest logit.
+    """
+    worst = largest = 0.0
     for slot, length in enumerate(drawn.lengths.tolist()):
         tokens, prompt = drawn.tokens[:length, slot], prompts[slot // sampling.samples]
-        plain = _plain(model, [*prompt, *tokens.tolist()])[len(prompt) - 1 : -1].log_softmax(-1)
+        logits = _plain(model, [*prompt, *tokens.tolist()])[len(prompt) - 1 : -1]
+        plain, largest = logits.log_softmax(-1), max(largest, float(logits.abs().max()))
         own = plain.gather(1, tokens[:, None])[:, 0]
         if not bool(plain.isfinite().any(dim=-1).all()) or not bool(own.isfinite().all()):
             raise ModelError("its logits are not finite: its weights are broken")
         worst = max(worst, float((own - drawn.logprobs[:length, slot]).abs().max()))
         if sampling.temperature == 0.0:
             worst = max(worst, float((plain.amax(-1) - own).max()))
-    return worst
+    return worst, largest
 
 
 def _refuse_seeing_ahead(model: Any, ids: list[int]) -> None:
