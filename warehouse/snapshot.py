@@ -51,8 +51,8 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How the prompts of examples are put: its name, and what writes columns `prompt` and `messages` so."""
+class PromptForm:
+    """How examples' prompts are put to the model: `put` writes columns `prompt` and `messages`."""
 
     label: str
     put: Callable[[pl.DataFrame], pl.DataFrame]
@@ -64,21 +64,21 @@ def freeze(
     objective: str,
     drawn_from: Sequence[str],
     parameters: Mapping[str, Any],
-    asked: Asked | None = None,
+    form: PromptForm | None = None,
 ) -> str:
     """Freeze what `selections/<objective>.sql` selects under `parameters`; returns the snapshot's id.
 
     The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
     columns the objective trains on. Done once by unit; an empty selection is a RatchetError, and so
     is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
-    `asked` writes the examples' prompts as they are put to the model, and is named in the manifest.
+    `form` writes the examples' prompts as they are put to the model; its label stands in the manifest.
     """
-    recorded = {**parameters, "asked": asked.label} if asked is not None else dict(parameters)
+    recorded = {**parameters, "asked": form.label} if form is not None else dict(parameters)
 
     def write() -> pl.DataFrame:
         sql = (SELECTIONS / f"{objective}.sql").read_text("utf-8")
         selected = query(log.lake, sql, parameters)
-        examples = _examples(asked.put(selected) if asked is not None else selected)
+        examples = _examples(form.put(selected) if form is not None else selected)
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)

@@ -74,15 +74,15 @@ def calibrate(
         if answers is None:
             with EmbeddedEngine(BASE) as writer:
                 answers = labelled(seed, stories, writer)
-        asked = answers.height * points.votes
-        judged = judged_answers(engine, points, answers, seed, reporter().begin("judge", asked, "judgements"))
+        total = answers.height * points.votes
+        judged = judged_answers(engine, points, answers, seed, reporter().begin("judge", total, "judgements"))
         advance = reporter().begin("judge pairs", pairs * 2 * pairwise.votes, "judgements")
         paired = judged_pairs(engine, pairwise, answers, pairs, seed, advance)
-    found = [asdict(one) for one in readings(judged, paired)]
+    values = [asdict(one) for one in readings(judged, paired)]
     if as_json:
-        print_json({"rubric": points.label, "pair_rubric": pairwise.label, "readings": found})
+        print_json({"rubric": points.label, "pair_rubric": pairwise.label, "readings": values})
     else:
-        _print(found, f"judge {folder.name}, rubrics {points.label} and {pairwise.label}")
+        _print(values, f"judge {folder.name}, rubrics {points.label} and {pairwise.label}")
 
 
 def _print(readings: list[dict[str, Any]], title: str) -> None:

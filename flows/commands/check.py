@@ -63,8 +63,8 @@ def check(
     from tutor import BASE
 
     given = given_prompts(prompts, eval_prompts, columns, template_kwargs, end_of_turn)
-    found = checked(model or BASE, given)
+    result = checked(model or BASE, given)
     if as_json:
-        print_json(found.values)
+        print_json(result.values)
     else:
-        proof_page(wide(), found)
+        proof_page(wide(), result)

@@ -70,10 +70,10 @@ def given_prompts(
 
 
 def _prompt_values(prompts: Path | None, eval_prompts: Path | None, columns: str | None) -> dict[str, str]:
-    """What was given of where prompts come from, as recipe values."""
+    """The recipe values for where prompts come from, as far as they were given."""
     paths = {"path": prompts, "eval_path": eval_prompts}
-    given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
-    return given if columns is None else given | {"columns": columns}
+    values = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
+    return values if columns is None else values | {"columns": columns}
 
 
 def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict[str, Any], str]:
@@ -95,18 +95,18 @@ def _values(recipe: str, lake: str, loop: str, model: Path | None) -> tuple[dict
 
 
 def _with_engine(values: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The values with an engine of a kind: that of before where it is of the kind already."""
+    """The values with an engine of a kind; one that is of the kind already keeps its settings."""
     before = values.get("engine")
     same = isinstance(before, dict) and before.get("kind", "embedded") == kind
     return values if same else values | {"engine": {"kind": kind}}
 
 
 def _with_endpoint(values: dict[str, Any], url: str | None, model: str | None) -> dict[str, Any]:
-    """The values with an endpoint as their engine: a new one, or that of before with another URL or model."""
+    """The values with an endpoint as engine: a new one, or the earlier one with another URL or model."""
     before = values.get("engine")
-    known = before if isinstance(before, dict) and before.get("kind") == "endpoint" else {}
-    given = {"url": url, "model": model}
-    engine = known | {"kind": "endpoint"} | {name: one for name, one in given.items() if one is not None}
+    settings = before if isinstance(before, dict) and before.get("kind") == "endpoint" else {}
+    options = {"url": url, "model": model}
+    engine = settings | {"kind": "endpoint"} | {name: one for name, one in options.items() if one is not None}
     for name, option in (("url", "--endpoint URL"), ("model", "--endpoint-model NAME")):
         if name not in engine:
             raise RecipeError(f"an endpoint needs its URL and the model's name there: give {option}")

@@ -34,23 +34,23 @@ def export(what: str, to: Path, kind: Format, chat: bool, lake: str, as_json: bo
     WHAT is a snapshot (snap-...), a checkpoint that was trained on one (ckpt-...), LOOP (its newest), or
     LOOP/ROUND. Rows are read back and hashed before the folder takes its name; nothing is written over.
     """
-    done = exported(Lake(lake), what, to, kind, chat=chat)
+    result = exported(Lake(lake), what, to, kind, chat=chat)
     if as_json:
         print_json(
             {
-                "folder": str(done.folder),
-                "file": FILES[done.format],
-                "format": done.format,
-                "snapshot_id": done.snapshot_id,
-                "loop": done.loop,
-                "round": done.round,
-                "rows": done.rows,
-                "content_hash": done.content_hash,
-                "rows_hash_to_it": done.whole,
+                "folder": str(result.folder),
+                "file": FILES[result.format],
+                "format": result.format,
+                "snapshot_id": result.snapshot_id,
+                "loop": result.loop,
+                "round": result.round,
+                "rows": result.rows,
+                "content_hash": result.content_hash,
+                "rows_hash_to_it": result.whole,
             }
         )
         return
-    click.echo(printable(f"{done.rows:,} examples of {done.snapshot_id} are in {done.folder}"))
+    click.echo(printable(f"{result.rows:,} examples of {result.snapshot_id} are in {result.folder}"))
     click.echo(
-        f"content hash {done.content_hash}" + ("" if done.whole else " (of the snapshot's own columns)")
+        f"content hash {result.content_hash}" + ("" if result.whole else " (of the snapshot's own columns)")
     )

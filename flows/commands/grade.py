@@ -118,8 +118,8 @@ def unit_tests(
     from schemas.recipes.strictness import Strictness
     from tasks.verify.verifier import get_verifier
 
-    named = tuple(each.strip() for each in packages.split(",") if each.strip())
-    strictness = Strictness(tests="share" if share else "all", timeout=timeout, packages=named)
+    names = tuple(each.strip() for each in packages.split(",") if each.strip())
+    strictness = Strictness(tests="share" if share else "all", timeout=timeout, packages=names)
     get_verifier("unit-tests", strictness=strictness)
     with _lines(file) as lines:
         _report(graded("unit-tests", lines, workers, strictness, explain), summary)

@@ -56,35 +56,35 @@ def maintain(keep_hours: float, adopt: bool, dry_run: bool, lake: str, as_json: 
             adopted = taken_in(log.lake, dry_run=dry_run, advance=reporter().begin("adopt", None, "bytes"))
         advance = reporter().begin("maintain", len(TABLES), "tables")
         try:
-            done = maintained(log, keep_hours=keep_hours, dry_run=dry_run, advance=advance)
+            report = maintained(log, keep_hours=keep_hours, dry_run=dry_run, advance=advance)
         except LakeBusy as error:
             raise LakeBusy(f"{error} is maintaining the lake at {log.lake.where}") from None
     if as_json:
         print_json(
             {
                 "dry_run": dry_run,
-                "sealed": done.sealed,
-                "freed": done.freed,
-                "bytes": done.bytes,
-                "left": done.untouched,
+                "sealed": report.sealed,
+                "freed": report.freed,
+                "bytes": report.bytes,
+                "left": report.untouched,
                 "adopted": adopted.taken,
                 "missing": adopted.missing,
             }
         )
     else:
-        _print(done, adopted, dry_run)
+        _print(report, adopted, dry_run)
     if adopted.missing:
         sys.exit(1)
 
 
-def _print(done: Maintained, adopted: Adopted, dry_run: bool) -> None:
+def _print(report: Maintained, adopted: Adopted, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     if adopted.taken:
         click.echo(f"{would}adopted: {', '.join(adopted.taken)}, {adopted.bytes / 1e6:,.1f} MB")
     for line in adopted.missing:
         click.echo(printable(f"not adopted: {line}"))
-    for line in done.untouched:
+    for line in report.untouched:
         click.echo(printable(f"left alone: {line}"))
-    if done.sealed:
-        click.echo(f"{would}sealed: {', '.join(done.sealed)}")
-    click.echo(f"{would}freed: {len(done.freed):,} files, {done.bytes / 1e6:,.1f} MB")
+    if report.sealed:
+        click.echo(f"{would}sealed: {', '.join(report.sealed)}")
+    click.echo(f"{would}freed: {len(report.freed):,} files, {report.bytes / 1e6:,.1f} MB")

@@ -48,7 +48,7 @@ def trust_option(function: Callable[P, None]) -> Callable[P, None]:
         "--trust-remote-code",
         is_flag=True,
         expose_value=False,
-        callback=lambda _context, _option, given: trust() if given else None,
+        callback=lambda _context, _option, value: trust() if value else None,
         help=f"Run Python code that models bring; read it before.  Also from {TRUST}=1.",
     )(function)
 
@@ -56,8 +56,8 @@ def trust_option(function: Callable[P, None]) -> Callable[P, None]:
 def models_option(function: Callable[P, None]) -> Callable[P, None]:
     """`--models DIR`, as every command has it that uses or takes in models; commands need not take it."""
 
-    def search(_context: object, _option: object, given: tuple[Path, ...]) -> None:
-        for folder in given:
+    def search(_context: object, _option: object, folders: tuple[Path, ...]) -> None:
+        for folder in folders:
             if not folder.is_dir():
                 raise click.BadParameter(f"there is no folder {folder}")
             search_in(folder)

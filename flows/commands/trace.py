@@ -16,10 +16,10 @@ from warehouse.lake import Lake
 def trace(row_id: str, lake: str, as_json: bool) -> None:
     """The story of a checkpoint (ckpt-...) back to its base, or the whole life of a candidate (cand-...)."""
     from flows.pages.show import story
-    from warehouse.lineage import trace as told
+    from warehouse.lineage import trace as trace_of
 
-    found = told(Lake(lake), row_id)
+    lineage = trace_of(Lake(lake), row_id)
     if as_json:
-        print_json(found)
+        print_json(lineage)
     else:
-        story(wide(), found)
+        story(wide(), lineage)

@@ -54,21 +54,21 @@ def _begin(label: str) -> Advance:
 def _heads(lake: Lake, findings: Findings, expected: tuple[str, ...]) -> dict[str, dict[str, object]]:
     """The newest seal of each loop; a hash that was expected and stands nowhere is damage."""
     chains = read_chains(lake, Findings())
-    held = {seal.sha256 for chain in chains.values() for seal in chain}
+    hashes = {seal.sha256 for chain in chains.values() for seal in chain}
     for sha256 in expected:
-        if not any(one.startswith(sha256) for one in held) or len(sha256) < 8:
+        if not any(one.startswith(sha256) for one in hashes) or len(sha256) < 8:
             findings.damage("seals", f"no seal hashes to {sha256}")
     return {loop: {"round": chain[-1].round, "seal": chain[-1].sha256} for loop, chain in chains.items()}
 
 
 def _as_json(findings: Findings, chains: dict[str, dict[str, object]]) -> dict[str, object]:
-    found = [{"kind": f.kind, "where": f.where, "what": f.what} for f in findings.items]
+    items = [{"kind": f.kind, "where": f.where, "what": f.what} for f in findings.items]
     return {
         "clean": findings.clean,
         "files": findings.files,
         "bytes": findings.size,
         "seals": chains,
-        "findings": found,
+        "findings": items,
     }
 
 

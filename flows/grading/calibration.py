@@ -1,4 +1,4 @@
-"""Calibrating a judge: labelled answers are judged, one by one and in pairs, and the readings told."""
+"""Calibrating a judge: its verdicts on labelled answers, one by one and in pairs, become readings."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def judged_pairs(
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Up to `most` pairs of answers to one prompt, judged in both orders (columns as `PAIRED`)."""
-    made = list(islice(_pairs(answers, random.Random(f"pairs:{seed}")), most))  # noqa: S311
-    found = judge_pairs(engine, rubric, [pair for pair, _ in made], seed=seed, progress=progress)
+    sample = list(islice(_pairs(answers, random.Random(f"pairs:{seed}")), most))  # noqa: S311
+    judged = judge_pairs(engine, rubric, [pair for pair, _ in sample], seed=seed, progress=progress)
     rows = [
         {"left_first": one.left_first.first, "right_first": one.right_first.first, "label": label}
-        for (_, label), one in zip(made, found, strict=True)
+        for (_, label), one in zip(sample, judged, strict=True)
     ]
     return pl.DataFrame(rows, schema=PAIRED)
 
@@ -77,12 +77,12 @@ def readings(judged: pl.DataFrame, paired: pl.DataFrame) -> list[Calibration]:
     """Every reading; attacks are left out of all but their own."""
     attacks = judged.filter(pl.col("writer").is_in(ATTACKS))
     honest = judged.filter(~pl.col("writer").is_in(ATTACKS).fill_null(False))
-    found = calibration(honest)
+    result = calibration(honest)
     if attacks.height:
-        found += [
+        result += [
             one for one in calibration(attacks) if one.subject in ATTACKS and one.reading != "agreement"
         ]
-    return found + (pair_calibration(paired) if paired.height else [])
+    return result + (pair_calibration(paired) if paired.height else [])
 
 
 def _pairs(answers: pl.DataFrame, rng: random.Random) -> Iterator[tuple[Pair, float]]:

@@ -103,10 +103,10 @@ def text_of(value: Mapping[str, Any], name: str, needed: bool = False) -> str | 
     """A field that holds a text, or null where a text is not needed; Malformed where it does not."""
     if name not in value:
         raise Malformed(f"'{name}' is missing")
-    found = value[name]
-    if not (isinstance(found, str) or (found is None and not needed)):
+    text = value[name]
+    if not (isinstance(text, str) or (text is None and not needed)):
         raise Malformed(f"'{name}' must be a text")
-    return found
+    return text
 
 
 READS: Mapping[str, Read] = {"gsm8k": maths_row, "maths": maths_row, "unit-tests": program_row}
@@ -118,15 +118,13 @@ def verify_lines(
 ) -> list[Row]:
     """A row a line, by a registered verifier; `explained` says too what was read as the answer."""
     verifier = get_verifier(name, strictness=strictness)
-    found, wrong = _read(lines, READS[name])
-    verdicts = verify_rows(
-        verifier, [text for text, _ in found.values()], [told for _, told in found.values()]
-    )
-    told = dict(zip(found, verdicts, strict=True)) | wrong
-    rows = [_row(line, told[line.number], verifier.name, verifier.version) for line in lines]
+    pairs, wrong = _read(lines, READS[name])
+    texts, references = [text for text, _ in pairs.values()], [reference for _, reference in pairs.values()]
+    verdicts = dict(zip(pairs, verify_rows(verifier, texts, references), strict=True)) | wrong
+    rows = [_row(line, verdicts[line.number], verifier.name, verifier.version) for line in lines]
     if explained:
         for row in rows:
-            row |= {"answer": told[row["line"]].answer, **_explanation(name, found.get(row["line"]))}
+            row |= {"answer": verdicts[row["line"]].answer, **_explanation(name, pairs.get(row["line"]))}
     return rows
 
 
@@ -158,7 +156,7 @@ def summary(rows: Iterable[Row]) -> Row:
 
 
 def _kind_of(reason: str) -> str:
-    """A reason without what is of its line alone: numbers, quotations, what the reference is."""
+    """A reason without the details of its line: numbers, quotations, the reference."""
     reason = re.sub(r"\s*\[sandbox: [a-z]+\]$|^line [0-9]+: ", "", reason)
     reason = re.sub(r"(the final answer is not the reference's) .*", r"\1", reason)
     return re.sub(r"'[^']*'|\"[^\"]*\"", "...", re.sub(r"[0-9]+", "N", reason))[:_LONGEST_KIND]
@@ -166,21 +164,22 @@ def _kind_of(reason: str) -> str:
 
 def judge_lines(engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int) -> list[Row]:
     """A row a line, by a judge, with its votes: null for one that held no verdict."""
-    asked, wrong = _read(lines, judge_row)
-    told, votes = wrong, {line.number: list[float | None]() for line in lines}
+    inputs, wrong = _read(lines, judge_row)
+    verdicts, votes = wrong, {line.number: list[float | None]() for line in lines}
     try:
-        found = judge_answers(engine, rubric, list(asked.values()), seed=seed)
+        judged = judge_answers(engine, rubric, list(inputs.values()), seed=seed)
     except RatchetError:
         raise
     except Exception as error:  # what broke is the judge, not the answers
-        told |= dict.fromkeys(
-            asked, Verdict("error", None, reason=f"the judge broke: {type(error).__name__}")
+        verdicts |= dict.fromkeys(
+            inputs, Verdict("error", None, reason=f"the judge broke: {type(error).__name__}")
         )
     else:
-        for number, one in zip(asked, found, strict=True):
-            told[number], votes[number] = one.verdict, [vote.points for vote in one.votes]
+        for number, one in zip(inputs, judged, strict=True):
+            verdicts[number], votes[number] = one.verdict, [vote.points for vote in one.votes]
     return [
-        _row(line, told[line.number], JUDGE, rubric.label) | {"votes": votes[line.number]} for line in lines
+        _row(line, verdicts[line.number], JUDGE, rubric.label) | {"votes": votes[line.number]}
+        for line in lines
     ]
 
 
@@ -235,8 +234,8 @@ class _Crew:
         except BrokenProcessPool:
             self.pool.shutdown(cancel_futures=True)
             self.pool = self._new_pool()
-            left, self.waiting = self.waiting, deque()
-            for each, _ in left:
+            groups, self.waiting = self.waiting, deque()
+            for each, _ in groups:
                 self.take(each)
         verifier = get_verifier(self.name, strictness=self.strictness)
         died = Verdict("error", None, reason="a worker process died")
@@ -257,26 +256,26 @@ def _read(
     lines: Sequence[Line], read: Callable[[Mapping[str, Any]], Item]
 ) -> tuple[dict[int, Item], Verdicts]:
     """What each good line holds, by its number, and the verdicts on the others."""
-    found: dict[int, Item] = {}
+    values: dict[int, Item] = {}
     wrong: Verdicts = {}
     for line in lines:
         why = line.why
         if line.value is not None:
             try:
-                found[line.number] = read(line.value)
+                values[line.number] = read(line.value)
                 continue
             except Malformed as error:
                 why = str(error)
         wrong[line.number] = Verdict("unscorable", None, reason=f"line {line.number}: {why}")
-    return found, wrong
+    return values, wrong
 
 
 def _row(line: Line, verdict: Verdict, name: str, version: str) -> Row:
     """A verdict as it is written out; an `id` that the line has goes with it."""
-    named = {"id": line.value["id"]} if line.value and isinstance(line.value.get("id"), str | int) else {}
+    identity = {"id": line.value["id"]} if line.value and isinstance(line.value.get("id"), str | int) else {}
     return {
         "line": line.number,
-        **named,
+        **identity,
         "outcome": verdict.outcome,
         "value": verdict.value,
         "reason": verdict.reason,

@@ -29,9 +29,9 @@ from tasks.models.turns import end_inside
 
 @dataclass(frozen=True)
 class Admitted:
-    """What a loop asks. `training` None means prompts drawn afresh from the world in each round.
+    """A loop's prompts. `training` None means prompts drawn afresh from the world in each round.
 
-    `refused` has the reason, and as `part` the file ("train" or "eval") that a record stood in.
+    `refused` are the refused records, with their reason and, as `part`, their file ("train" or "eval").
     """
 
     training: pl.DataFrame | None
@@ -49,7 +49,7 @@ class Admitted:
 class Tally:
     """What became of the records of one file: read = refused + held out + to train on.
 
-    `columns` says by which columns, role to name; `worked` are training prompts with a worked solution,
+    `columns` maps roles to the columns read; `worked` are training prompts with a worked solution,
     `unanswered` admitted prompts without a reference, `parted` records whose rejected dialogue is of another
     prompt.
     """
@@ -71,30 +71,30 @@ class Tally:
 def fixed_prompts(source: Prompts, seed: int) -> Admitted:
     """The loop's training and held-out prompts, before a model has seen them; PromptFileError of one line."""
     if source.path is None:
-        drawn = tutor.prompts.draw_stories(
+        stories = tutor.prompts.draw_stories(
             seed, None, source.eval_count, source.difficulties, source.eval_family
         )
-        return Admitted(None, drawn, _labelled(refuse(drawn.head(0), ""), "eval"))
-    path, named = Path(source.path), read_columns(source.columns)
-    files = {"train": read_file(path, "train", named)}
+        return Admitted(None, stories, _labelled(refuse(stories.head(0), ""), "eval"))
+    path, columns = Path(source.path), read_columns(source.columns)
+    files = {"train": read_file(path, "train", columns)}
     if source.eval_path is not None:
-        files["eval"] = read_file(Path(source.eval_path), "eval", named)
+        files["eval"] = read_file(Path(source.eval_path), "eval", columns)
     elif has_held_out(path):
-        files["eval"] = read_file(path, "eval", named)
+        files["eval"] = read_file(path, "eval", columns)
     training, refused = sound(files["train"].rows)
     parts = [_labelled(refused, "train")]
     if "eval" in files:
-        known = files["eval"].rows
-        asking, refused = sound(known)
+        pool = files["eval"].rows
+        asking, refused = sound(pool)
         held_out, rest = sample(asking, source.eval_count, seed)
         parts += [_labelled(one, "eval") for one in (refused, refuse(rest, NOT_DRAWN))]
     else:
         training, held_out = split_off(training, source.eval_count, seed)
-        known = held_out
-    kept = without(training, known)
-    overlapping = training.filter(~pl.col("line").is_in(kept["line"].implode()))
+        pool = held_out
+    apart = without(training, pool)
+    overlapping = training.filter(~pl.col("line").is_in(apart["line"].implode()))
     parts.append(_labelled(refuse(overlapping, OVERLAP), "train"))
-    return Admitted(kept, held_out, pl.concat(parts), files)
+    return Admitted(apart, held_out, pl.concat(parts), files)
 
 
 def fitting(
@@ -117,8 +117,8 @@ def fitting(
 
 
 def without_near(admitted: Admitted, drop: bool) -> tuple[Admitted, str | None]:
-    """The same, without the training prompts that are almost held-out ones where those are to be dropped, and
-    what a user is to know of them.
+    """The prompts, with `drop` without the training prompts that are almost held-out ones, and a remark on
+    these for the user.
     """
     training = admitted.training
     if training is None:
@@ -128,10 +128,10 @@ def without_near(admitted: Admitted, drop: bool) -> tuple[Admitted, str | None]:
     if not drop:
         return admitted, remark
     marked = training.with_columns(refusals(near).alias("refusal"))
-    kept = marked.filter(pl.col("refusal").is_null())
+    apart = marked.filter(pl.col("refusal").is_null())
     refused = _labelled(marked.filter(pl.col("refusal").is_not_null()), "train")
     rows = pl.concat([admitted.refused, refused])
-    return Admitted(kept, admitted.held_out, rows, admitted.files), remark
+    return Admitted(apart, admitted.held_out, rows, admitted.files), remark
 
 
 def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
@@ -140,14 +140,14 @@ def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
     training, held_out = admitted.training, admitted.held_out
     if held_out.is_empty() or (training is not None and training.is_empty()):
         reasons = _reasons(admitted.refused).value_counts(sort=True).head(5).iter_rows()
-        told = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)
-        return f"{where}too few prompts to train on some and hold out others{told}"
+        counts = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)
+        return f"{where}too few prompts to train on some and hold out others{counts}"
     few = out_of_reach(held_out, recipe) if recipe.prompts.path else None
     return few and where + few
 
 
 def out_of_reach(held_out: pl.DataFrame, recipe: Recipe) -> str | None:
-    """That no result on the held-out prompts passes the gate, where that is so, in one line."""
+    """One line where no result on the held-out prompts could pass the gate; None where one could."""
     needed = fewest(recipe.gate.alpha)
     problems = held_out.select(pl.coalesce("problem", "messages", "text")).to_series().n_unique()
     if problems >= needed:
@@ -177,10 +177,10 @@ def forging(
 
     ModelError names the first whose turns the template cannot put or, with `all_turns`, teach.
     """
-    asked = [put(one, asking or Asking()) for one in prompts_of(prompts)]
-    lines = zip(asked, prompts["line"], strict=True)
-    told = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
-    return pl.Series("forges", told, dtype=pl.Boolean)
+    inputs = [put(one, asking or Asking()) for one in prompts_of(prompts)]
+    lines = zip(inputs, prompts["line"], strict=True)
+    marks = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
+    return pl.Series("forges", marks, dtype=pl.Boolean)
 
 
 def _fitting(
@@ -192,18 +192,18 @@ def _fitting(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Prompts of at most `room` tokens, without marks of a turn, and the others with their reasons."""
     forges = forging(prompts, tokenizer, all_turns, asking)
-    kept, refused = prompts.filter(~forges), [refuse(prompts.filter(forges), MARKS)]
-    inside = pl.Series("inside", [False] * kept.height, dtype=pl.Boolean)
-    for column in {"reference", "solution"} & set(kept.columns):
-        inside |= pl.Series("inside", end_inside(tokenizer, kept[column].to_list()), dtype=pl.Boolean)
-    refused.append(refuse(kept.filter(inside), END))
-    kept = kept.filter(~inside)
+    fitting_rows, refused = prompts.filter(~forges), [refuse(prompts.filter(forges), MARKS)]
+    inside = pl.Series("inside", [False] * fitting_rows.height, dtype=pl.Boolean)
+    for column in {"reference", "solution"} & set(fitting_rows.columns):
+        inside |= pl.Series("inside", end_inside(tokenizer, fitting_rows[column].to_list()), dtype=pl.Boolean)
+    refused.append(refuse(fitting_rows.filter(inside), END))
+    fitting_rows = fitting_rows.filter(~inside)
     if room is not None:
-        asked = [put(one, asking or Asking()) for one in prompts_of(kept)]
-        long = pl.Series("length", prompt_lengths(tokenizer, asked), dtype=pl.Int64) > room
-        refused.append(refuse(kept.filter(long), TOO_LONG))
-        kept = kept.filter(~long)
-    return kept, pl.concat(refused)
+        inputs = [put(one, asking or Asking()) for one in prompts_of(fitting_rows)]
+        long = pl.Series("length", prompt_lengths(tokenizer, inputs), dtype=pl.Int64) > room
+        refused.append(refuse(fitting_rows.filter(long), TOO_LONG))
+        fitting_rows = fitting_rows.filter(~long)
+    return fitting_rows, pl.concat(refused)
 
 
 def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_turns: bool) -> bool:
@@ -225,7 +225,7 @@ def _labelled(rows: pl.DataFrame, part: str) -> pl.DataFrame:
 
 
 def _reasons(refused: pl.DataFrame) -> pl.Series:
-    """Why each was refused, as `REASONS` has it: a near overlap names its held-out prompt beside that."""
+    """Why each was refused, as one of `REASONS`: without the held-out prompt that a near overlap names."""
     near = pl.col("refusal").str.starts_with("overlaps ")
     return refused.select(refusal=pl.when(near).then(pl.lit(OVERLAP)).otherwise("refusal"))["refusal"]
 

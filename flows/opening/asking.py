@@ -1,4 +1,4 @@
-"""What a recipe puts around its questions, before a loop begins or goes on with it: read, and checked."""
+"""Reads and checks what a recipe puts around its questions, before a loop begins or goes on with it."""
 
 from __future__ import annotations
 
@@ -27,39 +27,41 @@ def with_shots(recipe: R) -> R:
     """The recipe with the examples of its file in the file's place: they go on record with its values, and
     the file is not needed again. PromptFileError of one line where it holds no examples.
     """
-    named = recipe.prompts.few_shots
-    if not isinstance(named, str):
+    source = recipe.prompts.few_shots
+    if not isinstance(source, str):
         return recipe
-    read = read_prompts(Path(named))
-    if read.height > MOST_SHOTS:
-        raise PromptFileError(f"{named} holds {read.height:,} examples: prompts.few_shots takes {MOST_SHOTS}")
-    for line, text, answer, messages in read.select("line", "text", "reference", "messages").iter_rows():
+    examples = read_prompts(Path(source))
+    if examples.height > MOST_SHOTS:
+        raise PromptFileError(
+            f"{source} holds {examples.height:,} examples: prompts.few_shots takes {MOST_SHOTS}"
+        )
+    for line, text, answer, messages in examples.select("line", "text", "reference", "messages").iter_rows():
         if messages is not None or not (answer or "").strip():
-            raise PromptFileError(f"{named}, line {line}: an example is a question and its answer")
+            raise PromptFileError(f"{source}, line {line}: an example is a question and its answer")
         if max(len(text), len(answer)) > LONGEST:
-            raise PromptFileError(f"{named}, line {line}: a text of over {LONGEST:,} characters")
-    shots = [Shot(question=q, answer=a) for q, a in read.select("text", "reference").iter_rows()]
+            raise PromptFileError(f"{source}, line {line}: a text of over {LONGEST:,} characters")
+    shots = [Shot(question=q, answer=a) for q, a in examples.select("text", "reference").iter_rows()]
     values = recipe.model_dump() | {"prompts": recipe.prompts.model_dump() | {"few_shots": tuple(shots)}}
     return type(recipe).model_validate(values)
 
 
 def check_asking(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:
-    """RecipeError where what stands around a question would end or begin a turn of the model's by itself;
-    ModelError where its chat template does not put it whole.
+    """RecipeError where the texts around a question would end or begin a turn of the model's; ModelError
+    where its chat template does not render them whole.
     """
     asking = recipe.prompts.asking
     if asking.is_plain:
         return
-    asked = put(_QUESTION, asking)
-    mark = forged(tokenizer, asked) if isinstance(asked, Conversation) else None
+    prompt = put(_QUESTION, asking)
+    mark = forged(tokenizer, prompt) if isinstance(prompt, Conversation) else None
     marks = [mark] if mark else _within(asking, special_texts(tokenizer))
     if marks:
         raise RecipeError(
             f"prompts.{_holder(asking, marks[0])} holds {marks[0]!r}, which this model reads as the end or "
             "beginning of a turn"
         )
-    text = prompt_text(tokenizer, asked)
-    for one in messages_of(asked):
+    text = prompt_text(tokenizer, prompt)
+    for one in messages_of(prompt):
         if one.content.strip() not in text:
             raise RecipeError(f"the chat template leaves out or rewrites what a message by {one.role} says")
 
@@ -67,8 +69,8 @@ def check_asking(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:
 def refuse_shown(recipe: Recipe, held_out: pl.DataFrame) -> None:
     """RecipeError where an example that is shown is a held-out prompt: it would give its answer away."""
     questions = [shot.question for shot in recipe.prompts.asking.shots]
-    shown = pl.DataFrame({"text": questions}, schema={"text": pl.String})
-    if without(shown, held_out).height < shown.height:
+    examples = pl.DataFrame({"text": questions}, schema={"text": pl.String})
+    if without(examples, held_out).height < examples.height:
         raise RecipeError("prompts.few_shots holds a held-out prompt: take it out of the file")
 
 

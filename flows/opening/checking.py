@@ -67,8 +67,8 @@ class Checked:
 
 
 def checked(model: Path, prompts: Prompts) -> Checked:
-    """Prove the model and encode an example: the files' first with a worked answer where one has that, else
-    a story of the tutor's. ModelError or PromptFileError of one line.
+    """Prove the model and encode an example: the files' first one with a worked answer, else their first;
+    without files a story of the tutor's. ModelError or PromptFileError of one line.
     """
     recipe = Rft(prompts=prompts)
     # The files first: they are soon read.
@@ -78,18 +78,18 @@ def checked(model: Path, prompts: Prompts) -> Checked:
     if fixed is None or fixed.training is None:
         (story,) = stories(0, 1)
         return Checked(proof, tuple(example_tokens(tokenizer, story.question, story.solution)), None)
-    read = pl.concat([fixed.training, fixed.held_out], how="diagonal").sort("source", "line")
-    if read.is_empty():
+    rows = pl.concat([fixed.training, fixed.held_out], how="diagonal").sort("source", "line")
+    if rows.is_empty():
         raise PromptFileError(shortage(fixed, recipe) or "no prompts")
-    worked, asked = with_work(read), prompts_of(read)
+    worked, inputs = with_work(rows), prompts_of(rows)
     lengths = Lengths(
-        read.height,
+        rows.height,
         worked.height,
-        max(prompt_lengths(tokenizer, asked)),
-        max(example_lengths(tokenizer, asked, read["reference"].fill_null("").to_list())),
+        max(prompt_lengths(tokenizer, inputs)),
+        max(example_lengths(tokenizer, inputs, rows["reference"].fill_null("").to_list())),
     )
     fits = fitting(fixed, tokenizer, room_for_prompts(model, recipe)[0])
-    shown = (read if worked.is_empty() else worked).head(1)
-    response = shown["reference" if worked.is_empty() else "worked"].fill_null("")[0]
-    example = tuple(example_tokens(tokenizer, prompts_of(shown)[0], response))
+    shown_row = (rows if worked.is_empty() else worked).head(1)
+    response = shown_row["reference" if worked.is_empty() else "worked"].fill_null("")[0]
+    example = tuple(example_tokens(tokenizer, prompts_of(shown_row)[0], response))
     return Checked(proof, example, Files(lengths, fits.tallies, shortage(fits, recipe)))

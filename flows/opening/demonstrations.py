@@ -22,17 +22,17 @@ JUDGING = "evaluation"
 
 def admit_demonstrations(log: Log, loop: str, sets: Mapping[str, pl.DataFrame]) -> None:
     """Record seed sets in round 0, once: their prompts and what is demonstrated."""
-    for name, demonstrated in sets.items():
-        prompts = demonstrated_prompts(demonstrated, loop)
-        responses = demonstration_rows(demonstrated, prompts, loop)
+    for name, demonstrations in sets.items():
+        prompts = demonstration_prompts(demonstrations, loop)
+        responses = demonstration_rows(demonstrations, prompts, loop)
         unit = demonstrations_unit(loop, name)
         log.once(unit, "prompts", partial(_same, prompts))
         log.once(unit, "candidates", partial(_same, responses))
 
 
-def demonstrated_prompts(demonstrated: pl.DataFrame, loop: str) -> pl.DataFrame:
+def demonstration_prompts(demonstrations: pl.DataFrame, loop: str) -> pl.DataFrame:
     """A set's rows of table `prompts`."""
-    return prompt_rows(demonstrated.drop("response"), "seed", loop, 0)
+    return prompt_rows(demonstrations.drop("response"), "seed", loop, 0)
 
 
 def demonstrations_unit(loop: str, name: str) -> Unit:

@@ -11,7 +11,7 @@ import polars as pl
 
 from flows.opening.admission import Admitted, fitting, fixed_prompts, out_of_reach, shortage, without_near
 from flows.opening.asking import check_asking, refuse_shown
-from flows.opening.demonstrations import admit_demonstrations, demonstrated_prompts
+from flows.opening.demonstrations import admit_demonstrations, demonstration_prompts
 from flows.opening.proof import Proof, prove, recipe_remarks
 from flows.opening.table import admission_lines
 from flows.round.progress import reporter
@@ -64,9 +64,9 @@ class Opening:
     @property
     def splits(self) -> dict[str, pl.DataFrame]:
         """What is admitted in round 0, by split."""
-        told = self.admitted
-        parts = {"eval": told.held_out, "refused": told.refused}
-        return parts if told.training is None else parts | {"train": told.training}
+        admitted = self.admitted
+        parts = {"eval": admitted.held_out, "refused": admitted.refused}
+        return parts if admitted.training is None else parts | {"train": admitted.training}
 
 
 def check_opening(model: Path, recipe: Recipe) -> Opening:
@@ -79,11 +79,11 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         load_tokenizer(model, recipe.prompts.chat),
     )
     refuse_shown(recipe, admitted.held_out)
-    lack, said = shortage(admitted, recipe), None
+    lack, remark = shortage(admitted, recipe), None
     if lack is None:
         room, context = room_for_prompts(model, recipe)
         admitted = fitting(admitted, tokenizer, room, recipe.prompts.asking, recipe.training.turns == "all")
-        admitted, said = without_near(admitted, recipe.prompts.overlap == "drop")
+        admitted, remark = without_near(admitted, recipe.prompts.overlap == "drop")
         lack = shortage(admitted, recipe)
         if lack is not None and context is not None and room is not None:
             lack += f" (a context of {context:,} tokens, answers of up to {context - room:,})"
@@ -98,7 +98,7 @@ def check_opening(model: Path, recipe: Recipe) -> Opening:
         recipe.verification,
         json.dumps(base_origin(model)),
         recipe.model_files,
-        remarks=tuple(one for one in (*proof.remarks, *recipe_remarks(recipe), said, few) if one),
+        remarks=tuple(one for one in (*proof.remarks, *recipe_remarks(recipe), remark, few) if one),
     )
 
 
@@ -140,24 +140,24 @@ def check_asked_anew(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
 
 
 def check_recipe(recipe: Recipe, base: Path) -> None:
-    """Refuse what cannot be used, before a round finds out: verifiers, judges, rubrics, what stands around a
-    question.
+    """Refuse verifiers, judges, rubrics and texts around a question that cannot be used, before a round needs
+    them.
     """
     tokenizer = load_tokenizer(base, recipe.prompts.chat)  # RecipeError where it has no such end
     if not recipe.prompts.asking.is_plain:
         check_asking(recipe, tokenizer)
-    wanted = recipe.verification
-    for name in (wanted.verifier, *wanted.also, wanted.audit):
-        get_verifier(name, strictness=wanted.strictness)  # RecipeError where there is none
-    if wanted.judge.share:
-        folder = None if wanted.judge.endpoint else judge_folder(wanted.judge.model)
+    verification = recipe.verification
+    for name in (verification.verifier, *verification.also, verification.audit):
+        get_verifier(name, strictness=verification.strictness)  # RecipeError where there is none
+    if verification.judge.share:
+        folder = None if verification.judge.endpoint else judge_folder(verification.judge.model)
         if folder is not None:
             weights_hash(folder)
-        chosen_rubric(folder, wanted.judge.rubric, "points", wanted.judge.votes)
+        chosen_rubric(folder, verification.judge.rubric, "points", verification.judge.votes)
 
 
 def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
-    """Refuse to go on opening a loop, where that was cut short, with other prompts than it began with."""
+    """Refuse to finish an interrupted opening of a loop with other prompts than it began with."""
     admitted = read(lake, "prompts", {"loop": loop, "round": 0})
     expected = {
         row_id
@@ -165,13 +165,13 @@ def refuse_other_opening(lake: Lake, loop: str, opening: Opening) -> None:
         for row_id in prompt_rows(prompts, split, loop, 0)["prompt_id"]
     }
     for rows in opening.demonstrations.values():
-        expected |= set(demonstrated_prompts(rows, loop)["prompt_id"])
+        expected |= set(demonstration_prompts(rows, loop)["prompt_id"])
     if not expected.issuperset(admitted["prompt_id"]):
         raise BadInput(f"loop {loop} was begun with other prompts: give the same ones, or use another --loop")
 
 
 def open_loop(log: Log, loop: str, opening: Opening) -> None:
-    """Record a loop's prompts, references and base, once; what a user is to know is said."""
+    """Record a loop's prompts, references and base, once; remarks for the user are shown."""
     for remark in opening.remarks:
         reporter().say(f"loop {loop}: {remark}")
     for line in admission_lines(opening.admitted.tallies):
@@ -181,10 +181,10 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     if training is not None:
         admitted = admit(log, loop, "admit-train", "train", training)
         own = training.select("text", "messages", "solution")
-        told = admitted.join(
+        rows = admitted.join(
             own, on=["text", "messages"], how="left", nulls_equal=True, maintain_order="left"
         )
-        _admit_references(log, loop, told, opening.verification)
+        _admit_references(log, loop, rows, opening.verification)
     admit_demonstrations(log, loop, opening.demonstrations)
     if not refused.is_empty():
         admit(log, loop, "admit-refused", "refused", refused)
@@ -209,13 +209,13 @@ def _admit_references(log: Log, loop: str, admitted: pl.DataFrame, judged_by: Ve
 
 
 def base_origin(model: Path) -> dict[str, object]:
-    """Where a base comes from, in its own words where it has any."""
-    told = model / "origin.json"
-    if told.is_file():
+    """Where a base comes from: its own origin.json, else its folder."""
+    path = model / "origin.json"
+    if path.is_file():
         try:
-            value = json.loads(told.read_text("utf-8"))
+            value = json.loads(path.read_text("utf-8"))
         except ValueError:
-            raise BadInput(f"{told} does not parse") from None
+            raise BadInput(f"{path} does not parse") from None
         if isinstance(value, dict):
             return value
     return {"folder": str(model.resolve())}

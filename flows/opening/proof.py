@@ -101,21 +101,21 @@ def recipe_remarks(recipe: Recipe) -> list[str]:
 
 def _proved(model: Path, weights: str, files: str, drawing: bool, chat: Chat, dtype: str) -> Proof:
     tokenizer = load_tokenizer(model, chat)
-    turn, ends, found = turn_of(tokenizer), set(end_ids(model, chat)), None
+    turn, ends, result = turn_of(tokenizer), set(end_ids(model, chat)), None
     loaded: Any = embedded_engine(model, chat) if drawing else load_model(model)
     shape = loaded.shape if drawing else shape_of(loaded)
     check_vocabulary(tokenizer, shape.vocabulary)
     _check_prompts(tokenizer)
     if drawing:
-        ends, found = set(loaded.end_ids), loaded.prove()
+        ends, result = set(loaded.end_ids), loaded.prove()
     if turn.end not in ends:
         raise ModelError(
             f"its answers are taught to end with token {turn.end}, which does not end generation"
         )
-    told = [*remarks(model, tokenizer), date_remark(model), *_unprobed(found), *_unread(model, chat)]
+    lines = [*remarks(model, tokenizer), date_remark(model), *_unprobed(result), *_unread(model, chat)]
     if drawing and dtype != "float32":
         deviation = embedded_engine(model, chat, dtype).prove().deviation
-        told.append(
+        lines.append(
             f"answers are drawn in {dtype}: log-probabilities are its own (up to {deviation:.1g} nats from "
             "plain passes in it), and an answer may depend on the prompts that are drawn beside it"
         )
@@ -128,18 +128,18 @@ def _proved(model: Path, weights: str, files: str, drawing: bool, chat: Chat, dt
         shape.context,
         str(tokenizer.convert_ids_to_tokens(turn.end)),
         turn.end,
-        found,
-        tuple(line for line in told if line),
+        result,
+        tuple(line for line in lines if line),
     )
 
 
 def _check_prompts(tokenizer: PreTrainedTokenizerBase) -> None:
     """ModelError where a training would see another prompt than generation asks."""
-    asked = prompt_ids(tokenizer, QUESTION)
+    ids = prompt_ids(tokenizer, QUESTION)
     example = example_tokens(tokenizer, QUESTION, ANSWER)
-    if [token.id for token in example[: len(asked)]] != asked or any(t.taught for t in example[: len(asked)]):
+    if [token.id for token in example[: len(ids)]] != ids or any(t.taught for t in example[: len(ids)]):
         raise ModelError("a training would see another prompt than generation asks")
-    if not all(token.taught for token in example[len(asked) :]):
+    if not all(token.taught for token in example[len(ids) :]):
         raise ModelError("a training would not learn the whole answer")
 
 

@@ -1,4 +1,4 @@
-"""What is said of prompt files before anything is asked: what was recognised, and what was taken."""
+"""The lines on prompt files that a run begins with: the columns recognised, and the records taken."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def admission_lines(tallies: Sequence[Tally]) -> list[str]:
     columns = [max(len(name), 9) for name in names]
     lines.append("  ".join([" " * (wide + 2), *(f"{n:>{w}}" for n, w in zip(names, columns, strict=True))]))
     for what, counts in rows:
-        told = (f"{count:>{width},}" for count, width in zip(counts, columns, strict=True))
-        lines.append("  ".join([f"  {what:<{wide}}", *told]))
+        cells = (f"{count:>{width},}" for count, width in zip(counts, columns, strict=True))
+        lines.append("  ".join([f"  {what:<{wide}}", *cells]))
     return lines
 
 
 def _recognised(one: Tally) -> list[str]:
-    read = ", ".join(role if role == name else f"{role} from {name}" for role, name in one.columns.items())
-    left = f"; not read: {', '.join(map(repr, one.unread[:_SHOWN]))}" if one.unread else ""
+    roles = ", ".join(role if role == name else f"{role} from {name}" for role, name in one.columns.items())
+    unread = f"; not read: {', '.join(map(repr, one.unread[:_SHOWN]))}" if one.unread else ""
     more = f" and {len(one.unread) - _SHOWN} more" if len(one.unread) > _SHOWN else ""
     splits = f"; splits not read: {', '.join(one.splits_unread)}" if one.splits_unread else ""
-    lines = [f"{one.file} ({one.format}): {read}{left}{more}{splits}"]
+    lines = [f"{one.file} ({one.format}): {roles}{unread}{more}{splits}"]
     if one.parted:
         lines.append(
             f"{one.file}: in {one.parted:,} lines the rejected dialogue parts from the chosen one before its "

@@ -38,15 +38,15 @@ def proof_page(console: Console, checked: Checked) -> None:
 
 def _files(console: Console, files: Files) -> None:
     """What the files hold, what a loop would take of them, and what stands in its way."""
-    told = files.lengths
+    lengths = files.lengths
     if files.lack is not None:
         console.print(f"[yellow]know[/yellow]    {escape(printable(files.lack))}", soft_wrap=True)
     lines = [
         "",
         *admission_lines(files.tallies),
         "",
-        f"{told.prompts:,} prompts, {told.worked:,} of them with a worked answer; the longest has "
-        f"{told.longest_prompt:,} tokens, {told.longest_example:,} with its answer",
+        f"{lengths.prompts:,} prompts, {lengths.worked:,} of them with a worked answer; the longest has "
+        f"{lengths.longest_prompt:,} tokens, {lengths.longest_example:,} with its answer",
     ]
     for line in lines:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
@@ -60,12 +60,12 @@ def _proved(proof: Proof) -> list[tuple[str, str]]:
         ("prompt", "a training sees the tokens that generation asks"),
     ]
     if proof.drawing is not None:
-        drawn = proof.drawing
+        drawing = proof.drawing
         lines.append(
             (
                 "answers",
-                f"{drawn.answers} drawn, greedy and sampled, in rows of their own and shared: at most "
-                f"{drawn.deviation:.1g} nats from plain passes",
+                f"{drawing.answers} drawn, greedy and sampled, in rows of their own and shared: at most "
+                f"{drawing.deviation:.1g} nats from plain passes",
             )
         )
     return [*lines, ("hash", f"weights {proof.weights_hash[:12]}, other files {proof.files_hash[:12]}")]

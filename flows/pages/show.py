@@ -50,9 +50,9 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
 
 def _turned(readings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a metric and a column a round: the first and the latest ones, as many as a terminal takes."""
-    shown = readings if len(readings) <= COLUMNS else [readings[0], *readings[1 - COLUMNS :]]
-    metrics = [name for name in shown[0] if name != "round"]
-    return [{"reading": name} | {f"round {one['round']}": one[name] for one in shown} for name in metrics]
+    rounds = readings if len(readings) <= COLUMNS else [readings[0], *readings[1 - COLUMNS :]]
+    metrics = [name for name in rounds[0] if name != "round"]
+    return [{"reading": name} | {f"round {one['round']}": one[name] for one in rounds} for name in metrics]
 
 
 def rows_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Table:
@@ -128,12 +128,12 @@ def _candidate_story(console: Console, lineage: dict[str, Any]) -> None:
             _say(console, line, 2)
         _say(console, f"reference {_short(prompt['reference'] or 'none')}", 2)
     writer = candidate["checkpoint_id"] or "the reference"
-    drawn = (
+    sampling = (
         f", temperature {candidate['temperature']}, seed {candidate['seed']}"
         if candidate["seed"] is not None
         else ""
     )
-    _say(console, f"written by {writer}{drawn}", 1)
+    _say(console, f"written by {writer}{sampling}", 1)
     _say(console, _short(candidate["text"]), 2)
     for score in lineage["scores"]:
         value = "" if score["value"] is None else f" {score['value']:g}"

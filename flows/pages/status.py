@@ -83,22 +83,22 @@ def table_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def steps_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Flat rows of greedy accuracy in percent by the steps that prompts need, where they say.
+    """Flat rows of greedy accuracy in percent by the number of steps that prompts say they need.
 
-    They are of the first round's champion and of every challenger.
+    There is a row for the first round's champion and for every challenger.
     """
     measured = [(r["round"], place, r[place]) for r in rounds for place in ("champion", "challenger")]
-    told = [one for n, one in enumerate(measured) if one[2] and (n == 0 or one[1] == "challenger")]
-    names = sorted({one["steps"] for _, _, checkpoint in told for one in checkpoint["by_steps"]})
+    measures = [one for n, one in enumerate(measured) if one[2] and (n == 0 or one[1] == "challenger")]
+    names = sorted({one["steps"] for _, _, checkpoint in measures for one in checkpoint["by_steps"]})
     if not names:
         return []
     by_steps = [
-        {one["steps"]: one["accuracy"] for one in checkpoint["by_steps"]} for _, _, checkpoint in told
+        {one["steps"]: one["accuracy"] for one in checkpoint["by_steps"]} for _, _, checkpoint in measures
     ]
     return [
         {"round": number, "checkpoint": place}
-        | {_steps(name): f"{100 * found[name]:.1f}" if name in found else "-" for name in names}
-        for (number, place, _), found in zip(told, by_steps, strict=True)
+        | {_steps(name): f"{100 * accuracies[name]:.1f}" if name in accuracies else "-" for name in names}
+        for (number, place, _), accuracies in zip(measures, by_steps, strict=True)
     ]
 
 
@@ -180,24 +180,24 @@ def _checkpoint(
 
 
 def _reading(audits: list[dict[str, Any]], metric: str, against: str | None = None) -> str:
-    found = [
+    values = [
         a["value"]
         for a in audits
         if a["metric"] == metric and a["subject"] is None and against in (None, a["against"])
     ]
-    return _number(found[0] if found else None, "{:.3g}")
+    return _number(values[0] if values else None, "{:.3g}")
 
 
 def _worst(audits: list[dict[str, Any]]) -> str:
     """What the monitors that do not pass say, worst first; none where no reading could be made."""
     for verdict in ("stop", "warn"):
-        named = [
+        alarms = [
             f"{a['metric']}{' of ' + a['subject'] if a['subject'] else ''}"
             for a in audits
             if a["verdict"] == verdict
         ]
-        if named:
-            return f"{verdict}: {', '.join(dict.fromkeys(named))}"
+        if alarms:
+            return f"{verdict}: {', '.join(dict.fromkeys(alarms))}"
     if any(a["verdict"] == "pass" for a in audits):
         return "pass"
     reasons = dict.fromkeys(a["reason"] or "nothing was read" for a in audits)

@@ -1,4 +1,4 @@
-"""The recipes there are: a line here, and the whole house knows one more."""
+"""The recipes, by name: a new one needs one line here."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from rich.progress import TimeRemainingColumn as Remaining
 
 
 class Advance(Protocol):
-    """Called with the number of rows newly done, and what may be said beside them. Rows that the log already
-    held count as done, but say nothing of how long the others will take.
+    """Called with the number of rows newly done, and a note to show beside them. `held` rows were in the log
+    already: they count as done, but not for the time that the others will take.
     """
 
     def __call__(self, rows: int, *, held: bool = False, note: str = "") -> None:
@@ -39,7 +39,7 @@ class Reporter(Protocol):
         """A step begins; the result is called with the number of rows newly done."""
         ...
 
-    def end(self, label: str, done: str, seconds: float) -> None:
+    def end(self, label: str, summary: str, seconds: float) -> None:
         """The step is over."""
         ...
 
@@ -54,7 +54,7 @@ class Silent:
         """Nothing to advance."""
         return _nothing
 
-    def end(self, label: str, done: str, seconds: float) -> None:
+    def end(self, label: str, summary: str, seconds: float) -> None:
         """Nothing."""
 
 
@@ -69,25 +69,25 @@ class Lines:
 
     def begin(self, label: str, total: int | None, unit: str) -> Advance:
         """Counts, and says so from time to time, with the time left."""
-        start = said = time.monotonic()
-        done = found = 0
+        start = shown_at = time.monotonic()
+        count = from_log = 0
 
         def advance(rows: int, *, held: bool = False, note: str = "") -> None:
-            nonlocal done, found, said
-            done += rows
-            found += rows if held else 0
+            nonlocal count, from_log, shown_at
+            count += rows
+            from_log += rows if held else 0
             now = time.monotonic()
-            if total and now - said >= self.EVERY:
-                said = now
-                left = (now - start) * (total - done) / max(done - found, 1)
-                told = f"; {note}" if note else ""
-                self.say(f"  {label}: {done:,} of {total:,} {unit}, about {left:.0f} s left{told}")
+            if total and now - shown_at >= self.EVERY:
+                shown_at = now
+                remaining = (now - start) * (total - count) / max(count - from_log, 1)
+                suffix = f"; {note}" if note else ""
+                self.say(f"  {label}: {count:,} of {total:,} {unit}, about {remaining:.0f} s left{suffix}")
 
         return advance
 
-    def end(self, label: str, done: str, seconds: float) -> None:
+    def end(self, label: str, summary: str, seconds: float) -> None:
         """What the step did and how long it took."""
-        self.say(f"  {label}: {done} in {seconds:.1f} s")
+        self.say(f"  {label}: {summary} in {seconds:.1f} s")
 
 
 class Live:
@@ -136,11 +136,11 @@ class Live:
 
         return advance
 
-    def end(self, label: str, done: str, seconds: float) -> None:
+    def end(self, label: str, summary: str, seconds: float) -> None:
         """The bar becomes a line."""
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
-        self.say(f"  {label:<26} {done} in {seconds:.1f} s")
+        self.say(f"  {label:<26} {summary} in {seconds:.1f} s")
 
 
 def _nothing(rows: int, *, held: bool = False, note: str = "") -> None:

@@ -159,7 +159,7 @@ def close(
     """
     started = round_.log.rows([Unit(round_.loop, round_.number, "start")], "rounds")
     winner = challenger if challenger is not None and verdict == "promoted" else round_.champion
-    seconds = {name: round(taken, 3) for name, taken in round_.seconds.items()} | {"total": round(total, 3)}
+    seconds = {name: round(value, 3) for name, value in round_.seconds.items()} | {"total": round(total, 3)}
 
     def row() -> pl.DataFrame:
         return started.select(

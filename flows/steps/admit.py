@@ -22,8 +22,8 @@ def admit(round_: Round[Any]) -> pl.DataFrame:
         if source.path is None:
             prompts = _fresh_prompts(round_, held_out)
         else:
-            given = (pl.col("split") == "train") & pl.col("parents").is_null()  # none that round 0 invented
-            training = fixed.filter(given)
+            own = (pl.col("split") == "train") & pl.col("parents").is_null()  # none that round 0 invented
+            training = fixed.filter(own)
             prompts = draw_prompts(training, source.per_round, round_.recipe.seed, round_.number)
         advance(prompts.height)
     return prompts
@@ -33,11 +33,11 @@ def admit(round_: Round[Any]) -> pl.DataFrame:
 def _fresh_prompts(round_: Round[Any], held_out: pl.DataFrame) -> pl.DataFrame:
     recipe = round_.recipe
 
-    def made() -> pl.DataFrame:
+    def compute() -> pl.DataFrame:
         count = recipe.prompts.per_round or 2000
-        told = tutor.prompts.draw_stories(
+        stories = tutor.prompts.draw_stories(
             recipe.seed, round_.number, count, recipe.prompts.difficulties, "practice"
         )
-        return prompt_rows(without(told, held_out), "train", round_.loop, round_.number)
+        return prompt_rows(without(stories, held_out), "train", round_.loop, round_.number)
 
-    return round_.log.once(round_.whole.unit("admit"), "prompts", made)
+    return round_.log.once(round_.whole.unit("admit"), "prompts", compute)

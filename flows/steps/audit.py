@@ -27,7 +27,7 @@ def _readings(round_: Round[Any]) -> list[Reading]:
         for then in sorted({0, number - 1} - {-1, number})
     ]
     now = round_answers(round_.lake, round_.loop, number, verifier)
-    seen = AuditedRound(round_.lake, round_.loop, verifier, now, baselines)
-    readings = [reading for monitor in MONITORS.values() for reading in monitor(seen)]
+    view = AuditedRound(round_.lake, round_.loop, verifier, now, baselines)
+    readings = [reading for monitor in MONITORS.values() for reading in monitor(view)]
     round_.log.once(round_.whole.unit("audit"), "audits", lambda: audit_rows(readings, round_.loop, number))
     return readings

@@ -48,16 +48,16 @@ def evaluate(round_: Round[Any], checkpoint: Checkpoint, name: str) -> pl.DataFr
     suite = suite_id(
         held_out, get_verifier(verifier, strictness=strictness), settings, further(round_.recipe)
     )
-    known = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
-    known = known.filter(pl.col("suite") == suite)
-    if known.is_empty():
+    earlier = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
+    earlier = earlier.filter(pl.col("suite") == suite)
+    if earlier.is_empty():
         _measure(round_, checkpoint, name, held_out, suite)
     return query(
         round_.lake,
         _MARKS,
         {
             "loop": round_.loop,
-            "round": round_.number if known.is_empty() else known["round"][0],
+            "round": round_.number if earlier.is_empty() else earlier["round"][0],
             "checkpoint": checkpoint.id,
             "max_tokens": settings.max_tokens,
             "verifier": verifier,
@@ -74,18 +74,18 @@ def held_out_prompts(round_: Round[Any]) -> pl.DataFrame:
 
 
 def further(recipe: Recipe) -> list[str]:
-    """What else of a recipe decides answers to held-out prompts, where it is not the default."""
+    """The other recipe values that decide answers to held-out prompts, where they are not the default."""
     stop = recipe.sampling.stop
-    told: dict[str, Any] = {"stop": stop} if stop else {}
-    told |= {} if recipe.prompts.asking.is_plain else {"asked": recipe.prompts.asking.label}
-    told |= told_of(recipe)
-    return [json.dumps(told)] if told else []
+    values: dict[str, Any] = {"stop": stop} if stop else {}
+    values |= {} if recipe.prompts.asking.is_plain else {"asked": recipe.prompts.asking.label}
+    values |= told_of(recipe)
+    return [json.dumps(values)] if values else []
 
 
 def _measure(
     round_: Round[Any], checkpoint: Checkpoint, name: str, held_out: pl.DataFrame, suite: str
 ) -> None:
-    """Answers, verdicts and metrics of one checkpoint; the metrics last, so that they say it is done."""
+    """Answers, verdicts and metrics of one checkpoint; metrics come last and so mark the work as done."""
     settings, verifier = round_.recipe.evaluation, round_.recipe.verification.verifier
     some, stop = held_out.head(settings.sampled_count), round_.recipe.sampling.stop
     total = held_out.height + some.height * settings.samples
@@ -93,18 +93,18 @@ def _measure(
     with round_.step("evaluate", total, f"answers ({name})") as advance:
 
         def judged(kind: str, prompts: pl.DataFrame, sampling: Sampling) -> pl.DataFrame:
-            written, scored = [], []
+            answer_frames, scores = [], []
             for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):
                 shard = prompts.filter(pl.col("prompt_id").is_in(ids))
                 unit = Unit(round_.loop, round_.number, f"{kind}-{checkpoint.id}", number, suite)
                 seed = round_.recipe.seed
-                drawn = answers(round_, shard, checkpoint, sampling, unit, seed, advance)
-                asked = drawn.join(shard.select("prompt_id", "reference"), on="prompt_id")
-                written.append(drawn)
-                scored.append(verdicts(round_, asked, {unit: ids}, verifier))
-            found = pl.concat(scored).select("candidate_id", "outcome", "answer")
-            told = prompts.select("prompt_id", "problem")
-            return pl.concat(written).join(found, on="candidate_id").join(told, on="prompt_id")
+                batch = answers(round_, shard, checkpoint, sampling, unit, seed, advance)
+                questions = batch.join(shard.select("prompt_id", "reference"), on="prompt_id")
+                answer_frames.append(batch)
+                scores.append(verdicts(round_, questions, {unit: ids}, verifier))
+            outcomes = pl.concat(scores).select("candidate_id", "outcome", "answer")
+            problems = prompts.select("prompt_id", "problem")
+            return pl.concat(answer_frames).join(outcomes, on="candidate_id").join(problems, on="prompt_id")
 
         metrics += greedy_metrics(judged("greedy", held_out, greedy(settings, stop)))
         if not some.is_empty():

@@ -23,7 +23,7 @@ from tasks.models.turns import example_lengths
 def finished_filter(round_: Round[Any], units: Iterable[Unit]) -> list[Filter]:
     """Keeps answers that ended by themselves.
 
-    No filter where these units of decisions were begun before there was this one: a round has one chain.
+    None where these units of decisions were begun before this filter existed: a round keeps one chain.
     """
     begun = round_.log.rows(list(units), "decisions")
     return [finished] if begun.is_empty() or (begun["filter"] == NAME).any() else []
@@ -40,16 +40,16 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
     limit = min(longest, context or longest)
     asking = round_.recipe.prompts.asking
 
-    def decided(frame: pl.DataFrame) -> pl.DataFrame:
+    def decide(frame: pl.DataFrame) -> pl.DataFrame:
         judging = frame["judging"] if "judging" in frame.columns else [False] * frame.height
 
         def lengths(prompts: Sequence[Prompt], texts: Sequence[str]) -> list[int]:
-            told = zip(prompts, judging, strict=True)
-            return example_lengths(tokenizer, [one if own else put(one, asking) for one, own in told], texts)
+            pairs = zip(prompts, judging, strict=True)
+            return example_lengths(tokenizer, [one if own else put(one, asking) for one, own in pairs], texts)
 
         return fits(frame, lengths, limit)
 
-    return decided
+    return decide
 
 
 def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame, step: str) -> pl.DataFrame:

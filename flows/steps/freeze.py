@@ -16,7 +16,7 @@ from tasks.models.asking import put
 from tasks.models.conversation import Conversation, plain_text, prompts_of
 from warehouse.lake import Where
 from warehouse.query import read
-from warehouse.snapshot import Asked, freeze
+from warehouse.snapshot import PromptForm, freeze
 
 
 def freeze_examples(
@@ -30,9 +30,9 @@ def freeze_examples(
     others = set(units)
     if survivors(decisions).is_empty() and not others:
         return None
-    drawn = sorted({*decisions["unit"], *others})
+    sources = sorted({*decisions["unit"], *others})
     with round_.step("freeze", None, "examples") as advance:
-        snapshot_id = _frozen(round_, objective, drawn)
+        snapshot_id = _frozen(round_, objective, sources)
         advance(examples_in(round_, snapshot_id))
     return snapshot_id
 
@@ -48,15 +48,19 @@ def _frozen(round_: Round[Any], objective: str, units: list[str]) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
     unit = round_.unit("freeze" if objective == "sft" else f"freeze-{objective}")
     asking = round_.recipe.prompts.asking
-    asked = None if asking.is_plain else Asked(asking.label, lambda rows: _as_asked(round_, asking, rows))
-    return freeze(round_.log, unit, objective, units, parameters, asked)
+    form = (
+        None
+        if asking.is_plain
+        else PromptForm(asking.label, lambda rows: _with_prompts_put(round_, asking, rows))
+    )
+    return freeze(round_.log, unit, objective, units, parameters, form)
 
 
-def _as_asked(round_: Round[Any], asking: Asking, examples: pl.DataFrame) -> pl.DataFrame:
-    """Examples whose prompts are what the model is asked; a demonstration of judging is asked as it is."""
+def _with_prompts_put(round_: Round[Any], asking: Asking, examples: pl.DataFrame) -> pl.DataFrame:
+    """Examples with prompts as the model is asked them; a demonstration of judging keeps its own."""
     judging = set(judging_prompts(round_.lake, round_.loop))
-    told = zip(prompts_of(examples, "prompt"), examples["prompt_id"], strict=True)
-    prompts = [prompt if name in judging else put(prompt, asking) for prompt, name in told]
+    pairs = zip(prompts_of(examples, "prompt"), examples["prompt_id"], strict=True)
+    prompts = [prompt if name in judging else put(prompt, asking) for prompt, name in pairs]
     messages = [one.json if isinstance(one, Conversation) else None for one in prompts]
     return examples.with_columns(
         pl.Series("prompt", map(plain_text, prompts), dtype=pl.String),

@@ -24,15 +24,15 @@ def generate(round_: Round[Any], prompts: pl.DataFrame, writers: Sequence[Checkp
     recipe = round_.recipe
     parts = shards(prompts["prompt_id"].to_list(), recipe.shard_size)
     total = prompts.height * recipe.sampling.samples * len(writers)
-    written = []
+    frames = []
     with round_.step("generate", total, "answers") as advance:
         for place, writer in enumerate(writers):
             for number, ids in enumerate(parts):
                 shard = prompts.filter(pl.col("prompt_id").is_in(ids))
                 unit = round_.unit("generate", place * len(parts) + number)
                 seed = round_.seed + place
-                written.append(answers(round_, shard, writer, recipe.sampling, unit, seed, advance))
-    return pl.concat(written)
+                frames.append(answers(round_, shard, writer, recipe.sampling, unit, seed, advance))
+    return pl.concat(frames)
 
 
 @step_task
@@ -46,18 +46,18 @@ def answers(
     advance: Advance,
 ) -> pl.DataFrame:
     """One shard's answers: one unit of table candidates."""
-    shown = 0
+    count = 0
 
     def progress(rows: int) -> None:
-        nonlocal shown
-        shown += rows
+        nonlocal count
+        count += rows
         advance(rows)
 
-    def made() -> pl.DataFrame:
+    def compute() -> pl.DataFrame:
         with round_.model_at_work():
             asking = round_.recipe.prompts.asking
-            asked = [put(prompt, asking) for prompt in prompts_of(prompts)]
-            ids = dict(zip(asked, prompts["prompt_id"], strict=True))
+            inputs = [put(prompt, asking) for prompt in prompts_of(prompts)]
+            ids = dict(zip(inputs, prompts["prompt_id"], strict=True))
             engine = engine_of(round_, writer, unit, ids)
             return candidate_rows(
                 engine,
@@ -71,6 +71,6 @@ def answers(
                 told=told_of(round_.recipe, writer),
             )
 
-    rows = round_.log.once(unit, "candidates", made)
-    advance(rows.height - shown, held=True)
+    rows = round_.log.once(unit, "candidates", compute)
+    advance(rows.height - count, held=True)
     return rows

@@ -55,10 +55,10 @@ _ROWS = pl.Schema({name: PROMPTS.own_polars[name] for name in _COLUMNS})
 
 @dataclass(frozen=True)
 class _Batch:
-    """So many texts, and how many were asked for before in this round."""
+    """One batch: `size` texts, after the `before` texts that this round has asked for already."""
 
     number: int
-    asked: int
+    before: int
     size: int
 
 
@@ -67,16 +67,16 @@ class PromptsSoFar:
 
     def __init__(self, round_: Round[Any]) -> None:
         where: Where = {"loop": round_.loop, "round": list(range(round_.number + 1))}
-        known = read(round_.lake, "prompts", where).sort("round", "text")  # ids carry the loop's name
+        rows = read(round_.lake, "prompts", where).sort("round", "text")  # ids carry the loop's name
         machine, now = pl.col("parents").is_not_null(), pl.col("round") == round_.number
-        train = known.filter((pl.col("split") == "train") & ~(machine & now))
+        train = rows.filter((pl.col("split") == "train") & ~(machine & now))
         demonstrated = pl.col("unit") == demonstrations_unit(round_.loop, "instruction").key
-        others = known.filter((pl.col("split") == "refused") | demonstrated)
+        others = rows.filter((pl.col("split") == "refused") | demonstrated)
         texts = pl.col("messages").is_null()  # a writer is shown texts: conversations are no examples of one
-        self.given = _pairs(train.filter(~machine & texts))
+        self.originals = _pairs(train.filter(~machine & texts))
         self.invented = _pairs(train.filter(machine))
         self._before = pl.concat([others, train]).select("prompt_id", "text")
-        self._held_out = known.filter(pl.col("split") == "eval").select("prompt_id", "text")
+        self._held_out = rows.filter(pl.col("split") == "eval").select("prompt_id", "text")
         self._added: list[pl.DataFrame] = []
         self._indexed: tuple[Earlier, HeldOut] | None = None
 
@@ -108,17 +108,17 @@ def invent(round_: Round[Any], count: int, invention: Invention) -> pl.DataFrame
     here = with_models_here(invention, round_.lake, round_.loop)
     inventor = chosen_inventor(here, round_.base.folder)
     _refuse_other_inventor(round_, inventor)
-    given = invention.model
-    writer = round_.champion if given is None else guest(round_, Path(given), "teacher")
+    model = invention.model
+    writer = round_.champion if model is None else guest(round_, Path(model), "teacher")
     prompts = PromptsSoFar(round_)
-    found = [pl.DataFrame(schema=PROMPTS.polars)]
+    frames = [pl.DataFrame(schema=PROMPTS.polars)]
     with round_.step("invent", count, "prompts") as advance:
-        for batch in _batches(found, count, invention.attempts, round_.recipe.shard_size):
+        for batch in _batches(frames, count, invention.attempts, round_.recipe.shard_size):
             rows = invent_batch(round_, inventor, writer, invention.novelty, prompts, batch)
             prompts.add(rows)
-            found.append(rows)
+            frames.append(rows)
             advance(rows.height)
-    admitted = pl.concat(found)
+    admitted = pl.concat(frames)
     if admitted.height < count:
         reporter().say(f"round {round_.number}: {admitted.height:,} of {count:,} prompts were invented")
     return admitted
@@ -126,9 +126,9 @@ def invent(round_: Round[Any], count: int, invention: Invention) -> pl.DataFrame
 
 def _refuse_other_inventor(round_: Round[Any], inventor: Inventor) -> None:
     """RecipeError where this round has questions by another inventor: its file may have changed since."""
-    known = read(round_.lake, "prompts", {"loop": round_.loop, "round": round_.number})
-    asked = known.filter(pl.col("split") == "invention")["source"].str.strip_prefix(BY)
-    other = set(asked) - {inventor.label}
+    prompts = read(round_.lake, "prompts", {"loop": round_.loop, "round": round_.number})
+    labels = prompts.filter(pl.col("split") == "invention")["source"].str.strip_prefix(BY)
+    other = set(labels) - {inventor.label}
     if other:
         raise RecipeError(
             f"round {round_.number} began to invent by {', '.join(sorted(other))}, not {inventor.label}: "
@@ -136,15 +136,15 @@ def _refuse_other_inventor(round_: Round[Any], inventor: Inventor) -> None:
         )
 
 
-def _batches(found: list[pl.DataFrame], wanted: int, attempts: int, most: int) -> Iterator[_Batch]:
+def _batches(frames: list[pl.DataFrame], count: int, attempts: int, most: int) -> Iterator[_Batch]:
     """In each pass as many texts as prompts are still lacking, in batches of `most`."""
-    number = asked = 0
+    number = before = 0
     for _ in range(attempts):
-        lacking = wanted - sum(rows.height for rows in found)
+        lacking = count - sum(rows.height for rows in frames)
         for start in range(0, lacking, most):
-            batch = _Batch(number, asked, min(most, lacking - start))
+            batch = _Batch(number, before, min(most, lacking - start))
             yield batch
-            number, asked = number + 1, asked + batch.size
+            number, before = number + 1, before + batch.size
 
 
 @step_task
@@ -160,7 +160,7 @@ def invent_batch(
     unit, log = round_.unit("invent", batch.number), round_.log
     asks = log.once(unit, "prompts", lambda: _asks(round_, inventor, writer, prompts, batch)).sort("line")
 
-    def written() -> pl.DataFrame:
+    def write() -> pl.DataFrame:
         seeds = [first_seed("invent", round_.seed, round_.number, line) for line in asks["line"]]
         with round_.model_at_work():
             guest_writes = writer.id != round_.champion.id  # its weights lie here: no server changes its own
@@ -175,7 +175,7 @@ def invent_batch(
                 told=told_of(round_.recipe, writer),
             )
 
-    texts = _texts(asks, log.once(unit, "candidates", written))
+    texts = _texts(asks, log.once(unit, "candidates", write))
     decisions = log.once(unit, "decisions", lambda: _decisions(round_, inventor, most, prompts, texts))
     admit = round_.unit("admit-invented", batch.number)
     return log.once(admit, "prompts", lambda: _admitted(round_, writer, texts, decisions))
@@ -188,18 +188,20 @@ def _asks(
     chat = chat_of(round_.recipe, writer)
     tokenizer, context = load_tokenizer(writer.folder, chat), context_length(writer.folder)
     specials, source = special_texts(tokenizer), f"{BY}{inventor.label}"
-    lines, rows = list(range(batch.asked + 1, batch.asked + batch.size + 1)), []
+    lines, rows = list(range(batch.before + 1, batch.before + batch.size + 1)), []
     for redraw in range(REDRAWS):
-        shown = [
-            inventor.drawn(prompts.given, prompts.invented, _lot(round_, "examples", line, redraw))
+        example_sets = [
+            inventor.draw_examples(
+                prompts.originals, prompts.invented, _lot(round_, "examples", line, redraw)
+            )
             for line in lines
         ]
-        asked = [inventor.render([text for _, text in one], specials) for one in shown]
-        lengths = prompt_lengths(tokenizer, asked)
+        inputs = [inventor.render([text for _, text in one], specials) for one in example_sets]
+        lengths = prompt_lengths(tokenizer, inputs)
         fitting = [context is None or length + inventor.max_tokens <= context for length in lengths]
         rows += [
             _row(round_, "invention", source, line, text, [parent for parent, _ in examples])
-            for line, text, examples, fit in zip(lines, asked, shown, fitting, strict=True)
+            for line, text, examples, fit in zip(lines, inputs, example_sets, fitting, strict=True)
             if fit
         ]
         lines = [line for line, fit in zip(lines, fitting, strict=True) if not fit]
@@ -214,8 +216,8 @@ def _asks(
 def _texts(asks: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
     """What was written, in the order in which it was asked for, white space around it taken off."""
     plain = pl.col("text").str.replace_all("\r\n", "\n").str.strip_chars()
-    written = candidates.select("candidate_id", "prompt_id", "finish_reason", plain)
-    return written.join(asks.select("prompt_id", "line", "parents"), on="prompt_id").sort("line")
+    rows = candidates.select("candidate_id", "prompt_id", "finish_reason", plain)
+    return rows.join(asks.select("prompt_id", "line", "parents"), on="prompt_id").sort("line")
 
 
 def _decisions(
@@ -226,31 +228,31 @@ def _decisions(
     context = context_length(round_.base.folder)
     longest = max(round_.recipe.sampling.max_tokens, round_.recipe.evaluation.max_tokens)
     room = round_.recipe.training.max_tokens if context is None else context - longest
-    earlier, known = prompts.indexed()
+    earlier, held_out_index = prompts.indexed()
     asking = round_.recipe.prompts.asking
     specials = special_texts(tokenizer)
-    decided, _ = run_chain(
+    decisions, _ = run_chain(
         texts.with_columns(prompt="text"),
         [
             lambda frame: well_formed(frame, inventor.form, specials),
-            lambda frame: held_out(frame, known),
+            lambda frame: held_out(frame, held_out_index),
             lambda frame: fits(
                 frame, lambda new, _: prompt_lengths(tokenizer, [put(one, asking) for one in new]), room
             ),
             lambda frame: novel(frame, earlier, most),
         ],
     )
-    return with_decision_ids(round_, decided, "invent")
+    return with_decision_ids(round_, decisions, "invent")
 
 
 def _admitted(
     round_: Round[Any], writer: Checkpoint, texts: pl.DataFrame, decisions: pl.DataFrame
 ) -> pl.DataFrame:
     """Prompt rows of the texts that every filter kept."""
-    kept = texts.join(survivors(decisions), on="candidate_id", how="semi", maintain_order="left")
+    accepted = texts.join(survivors(decisions), on="candidate_id", how="semi", maintain_order="left")
     rows = [
         _row(round_, "train", f"invented:{writer.id}", line, text, parents)
-        for line, text, parents in kept.select("line", "text", "parents").iter_rows()
+        for line, text, parents in accepted.select("line", "text", "parents").iter_rows()
     ]
     return pl.DataFrame(rows, schema=_ROWS)
 
@@ -263,7 +265,7 @@ def _row(
 
 
 def _lot(round_: Round[Any], what: str, *parts: int) -> int:
-    """A number drawn by hash of the recipe's seed, the round and these."""
+    """A number from the hash of the recipe's seed, the round and `parts`."""
     return int(digest((what, round_.seed, round_.number, *parts))[:10], 16)
 
 

@@ -32,7 +32,7 @@ class Judge:
 
 
 def judge_sample(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame) -> None:
-    """A further opinion, that no filter goes by, on the answers to a sample of prompts.
+    """Record a judge's verdicts on the answers to a sample of prompts; no filter goes by them.
 
     The sample is drawn by the same lots as the auditor's, so that both judge the same answers.
     """
@@ -51,11 +51,11 @@ def judge_candidates(
 ) -> pl.DataFrame:
     """A judge's verdicts on the answers to prompts, in shards of prompts: rows of table `scores`."""
     _refuse_other_rubric(round_, judge, role)
-    shown = candidates.join(prompt_columns(prompts), on="prompt_id")
+    answers = candidates.join(prompt_columns(prompts), on="prompt_id")
     scores = []
-    with round_.step(step, shown.height, "verdicts") as advance:
+    with round_.step(step, answers.height, "verdicts") as advance:
         for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):
-            shard = shown.filter(pl.col("prompt_id").is_in(ids))
+            shard = answers.filter(pl.col("prompt_id").is_in(ids))
             scores.append(judgements(round_, shard, judge, role, round_.unit(step, number), advance))
     return pl.concat(scores)
 
@@ -75,7 +75,7 @@ def judgements(
     judgements back and does not ask the judge again. A unit with verdicts is done.
     """
 
-    def made() -> pl.DataFrame:
+    def compute() -> pl.DataFrame:
         how: dict[str, Any] = {
             "judge_checkpoint_id": judge.checkpoint.id,
             "round_number": round_.number,
@@ -83,21 +83,21 @@ def judgements(
         }
         with round_.model_at_work():
             engine = engine_of(round_, judge.checkpoint, unit, role="judge")
-            written = round_.log.once(
+            rows = round_.log.once(
                 unit, "candidates", lambda: judgement_rows(engine, judge.rubric, shard, **how)
             )
-            return verdict_rows(engine, judge.rubric, shard, written, **how, role=role)
+            return verdict_rows(engine, judge.rubric, shard, rows, **how, role=role)
 
-    scores = round_.log.once(unit, "scores", made)
+    scores = round_.log.once(unit, "scores", compute)
     advance(shard.height)
     return scores
 
 
 def _refuse_other_rubric(round_: Round[Any], judge: Judge, role: Role) -> None:
     """RecipeError where this round has verdicts by another rubric: its file may have changed since."""
-    known = read(round_.lake, "scores", {"loop": round_.loop, "round": round_.number})
-    known = known.filter((pl.col("verifier") == NAME) & (pl.col("role") == role))
-    other = set(known["verifier_version"]) - {judge.rubric.label}
+    scores = read(round_.lake, "scores", {"loop": round_.loop, "round": round_.number})
+    scores = scores.filter((pl.col("verifier") == NAME) & (pl.col("role") == role))
+    other = set(scores["verifier_version"]) - {judge.rubric.label}
     if other:
         raise RecipeError(
             f"round {round_.number} was judged by rubric {', '.join(sorted(other))} so far, "
@@ -107,7 +107,7 @@ def _refuse_other_rubric(round_: Round[Any], judge: Judge, role: Role) -> None:
 
 def _judge(round_: Round[Any]) -> Checkpoint:
     """The judge of the recipe's verification: a folder's model, or the one behind its endpoint."""
-    wanted = round_.recipe.verification.judge
-    if wanted.endpoint is not None:
-        return registered_endpoint(round_, wanted.endpoint, "judge")
-    return guest(round_, judge_folder(wanted.model), "judge")
+    judging = round_.recipe.verification.judge
+    if judging.endpoint is not None:
+        return registered_endpoint(round_, judging.endpoint, "judge")
+    return guest(round_, judge_folder(judging.model), "judge")

@@ -18,7 +18,7 @@ def weigh(
 ) -> tuple[RoundVerdict, str, Checkpoint]:
     """Measure both, ask every monitor, and promote what is better; the verdict, why, and the challenger.
 
-    Where it need not gain (it has learned another skill), it is promoted unless it is surely worse.
+    Without `must_gain` (it has learned another skill) it is promoted unless it is surely worse.
     """
     champion_marks = evaluate(round_, round_.champion, "champion")
     challenger_marks = evaluate(round_, challenger, "challenger")

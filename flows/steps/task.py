@@ -45,10 +45,10 @@ def step_task(function: Callable[P, R]) -> Callable[P, R]:
     step = as_task(function)
 
     @wraps(function)
-    def taken(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
         return step(*args, **kwargs) if in_flow_run() else function(*args, **kwargs)
 
-    return taken
+    return run
 
 
 def in_flow_run() -> bool:

@@ -68,16 +68,16 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
     """Run the job unless the log holds its checkpoint; its ledger and result become facts."""
     log, number = round_.log, round_.number
     job = _begun(round_, job)
-    shown, artifact = 0, TrainingProgress(job.training_id)
+    count, artifact = 0, TrainingProgress(job.training_id)
 
-    def progress(taken: OptimizerStep) -> None:
-        nonlocal shown
-        advance(taken.step - shown, note=f"loss {taken.loss:.3f}, {taken.tokens_per_second:,.0f} tokens/s")
-        shown = taken.step
-        artifact.show(taken)
+    def progress(step: OptimizerStep) -> None:
+        nonlocal count
+        advance(step.step - count, note=f"loss {step.loss:.3f}, {step.tokens_per_second:,.0f} tokens/s")
+        count = step.step
+        artifact.show(step)
         reached("train: step taken")
 
-    def made() -> pl.DataFrame:
+    def compute() -> pl.DataFrame:
         make_room(round_.recipe)
         with round_.model_at_work():
             result = run_job(job, in_process=round_.recipe.launcher == "in-process", progress=progress)
@@ -89,8 +89,8 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
             round_.lake.publish(place)
         files = listing(round_.lake, place)
         log.once(_unit(round_, job, "steps"), "steps", lambda: ledger_rows(job, result, number))
-        done = training_row(job, number, "finished", result, files=files)
-        log.once(finish, "trainings", lambda: done)
+        finish_row = training_row(job, number, "finished", result, files=files)
+        log.once(finish, "trainings", lambda: finish_row)
         reached("train: recorded")
         return pl.DataFrame(
             {
@@ -105,7 +105,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
         )
 
     try:
-        rows = log.once(_unit(round_, job, "train"), "checkpoints", made)
+        rows = log.once(_unit(round_, job, "train"), "checkpoints", compute)
     except TrainingFailed as error:
         _record_failure(round_, job, error)
         raise
@@ -116,19 +116,19 @@ def _begun(round_: Round[Any], job: TrainingJob) -> TrainingJob:
     """The job as it began: a training on record keeps its id; UnitConflict where it is another job."""
     unit = _unit(round_, job, "train-start")
     row = round_.log.once(unit, "trainings", lambda: training_row(job, round_.number, "started"))
-    told = row.row(0, named=True)
-    asked = (job.objective, job.snapshot_id, job.base_checkpoint, job.seed, job.hyperparameters)
+    start = row.row(0, named=True)
+    request = (job.objective, job.snapshot_id, job.base_checkpoint, job.seed, job.hyperparameters)
     began = (
-        *(told[name] for name in ("objective", "snapshot_id", "base_checkpoint_id", "seed")),
-        Hyperparameters.model_validate_json(told["hyperparameters"]),
+        *(start[name] for name in ("objective", "snapshot_id", "base_checkpoint_id", "seed")),
+        Hyperparameters.model_validate_json(start["hyperparameters"]),
     )
-    if began != asked:
+    if began != request:
         raise UnitConflict(
-            f"{unit.key} holds {told['training_id']}, {told['objective']} on {told['snapshot_id']}, which is "
-            "not the training asked for now: train again in another phase of the round"
+            f"{unit.key} holds {start['training_id']}, {start['objective']} on {start['snapshot_id']}, which "
+            "is not the training asked for now: train again in another phase of the round"
         )
-    folder = round_.lake.root / "trainings" / told["training_id"]
-    return job.model_copy(update={"training_id": told["training_id"], "output": str(folder)})
+    folder = round_.lake.root / "trainings" / start["training_id"]
+    return job.model_copy(update={"training_id": start["training_id"], "output": str(folder)})
 
 
 def _unit(round_: Round[Any], job: TrainingJob, step: str, shard: int = 0) -> Unit:

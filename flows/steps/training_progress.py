@@ -27,12 +27,12 @@ class TrainingProgress:
         self._due = 0.0
         self._silent = flow_run.get_id() is None
 
-    def show(self, taken: OptimizerStep) -> None:
+    def show(self, step: OptimizerStep) -> None:
         """The step just taken, unless the last one shown was a moment ago; the last step is always shown."""
-        if self._silent or (taken.step < taken.steps and time.monotonic() < self._due):
+        if self._silent or (step.step < step.steps and time.monotonic() < self._due):
             return
         try:
-            self._send(100 * taken.step / taken.steps, _line(taken))
+            self._send(100 * step.step / step.steps, _line(step))
         except Exception as error:
             self._silent = True
             logging.getLogger("ratchet").warning("no progress of %s: %s", self._training, error)
@@ -40,15 +40,15 @@ class TrainingProgress:
 
     def _send(self, percent: float, description: str) -> None:
         if self._artifact is None:
-            made: Any = create_progress_artifact(percent, key=self._training, description=description)
-            self._artifact = made
+            artifact: Any = create_progress_artifact(percent, key=self._training, description=description)
+            self._artifact = artifact
         else:
             update_progress_artifact(self._artifact, progress=percent, description=description)
 
 
-def _line(taken: OptimizerStep) -> str:
-    memory = taken.peak_memory_bytes / 2**30
+def _line(step: OptimizerStep) -> str:
+    memory = step.peak_memory_bytes / 2**30
     return (
-        f"step {taken.step} of {taken.steps}: loss {taken.loss:.4f}, "
-        f"{taken.tokens_per_second:,.0f} tokens/s, peak memory {memory:.2f} GiB"
+        f"step {step.step} of {step.steps}: loss {step.loss:.4f}, "
+        f"{step.tokens_per_second:,.0f} tokens/s, peak memory {memory:.2f} GiB"
     )

@@ -63,10 +63,10 @@ def verdicts(
     """Some shards' verdicts: units of table scores, one commit."""
     verifier = get_verifier(name, strictness=round_.recipe.verification.strictness)
 
-    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+    def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         return [
             score_rows(verifier, candidates.filter(pl.col("prompt_id").is_in(group[unit])), unit.round, role)
             for unit in missing
         ]
 
-    return round_.log.once_each(list(group), "scores", made)
+    return round_.log.once_each(list(group), "scores", compute)

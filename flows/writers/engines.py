@@ -1,8 +1,8 @@
 """Which engine writes a checkpoint's texts in a round: the one place that says so.
 
-Weights that lie here are loaded in process, or by the vLLM server that the recipe has started: one for a
-night, closed with it. A teacher's, and those of a judge behind an endpoint, lie elsewhere: they are on record
-as a checkpoint whose hash is over where they answer, and every request to them is a fact first.
+Weights on this machine are loaded in process, or by the recipe's vLLM server, one for a night. Those of a
+teacher or a judge behind an endpoint lie elsewhere: their checkpoint on record has the hash of the endpoint's
+address, and every request to them is recorded.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _address_hash(endpoint: Endpoint) -> str:
 
 @contextmanager
 def closing_servers() -> Iterator[None]:
-    """Servers that are started within are ended when the last block of this kind is left, by an error too."""
+    """End the servers that were started when the last block of this kind ends, by an error too."""
     global _blocks
     with _LOCK:
         _blocks += 1
@@ -126,8 +126,8 @@ def closing_servers() -> Iterator[None]:
     finally:
         with _LOCK:
             _blocks -= 1
-            left = [_SERVERS.pop(settings) for settings in list(_SERVERS)] if not _blocks else []
-        for server in left:
+            servers = [_SERVERS.pop(settings) for settings in list(_SERVERS)] if not _blocks else []
+        for server in servers:
             server.close()
 
 
@@ -149,7 +149,7 @@ def server_of(settings: Vllm) -> VllmServer:
 
 
 def check_engines(recipe: Recipe) -> None:
-    """Ask the recipe's endpoints whether they can be used, for nothing; EndpointRefused says why not.
+    """Check at no cost that the recipe's endpoints can be used; EndpointRefused says why not.
 
     BadInput where vLLM is asked for and not there.
     """

@@ -33,33 +33,33 @@ def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
     """
     lake = round_.lake
     there = folder_here(lake, round_.loop, folder)
-    found, others = weights_hash(there), files_hash(there)
+    weights, others = weights_hash(there), files_hash(there)
     origin = json.dumps({"folder": str(folder.resolve()), "named": str(folder)})
-    known = not _known(round_, role, found, others).is_empty()
-    path = str(folder) if known else kept_path(lake, there, found, others, round_.recipe.model_files)
-    row = registered(round_, role, found, path, origin, others)
+    known = not _known(round_, role, weights, others).is_empty()
+    path = str(folder) if known else kept_path(lake, there, weights, others, round_.recipe.model_files)
+    row = registered(round_, role, weights, path, origin, others)
     own = find_copy(lake, row.content_hash, row.files_hash)
-    used = Checkpoint(row.id, there if own is None else row.folder, found, row.files_hash, role)
-    if used.folder.resolve() != there.resolve():  # what lies there was hashed above
-        check_weights(used)
-    return used
+    own_copy = Checkpoint(row.id, there if own is None else row.folder, weights, row.files_hash, role)
+    if own_copy.folder.resolve() != there.resolve():  # what lies there was hashed above
+        check_weights(own_copy)
+    return own_copy
 
 
-def folder_here(lake: Lake, loop: str, named: Path) -> Path:
+def folder_here(lake: Lake, loop: str, folder: Path) -> Path:
     """The folder that a recipe names, where it is there; else that of the loop's newest guest so named."""
-    if named.is_dir():
-        return named
-    names = {str(named), str(named.resolve())}
+    if folder.is_dir():
+        return folder
+    names = {str(folder), str(folder.resolve())}
     rows = read(lake, "checkpoints", {"loop": loop}).filter(pl.col("role") != "policy")
     for row in rows.sort("round", "recorded_at", descending=True).to_dicts():
         if names & {row["path"], *_origin(row["origin"])}:
             return checkpoint(lake, row).folder
-    return named
+    return folder
 
 
 def with_models_here(values: V, lake: Lake, loop: str) -> V:
-    """A recipe, or a part of it, whose models are named by the folders in which they lie here: to be checked
-    and read, not to be put on record.
+    """A recipe, or a part of it, with the folders in which its models lie on this machine: for checks and
+    reading, not for the record.
     """
     update: dict[str, Any] = {}
     for name in type(values).model_fields:
@@ -73,8 +73,8 @@ def with_models_here(values: V, lake: Lake, loop: str) -> V:
 
 def _origin(text: str | None) -> Iterator[str]:
     """The folder and the name in a guest's origin."""
-    told = json.loads(text) if text else {}
-    yield from (told[key] for key in ("folder", "named") if key in told)
+    values = json.loads(text) if text else {}
+    yield from (values[key] for key in ("folder", "named") if key in values)
 
 
 def registered(
@@ -90,8 +90,8 @@ def registered(
     `files` is the hash of what beside its weights decides what it computes. ModelError where this round has
     begun with another one.
     """
-    known = _known(round_, role, content_hash, files)
-    if known.is_empty():
+    earlier = _known(round_, role, content_hash, files)
+    if earlier.is_empty():
         row = {
             "checkpoint_id": guest_id(round_.number, round_.loop, role, content_hash, files),
             "content_hash": content_hash,
@@ -101,19 +101,19 @@ def registered(
             "files_hash": files,
         }
         rows = pl.DataFrame([row], schema_overrides={"origin": pl.String, "files_hash": pl.String})
-        known = round_.log.once(round_.unit(f"{role}-checkpoint"), "checkpoints", lambda: rows)
-    found = checkpoint(round_.lake, known.row(0, named=True))
-    if found.content_hash != content_hash:
+        earlier = round_.log.once(round_.unit(f"{role}-checkpoint"), "checkpoints", lambda: rows)
+    result = checkpoint(round_.lake, earlier.row(0, named=True))
+    if result.content_hash != content_hash:
         raise ModelError(
             f"{path} holds other weights than the {role} that round {round_.number} began with "
-            f"({content_hash[:12]}, not {found.content_hash[:12]})"
+            f"({content_hash[:12]}, not {result.content_hash[:12]})"
         )
-    if found.files_hash not in (None, files):
+    if result.files_hash not in (None, files):
         raise ModelError(
             f"{path} has another configuration, tokenizer or chat template than the {role} that round "
             f"{round_.number} began with"
         )
-    return found
+    return result
 
 
 def _known(round_: Round[Any], role: Role, content_hash: str, files: str | None) -> pl.DataFrame:

@@ -15,8 +15,8 @@ LARGE = 8e9  # bytes of a model that nobody copies without being told
 
 
 def kept_path(lake: Lake, folder: Path, content_hash: str, files_hash: str, by: ModelFiles) -> str:
-    """How the log names a model's folder, which is taken into the lake unless it lies there or is kept by
-    reference. What is large is said first; what takes seconds is shown.
+    """The path by which the log names a model's folder, copied into the lake first unless it lies there or is
+    kept by reference. A large copy is announced; one that takes seconds shows progress.
     """
     own = lake_path(folder, lake)
     if by == "reference" or not Path(own).is_absolute():

@@ -1,5 +1,5 @@
-"""Requests to an endpoint as facts: each is appended about a second after it has finished, and read, not
-sent, again.
+"""Requests to an endpoint as facts: each is appended about a second after it has finished, and is later read
+back instead of sent again.
 
 Covered: killed anywhere, what was recorded is not asked for again; two that race for the same unit end with
 the same rows; a request that failed for good stays failed. Not covered: what was in flight, or finished in
@@ -67,17 +67,17 @@ class Recorded:
         seeds: Sequence[int],
         progress: Progress | None = None,
     ) -> list[list[Sample]]:
-        """See Engine.generate, but a prompt has fewer samples where a request failed for good, and none too.
+        """As Engine.generate, but where requests failed for good a prompt has fewer samples, or none.
 
         `progress` counts what was asked for now. EndpointError where the endpoint or the budget gives out.
         """
         journal = Journal(self._log, self._unit, self._checkpoint_id, self._prompt_ids)
         indices = range(sampling.samples)
-        wanted = [
+        missing = [
             [i for i in indices if not journal.knows(prompt, seed + i)]
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        asks = self._served.asks(prompts, wanted, seeds)
+        asks = self._served.asks(prompts, missing, seeds)
         spending = spent(self._log.lake, self._unit.loop, self._checkpoint_id, self._served, self._setting)
         replies = self._served.each(asks, sampling, spending)
         try:
@@ -94,11 +94,11 @@ class Recorded:
         journal.tell_failures()
         if "seed" in self._served.dialect.left_out:
             reporter().say("  the endpoint takes no seed: its answers cannot be drawn again")
-        drawn = [
+        rows = [
             [journal.samples.get((hash_of(prompt), seed + i)) for i in indices]
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        return [[one for one in samples if one is not None] for samples in drawn]
+        return [[one for one in samples if one is not None] for samples in rows]
 
 
 def spent(lake: Lake, loop: str, checkpoint_id: str, served: ServedEngine, setting: str) -> Spending:
@@ -211,8 +211,8 @@ class Journal:
 
 
 def samples_of(row: Mapping[str, Any]) -> list[Sample]:
-    """The samples of a row of table `requests`: what of a sample is on record, tokens aside."""
-    told = zip(
+    """The samples of a row of table `requests`, without their tokens, which are not on record."""
+    columns = zip(
         row["indices"] or (),
         row["texts"] or (),
         row["finish_reasons"] or (),
@@ -222,11 +222,11 @@ def samples_of(row: Mapping[str, Any]) -> list[Sample]:
     )
     before = row["seed"] - row["sample_index"]
     return [
-        Sample(i, before + i, text, reason, count, total, (), ()) for i, text, reason, count, total in told
+        Sample(i, before + i, text, reason, count, total, (), ()) for i, text, reason, count, total in columns
     ]
 
 
 def hash_of(prompt: Prompt) -> str:
-    """What a request was asked, by its SHA-256: no text has the byte that a conversation's begins with."""
-    told = prompt.encode() if isinstance(prompt, str) else b"\xff" + prompt.json.encode()
-    return hashlib.sha256(told).hexdigest()
+    """SHA-256 of a request's prompt; a conversation's bytes begin with one that no text has."""
+    data = prompt.encode() if isinstance(prompt, str) else b"\xff" + prompt.json.encode()
+    return hashlib.sha256(data).hexdigest()

@@ -14,9 +14,9 @@ def tutor_of(folder: Path) -> str | None:
 
     The folder's origin.json says so, as the script that made it wrote it; a training does not copy it.
     """
-    told = folder / "origin.json"
+    path = folder / "origin.json"
     try:
-        value = json.loads(told.read_bytes()) if told.stat().st_size <= LONGEST else {}
+        value = json.loads(path.read_bytes()) if path.stat().st_size <= LONGEST else {}
     except (OSError, ValueError, RecursionError):
         return None
     made_by = value.get("made_by") if isinstance(value, dict) else None

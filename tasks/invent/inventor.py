@@ -1,7 +1,7 @@
 """Inventors: how a model is asked for a new prompt, few-shot, as versioned files under `inventors/`.
 
-An example quoted into a prompt is hostile input: another model may have written it. It can be no line of the
-frame and no special token (tasks/models/neutral.py).
+An example quoted into a prompt is hostile input: another model may have written it. It is quoted
+so that it can hold no line of the frame and no special token (tasks/models/neutral.py).
 """
 
 from __future__ import annotations
@@ -57,31 +57,31 @@ class Inventor(Template):
 
     def changed(self, **settings: object) -> Inventor:
         """The same inventor with other settings, and so another label; those that are None stay."""
-        given = {name: value for name, value in settings.items() if value is not None}
-        return Inventor.model_validate(self.model_dump() | given)
+        values = {name: value for name, value in settings.items() if value is not None}
+        return Inventor.model_validate(self.model_dump() | values)
 
-    def drawn(self, given: Sequence[E], invented: Sequence[E], lot: int) -> list[E]:
-        """The examples of one prompt, drawn by lot from given and from invented ones, in the order to show.
+    def draw_examples(self, originals: Sequence[E], invented: Sequence[E], lot: int) -> list[E]:
+        """The examples of one prompt, drawn by lot from original and from invented prompts, in order.
 
-        What the share leaves over of a whole example is drawn by lot too; too few invented ones are made up
-        for by given ones. BadInput where there are too few of those.
+        The fraction of an example in the share is drawn by lot too; missing invented ones are replaced by
+        originals. BadInput where there are too few originals.
         """
         rng = random.Random(lot)  # noqa: S311
         whole, over = divmod(self.shots * self.invented_share, 1)
         count = min(int(whole) + (rng.random() < over), len(invented))
-        if len(given) < self.shots - count:
-            raise BadInput(f"inventor {self.name} shows {self.shots} prompts, the loop has {len(given)}")
-        chosen = [*rng.sample(given, self.shots - count), *rng.sample(invented, count)]
-        rng.shuffle(chosen)
-        return chosen
+        if len(originals) < self.shots - count:
+            raise BadInput(f"inventor {self.name} shows {self.shots} prompts, the loop has {len(originals)}")
+        examples = [*rng.sample(originals, self.shots - count), *rng.sample(invented, count)]
+        rng.shuffle(examples)
+        return examples
 
     def render(self, examples: Sequence[str], specials: Sequence[str] = ()) -> str:
         """The prompt with these examples, made harmless; `specials` are the writer's special tokens.
 
         Slots are filled in one pass: braces inside an example are only text.
         """
-        shown = "\n".join(_filled(self.example, self._shown(text, specials)) for text in examples)
-        return _filled(self.prompt, shown)
+        examples_text = "\n".join(_filled(self.example, self._shown(text, specials)) for text in examples)
+        return _filled(self.prompt, examples_text)
 
     def _shown(self, text: str, specials: Sequence[str]) -> str:
         try:

@@ -218,7 +218,7 @@ def test_a_new_prompt_meets_all_that_came_before_and_examples_are_training_promp
     admitted(Unit(loop, 1, "admit-invented"), "train", "Say how one ties a bow tie", [given])
     round_ = Round(log, loop, 1, small_recipe, writer, writer)
     so_far = PromptsSoFar(round_)
-    assert [one for one, _ in so_far.given] == [given]
+    assert [one for one, _ in so_far.originals] == [given]
     assert [one for one, _ in so_far.invented] == [old]
     earlier, held_out = so_far.indexed()
     texts = read(log.lake, "prompts").sort("text")["text"].to_list()

@@ -27,11 +27,11 @@ def writers(round_: Round[Rft]) -> list[Checkpoint]:
     """The champion and, where the recipe pools, the checkpoints it succeeded, newest first; or a teacher."""
     if (elsewhere := teacher(round_)) is not None:
         return [elsewhere]
-    found = [round_.champion]
+    checkpoints = [round_.champion]
     for past in past_champions(round_.lake, round_.loop):
-        if len(found) < round_.recipe.pool_checkpoints and past not in {one.id for one in found}:
-            found.append(find_checkpoint(round_.lake, round_.loop, past))
-    return found
+        if len(checkpoints) < round_.recipe.pool_checkpoints and past not in {one.id for one in checkpoints}:
+            checkpoints.append(find_checkpoint(round_.lake, round_.loop, past))
+    return checkpoints
 
 
 def filter_pool(
@@ -39,9 +39,9 @@ def filter_pool(
 ) -> pl.DataFrame:
     """Decisions on the round's answers, on those earlier rounds kept, and on the references."""
     recipe = round_.recipe
-    found = scores.select("candidate_id", "outcome", "steps", "path")
+    verdicts = scores.select("candidate_id", "outcome", "steps", "path")
     own = (
-        candidates.join(found, on="candidate_id")
+        candidates.join(verdicts, on="candidate_id")
         .join(prompt_columns(prompts), on="prompt_id")
         .select(COLUMNS)
     )
@@ -50,11 +50,11 @@ def filter_pool(
     earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), verifier)
     pool = pl.concat([own, earlier.cast(own.schema)])
     with round_.step("filter", pool.height, "answers") as advance:
-        decided = [_decisions(round_, pool)]
+        decisions = [_decisions(round_, pool)]
         if recipe.reference_share > 0:
-            decided.append(_reference_decisions(round_))
+            decisions.append(_reference_decisions(round_))
         advance(pool.height)
-    return pl.concat(decided)
+    return pl.concat(decisions)
 
 
 def chain(round_: Round[Rft], units: Iterable[Unit]) -> list[Filter]:
@@ -74,22 +74,22 @@ def _decisions(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
     parts = shards(pool["prompt_id"].unique().to_list(), round_.recipe.shard_size * GROUP)
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
 
-    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+    def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         filters = chain(round_, group)
-        shown = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
-        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in shown]
+        pools = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
+        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in pools]
 
-    return round_.log.once_each(list(group), "decisions", made)
+    return round_.log.once_each(list(group), "decisions", compute)
 
 
 @step_task
 def _reference_decisions(round_: Round[Rft]) -> pl.DataFrame:
     """Which reference solutions are trained on too."""
 
-    def made() -> pl.DataFrame:
-        found = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
+    def compute() -> pl.DataFrame:
+        rows = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
         share, seed = round_.recipe.reference_share, round_.recipe.seed
         filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
-        return with_decision_ids(round_, run_chain(found, filters)[0], "filter-references")
+        return with_decision_ids(round_, run_chain(rows, filters)[0], "filter-references")
 
-    return round_.log.once(round_.unit("filter-references"), "decisions", made)
+    return round_.log.once(round_.unit("filter-references"), "decisions", compute)

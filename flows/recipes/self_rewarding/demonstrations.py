@@ -28,33 +28,33 @@ _DEMONSTRATIONS = """
 
 def all_demonstrations(round_: Round[SelfRewarding]) -> pl.DataFrame:
     """Decisions on every demonstration of both sets: what fits the model is learned from."""
-    found = _demonstrations(round_, SETS)
-    return _decided(round_, found, [length_filter(round_, round_.recipe.seeds.sft_training)], "sft-start")
+    rows = _demonstrations(round_, SETS)
+    return _decided(round_, rows, [length_filter(round_, round_.recipe.seeds.sft_training)], "sft-start")
 
 
-def kept_judging(round_: Round[SelfRewarding], pairs: int) -> pl.DataFrame:
+def judging_demonstrations(round_: Round[SelfRewarding], pairs: int) -> pl.DataFrame:
     """Decisions on the demonstrations of judging: so many for each pair, another draw in every round."""
     recipe = round_.recipe
-    wanted = round(recipe.seeds.keep_judging * pairs)
-    found = _demonstrations(round_, SETS[1:])
+    count = round(recipe.seeds.keep_judging * pairs)
+    demonstrations = _demonstrations(round_, SETS[1:])
     lots = (recipe.seed, round_.number)
-    filters = [length_filter(round_), lambda rows: drawn(rows, wanted, "keep_judging", lots)]
-    return _decided(round_, found, filters, "keep-judging")
+    filters = [length_filter(round_), lambda rows: drawn(rows, count, "keep_judging", lots)]
+    return _decided(round_, demonstrations, filters, "keep-judging")
 
 
 @step_task
 def _decided(
-    round_: Round[SelfRewarding], found: pl.DataFrame, filters: Sequence[Filter], step: str
+    round_: Round[SelfRewarding], rows: pl.DataFrame, filters: Sequence[Filter], step: str
 ) -> pl.DataFrame:
-    def made() -> pl.DataFrame:
-        return with_decision_ids(round_, run_chain(found, filters)[0], step)
+    def compute() -> pl.DataFrame:
+        return with_decision_ids(round_, run_chain(rows, filters)[0], step)
 
-    return round_.log.once(round_.unit(step), "decisions", made)
+    return round_.log.once(round_.unit(step), "decisions", compute)
 
 
 def _demonstrations(round_: Round[SelfRewarding], names: Sequence[str]) -> pl.DataFrame:
     """A loop's demonstrations: candidate_id, prompt_id, prompt, messages, text, judging, in order of id."""
     units = [demonstrations_unit(round_.loop, name).key for name in names]
     scope: dict[str, Any] = {"loop": round_.loop, "round": 0}
-    told = {"loop": round_.loop, "units": units, "judging": demonstrations_unit(round_.loop, JUDGING).key}
-    return query(round_.lake, _DEMONSTRATIONS, told, scope=scope)
+    values = {"loop": round_.loop, "units": units, "judging": demonstrations_unit(round_.loop, JUDGING).key}
+    return query(round_.lake, _DEMONSTRATIONS, values, scope=scope)

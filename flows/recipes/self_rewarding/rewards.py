@@ -36,25 +36,25 @@ def reward(round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.D
 
 def judge_of(round_: Round[SelfRewarding]) -> Judge:
     """The checkpoint that wrote the answers, or the other model that the recipe names."""
-    wanted = round_.recipe.rewarding
-    judge = round_.champion if wanted.model is None else guest(round_, Path(wanted.model), "judge")
+    rewarding = round_.recipe.rewarding
+    judge = round_.champion if rewarding.model is None else guest(round_, Path(rewarding.model), "judge")
     here = with_models_here(round_.recipe, round_.lake, round_.loop)
     return Judge(judge, reward_rubric(here, round_.base.folder))
 
 
 def reward_rubric(recipe: SelfRewarding, base: Path) -> Rubric:
-    """The rubric that a loop's answers are rewarded by: as its judge, or a descendant of `base`, has it."""
-    wanted = recipe.rewarding
-    judge = base if wanted.model is None else Path(wanted.model)
-    return chosen_rubric(judge, wanted.rubric, "points", wanted.votes)
+    """The rubric that rewards a loop's answers: the recipe's, else the default one of its judge."""
+    rewarding = recipe.rewarding
+    judge = base if rewarding.model is None else Path(rewarding.model)
+    return chosen_rubric(judge, rewarding.rubric, "points", rewarding.votes)
 
 
 def choose_pairs(
     round_: Round[SelfRewarding], prompts: pl.DataFrame, candidates: pl.DataFrame, scores: pl.DataFrame
 ) -> pl.DataFrame:
-    """Decides on every answer, and returns the pairs that leaves: rows of table `preferences`."""
-    found = scores.select("candidate_id", "outcome", points="value")
-    frame = candidates.join(found, on="candidate_id").join(prompt_columns(prompts), on="prompt_id")
+    """Decide on every answer; returns the pairs that are kept: rows of table `preferences`."""
+    verdicts = scores.select("candidate_id", "outcome", points="value")
+    frame = candidates.join(verdicts, on="candidate_id").join(prompt_columns(prompts), on="prompt_id")
     parts = shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size * GROUP)
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
     with round_.step("filter", frame.height, "answers") as advance:
@@ -69,19 +69,19 @@ def _decisions(
     round_: Round[SelfRewarding], frame: pl.DataFrame, group: dict[Unit, list[str]]
 ) -> pl.DataFrame:
     """Which answers have a reward, ended, fit the model, and are the best and the worst of their prompt."""
-    wanted, seed = round_.recipe.rewarding, round_.recipe.seed
+    rewarding, seed = round_.recipe.rewarding, round_.recipe.seed
 
-    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+    def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         filters = [
             rewarded,
             *finished_filter(round_, group),
             length_filter(round_),
-            lambda rows: best_and_worst(rows, wanted.min_gap, wanted.length_penalty, seed),
+            lambda rows: best_and_worst(rows, rewarding.min_gap, rewarding.length_penalty, seed),
         ]
         groups = [frame.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
         return [with_decision_ids(round_, run_chain(rows, filters)[0], "filter") for rows in groups]
 
-    return round_.log.once_each(list(group), "decisions", made)
+    return round_.log.once_each(list(group), "decisions", compute)
 
 
 @step_task
@@ -96,11 +96,11 @@ def _preferences(
         scores.select("judge_checkpoint_id", "verifier_version").row(0) if scores.height else (None, None)
     )
 
-    def made(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        found = [pairs(decisions.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
-        return [_preference_rows(rows, round_.number, rubric, judge) for rows in found]
+    def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
+        groups = [pairs(decisions.filter(pl.col("prompt_id").is_in(group[unit]))) for unit in missing]
+        return [_preference_rows(rows, round_.number, rubric, judge) for rows in groups]
 
-    return round_.log.once_each(list(group), "preferences", made)
+    return round_.log.once_each(list(group), "preferences", compute)
 
 
 def _preference_rows(

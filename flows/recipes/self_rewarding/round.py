@@ -8,7 +8,7 @@ import polars as pl
 
 import tutor
 from flows.recipes.room import Room
-from flows.recipes.self_rewarding.demonstrations import all_demonstrations, kept_judging
+from flows.recipes.self_rewarding.demonstrations import all_demonstrations, judging_demonstrations
 from flows.recipes.self_rewarding.rewards import choose_pairs, reward, reward_rubric
 from flows.recipes.self_rewarding.seeds import check_demonstrations, with_demonstrations
 from flows.round.round import Outcome, Round
@@ -38,29 +38,29 @@ def improve(round_: Round[SelfRewarding]) -> Outcome:
     candidates = generate(round_, prompts, [round_.champion])
     rewards = reward(round_, prompts, candidates)
     preferences = choose_pairs(round_, prompts, candidates, rewards)
-    kept = kept_judging(round_, preferences.height)
-    snapshot = freeze_examples(round_, kept, "dpo", preferences["unit"])
+    demonstrations = judging_demonstrations(round_, preferences.height)
+    snapshot = freeze_examples(round_, demonstrations, "dpo", preferences["unit"])
     if snapshot is None:
         audit(round_)
         return "held", NO_PAIR, None
     return weigh(round_, train(round_, snapshot, "dpo"))
 
 
-def with_invented(round_: Round[SelfRewarding], given: pl.DataFrame) -> pl.DataFrame:
-    """The prompts of the round: those given, a share of them replaced by what the model invents from them."""
-    count = round(round_.recipe.invention.share * given.height)
+def with_invented(round_: Round[SelfRewarding], prompts: pl.DataFrame) -> pl.DataFrame:
+    """The round's prompts, a share of them replaced by prompts that the model invents from them."""
+    count = round(round_.recipe.invention.share * prompts.height)
     if not count:
-        return given
+        return prompts
     invented = invent(round_, count, round_.recipe.invention)
-    kept = draw_prompts(given, given.height - invented.height, round_.recipe.seed, round_.number)
-    return pl.concat([kept, invented.select(kept.columns).cast(kept.schema)])
+    rest = draw_prompts(prompts, prompts.height - invented.height, round_.recipe.seed, round_.number)
+    return pl.concat([rest, invented.select(rest.columns).cast(rest.schema)])
 
 
 def has_started(round_: Round[SelfRewarding]) -> bool:
     """Whether a round before this one has fine-tuned on the seed sets."""
-    trained = read(round_.lake, "trainings", {"loop": round_.loop})
+    trainings = read(round_.lake, "trainings", {"loop": round_.loop})
     before = (pl.col("round") < round_.number) & (pl.col("state") == "finished")
-    return not trained.filter(before & (pl.col("objective") == "sft")).is_empty()
+    return not trainings.filter(before & (pl.col("objective") == "sft")).is_empty()
 
 
 def sft_start(round_: Round[SelfRewarding]) -> Outcome:

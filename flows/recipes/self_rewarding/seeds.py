@@ -35,19 +35,19 @@ SETS = ("instruction", JUDGING)
 def demonstration_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """The recipe's demonstrations by set, checked, where it has any: columns as tutor.seeds.DEMONSTRATED.
 
-    What asks, or judges answers to, something like a held-out prompt is left out.
+    Demonstrations that ask, or judge answers to, something like a held-out prompt are left out.
     """
     seed_sets, sets = recipe.seeds, {}
     spoken = [spoken_text(prompt) for prompt in prompts_of(held_out)]
-    own, known = recipe.prompts.path is None, HeldOut(spoken, spoken)
+    own, index = recipe.prompts.path is None, HeldOut(spoken, spoken)
     if seed_sets.instruction is not None:
-        read = _apart(_answered(Path(seed_sets.instruction)), known, seed_sets.instruction)
-        _refuse_forging(read, model, recipe)
-        sets["instruction"] = read.with_columns(response="reference", reference=pl.lit(None, pl.String))
+        rows = _apart(_answered(Path(seed_sets.instruction)), index, seed_sets.instruction)
+        _refuse_forging(rows, model, recipe)
+        sets["instruction"] = rows.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
         sets["instruction"] = tutor.seeds.answering(recipe.seed, seed_sets.count)
     if seed_sets.evaluation is not None:
-        sets["evaluation"] = _judgements(Path(seed_sets.evaluation), model, recipe, known)
+        sets["evaluation"] = _judgements(Path(seed_sets.evaluation), model, recipe, index)
     elif own and reward_rubric(recipe, model).name == TUTORS["points"]:
         sets["evaluation"] = tutor.seeds.judging(recipe.seed, seed_sets.count)
     return sets
@@ -73,46 +73,46 @@ def check_demonstrations(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
 
 def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     """A file of prompts that all have an answer; PromptFileError names a line that has none."""
-    read = read_prompts(path, further)
-    without = read.filter(pl.col("reference").fill_null("").str.strip_chars() == "")
+    rows = read_prompts(path, further)
+    without = rows.filter(pl.col("reference").fill_null("").str.strip_chars() == "")
     if not without.is_empty():
         raise PromptFileError(f"{path}, line {without['line'][0]}: a demonstration needs an answer")
-    return read
+    return rows
 
 
-def _refuse_forging(read: pl.DataFrame, model: Path, recipe: SelfRewarding) -> None:
+def _refuse_forging(rows: pl.DataFrame, model: Path, recipe: SelfRewarding) -> None:
     """PromptFileError where a demonstration's conversation would end or begin a turn in its content."""
     seed_sets, tokenizer = recipe.seeds, load_tokenizer(model, recipe.prompts.chat)
-    forges = forging(read, tokenizer, seed_sets.sft_training.turns == "all")
+    forges = forging(rows, tokenizer, seed_sets.sft_training.turns == "all")
     if forges.any():
-        line = read.filter(forges)["line"][0]
+        line = rows.filter(forges)["line"][0]
         raise PromptFileError(f"{seed_sets.instruction}, line {line}: a message holds marks of a turn")
 
 
-def _apart(read: pl.DataFrame, known: HeldOut, name: str) -> pl.DataFrame:
+def _apart(rows: pl.DataFrame, index: HeldOut, name: str) -> pl.DataFrame:
     """The prompts of a file that overlap no held-out one."""
-    far = [known.near(spoken_text(prompt)) is None for prompt in prompts_of(read)]
-    apart = read.filter(pl.Series(far, dtype=pl.Boolean))
-    if apart.height < read.height:
+    far = [index.near(spoken_text(prompt)) is None for prompt in prompts_of(rows)]
+    apart = rows.filter(pl.Series(far, dtype=pl.Boolean))
+    if apart.height < rows.height:
         reporter().say(
-            f"{read.height - apart.height:,} demonstrations of {name} overlap held-out prompts: left out"
+            f"{rows.height - apart.height:,} demonstrations of {name} overlap held-out prompts: left out"
         )
     return apart
 
 
-def _judgements(path: Path, model: Path, recipe: SelfRewarding, known: HeldOut) -> pl.DataFrame:
+def _judgements(path: Path, model: Path, recipe: SelfRewarding, index: HeldOut) -> pl.DataFrame:
     """A file of judgements as the loop's judge would be asked for them; PromptFileError names a bad line."""
     rubric = reward_rubric(recipe, model)
     specials = special_texts(load_tokenizer(model, recipe.prompts.chat))
-    read = _apart(_answered(path, further="judgement"), known, str(path))
-    for line, text in read.select("line", "judgement").iter_rows():
+    rows = _apart(_answered(path, further="judgement"), index, str(path))
+    for line, text in rows.select("line", "judgement").iter_rows():
         if read_vote(text, "stop", rubric).verdict is None:
             raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
     judge_prompts = [
         judge_prompt(rubric, JudgeInput(prompt, answer), specials)
-        for prompt, answer in zip(prompts_of(read), read["reference"], strict=True)
+        for prompt, answer in zip(prompts_of(rows), rows["reference"], strict=True)
     ]
-    return read.select(
+    return rows.select(
         "source",
         "line",
         pl.Series("text", judge_prompts, dtype=pl.String),
