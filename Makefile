@@ -25,7 +25,11 @@ help:  ## what there is
 night: $(VENV)/.installed  ## set up, then run improvement rounds on the tutor; again: the next rounds
 	@$(BIN)/ratchet run rft --loop $(LOOP) --rounds $(ROUNDS) --lake $(LAKE)
 
-test: $(VENV)/.installed-dev lint types unit  ## set up, then lint, types and tests
+# Types are checked on one core: the tests need not wait for that.
+test: $(VENV)/.installed-dev lint  ## set up, then lint, types and tests
+	@$(BIN)/mypy >$(VENV)/types.log 2>&1 & types=$$!; \
+		$(MAKE) --no-print-directory unit; tests=$$?; \
+		wait $$types; types=$$?; cat $(VENV)/types.log; exit $$((tests || types))
 
 lint: $(VENV)/.installed-dev  ## ruff
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ LOADED = (
     "tests.flows.plain",
     "tests.flows.test_steps",
     "tests.serving.round",
+    "tests.warm",
 )
 _FORKS: dict[str, Forks] = {}  # PREFECT_HOME -> the process that forks commands for it
 

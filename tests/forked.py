@@ -132,4 +132,4 @@ def _code(main: Callable[[list[str]], int | None], arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_serve(sys.argv[1:]))
+    os._exit(_serve(sys.argv[1:]))  # taking all modules down again would take seconds

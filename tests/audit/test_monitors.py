@@ -15,8 +15,6 @@ from tasks.audit.reading import Answers, Reading, audit_rows
 from tutor.world import stories
 from tutor.writers import write
 
-TOPICS = 12
-
 
 def answers(round_number: int, seed: int) -> Answers:
     """400 stories with two written solutions each, as a round's answers."""
