@@ -82,6 +82,9 @@ class Hyperparameters(Strict):
     turns: Literal["last", "all"] = added(
         "last", "of a conversation: the last answer is learned, or all that the assistant said (sft)"
     )
+    optimizer: Literal["adamw", "adamw-8bit"] = added(
+        "adamw", "adamw-8bit: its two moments are held in eight bits (Dettmers et al. 2021, 2110.02861)"
+    )
     dpo: Dpo | None = added(None, "settings of objective dpo; None: its defaults")
 
 

@@ -18,6 +18,7 @@ from schemas.errors import RecipeError
 from schemas.job import Hyperparameters, Lora
 from tasks.models.checkpoint import load_model, written
 from tasks.train.packing import keep_apart, touching
+from tasks.train.quantize import need_bitsandbytes
 from tasks.train.weights import context_of, lora_config
 
 _PROBE = 12  # tokens
@@ -28,10 +29,15 @@ CLOSE = 1e-3
 
 
 def check_fits(folder: Path, hyper: Hyperparameters) -> None:
-    """RecipeError, of one line, where adapters or padding-free batches do not go with the model.
+    """RecipeError, of one line, where adapters or padding-free batches do not go with the model; BadInput
+    where a package that the hyperparameters need is missing.
 
     A pair that fits is not tried again in this process while the folder's files stay as they are.
     """
+    if hyper.lora is not None and hyper.lora.quantize is not None:
+        need_bitsandbytes("training.lora.quantize nf4")
+    if hyper.optimizer == "adamw-8bit":
+        need_bitsandbytes("training.optimizer adamw-8bit")
     if hyper.packing == "padding-free" or hyper.lora is not None:
         _try_once(folder, written(folder), hyper.packing, hyper.lora)
 

@@ -41,6 +41,7 @@ from tasks.train.machine import (
 )
 from tasks.train.objectives.objective import Batch, Encoded, Mean, Objective
 from tasks.train.objectives.registry import get_objective
+from tasks.train.optimizer import adamw
 from tasks.train.packing import check_packing, pack
 from tasks.train.result import (
     LEDGER,
@@ -52,7 +53,7 @@ from tasks.train.result import (
     read_result,
 )
 from tasks.train.saves import drop_saves, last_save, load_save, save_trained_alone, write_save
-from tasks.train.weights import adamw, context_of, trainable, write_checkpoint
+from tasks.train.weights import context_of, trainable, write_checkpoint
 from warehouse.snapshot import read_snapshot
 from warehouse.store.durable import replace
 from warehouse.store.fault import reached
@@ -140,7 +141,7 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
         without_dropout(base)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
-    model, optimizer = accelerator.prepare(base, adamw(base, hyper))
+    model, optimizer = accelerator.prepare(base, adamw(base, hyper, accelerator))
     save_trained_alone(accelerator)
     if hyper.packing == "padding-free":
         check_packing(objective, model, encoded, accelerator)

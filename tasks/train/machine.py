@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import random
@@ -21,6 +22,7 @@ import torch
 from schemas.errors import TrainingFailed
 
 LOCK = ".lock"  # held while a job trains; holds the process id
+EXTRA = ("bitsandbytes",)
 RECORDED = ("torch", "transformers", "accelerate", "peft", "tokenizers", "safetensors", "numpy")
 
 
@@ -110,6 +112,7 @@ def device_name(device: torch.device) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that weights depend on."""
+    extra = [name for name in EXTRA if importlib.util.find_spec(name) is not None]
     return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in RECORDED
+        name: importlib.metadata.version(name) for name in (*RECORDED, *extra)
     }

@@ -21,13 +21,18 @@ from tasks.models.checkpoint import check_folder
 from tasks.models.remote_code import CODE_ERRORS, check_loaded, may_run
 
 
+def need_bitsandbytes(setting: str) -> None:
+    """BadInput where the package that a setting needs is missing."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadInput(f"{setting} needs the package bitsandbytes: pip install 'ratchet[qlora]'")
+
+
 def in_four_bits(folder: Path, hyper: Hyperparameters, accelerator: Accelerator) -> Any:
     """The base on this process's device: its linear layers in NF4, their scales in eight bits, all else in
     fp32; none of it is trained. BadInput where bitsandbytes is missing.
     """
     check_folder(folder)
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise BadInput("lora.quantize nf4 needs the package bitsandbytes: pip install 'ratchet[qlora]'")
+    need_bitsandbytes("training.lora.quantize nf4")
     if accelerator.distributed_type == DistributedType.FSDP:
         raise TrainingFailed("lora.quantize nf4 is not sharded by FSDP: leave out one of the two")
     form = BitsAndBytesConfig(  # type: ignore[no-untyped-call]

@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import GenerationConfig
 
 from schemas.errors import TrainingFailed
-from schemas.job import Hyperparameters, Lora, TrainingJob
+from schemas.job import Lora, TrainingJob
 from tasks.models.checkpoint import load_model, weights_hash
 from tasks.models.ends import settle_ends
 from tasks.train.packing import keep_apart
@@ -59,16 +58,6 @@ def lora_config(lora: Lora) -> LoraConfig:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
-
-
-def adamw(model: Any, hyper: Hyperparameters) -> torch.optim.AdamW:
-    """AdamW over what is trainable; vectors (norms, biases) do not decay."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": hyper.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=hyper.learning_rate, fused=True)
 
 
 def context_of(model: Any) -> int | None:

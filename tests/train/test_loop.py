@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,6 +20,7 @@ from schemas.job import Chat, Hyperparameters, Lora, TrainingJob
 from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.models.ends import end_ids
 from tasks.train.batches import collate
+from tasks.train.fits import check_fits
 from tasks.train.loop import learning_rate, train
 from tasks.train.machine import claimed
 from tasks.train.objectives import registry
@@ -186,14 +188,41 @@ def test_adapters_are_trained_on_a_base_in_four_bits_and_merged_into_the_whole_o
         assert torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-3) <= 4, name
 
 
-def test_four_bits_without_their_package_are_refused_in_one_line(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lora", [None, Lora(rank=64)], ids=["whole", "adapters"])
+def test_moments_in_eight_bits_are_resumed_to_the_same_bit(
+    lora: Lora | None, make_job: MakeJob, in_another_process: Train, new_model: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: pip install 'ratchet[qlora]'")
+    wide = new_model(tmp_path / "wide", hidden_size=64, intermediate_size=128)
+    hyper = {"save_every": 2, "learning_rate": 1e-3, "folder": wide, "lora": lora}
+    whole, job = (make_job(name, optimizer="adamw-8bit", **hyper) for name in ("whole", "job"))
+    undisturbed = train(whole)
+    assert in_another_process(job, "train: step done#5") == -9
+    saved = torch.load(Path(job.output, "saves", "step-4", "optimizer.bin"), weights_only=False)["state"]
+    held = [one | one.get("__bnb_optimizer_quant_state__", {}) for one in saved.values()]
+    moments = [one["state1"] for one in held]
+    assert torch.uint8 in {moment.dtype for moment in moments}
+    assert all((moment.dtype == torch.uint8) == (moment.numel() >= 4096) for moment in moments)
+    resumed = train(job)
+    assert resumed.weights_hash == undisturbed.weights_hash
+    assert told(resumed).equals(told(undisturbed))
+    exact = train(make_job("exact", **hyper))
+    assert exact.weights_hash != undisturbed.weights_hash
+    assert told(undisturbed)["loss"].to_list() == pytest.approx(told(exact)["loss"].to_list(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "hyper", [{"lora": Lora(quantize="nf4")}, {"optimizer": "adamw-8bit"}], ids=["four", "eight"]
+)
+def test_few_bits_without_their_package_are_refused_in_one_line_before_a_loop_opens(
+    hyper: dict[str, Any], make_job: MakeJob, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "bitsandbytes" else find(n))
-    job = make_job(lora=Lora(quantize="nf4"))
-    with pytest.raises(BadInput, match=r"needs the package bitsandbytes: pip install 'ratchet\[qlora\]'"):
-        train(job)
+    job = make_job(**hyper)
+    for refuse in (lambda: train(job), lambda: check_fits(base, job.hyperparameters)):
+        with pytest.raises(BadInput, match=r"needs the package bitsandbytes: pip install 'ratchet\[qlora\]'"):
+            refuse()
     assert_no_checkpoint(job)
 
 
