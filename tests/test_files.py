@@ -164,7 +164,7 @@ def test_messages_are_the_same_prompts_in_a_table(tmp_path: Path) -> None:
 def test_columns_that_a_user_names_are_read_as_what_they_are_named(tmp_path: Path) -> None:
     records = [{"task": "1 + 1?", "key": 2, "question": "not this", "work": "so 2", "difficulty": "hard"}]
     named = (("question", "task"), ("answer", "key"), ("solution", "work"), ("difficulty", ""))
-    read = read_file(parquet(tmp_path, records), named=named)
+    read = read_file(parquet(tmp_path, records), columns=named)
     (row,) = read.rows.to_dicts()
     assert (row["text"], row["reference"], row["solution"], row["difficulty"]) == (
         "1 + 1?",
@@ -177,7 +177,7 @@ def test_columns_that_a_user_names_are_read_as_what_they_are_named(tmp_path: Pat
     with pytest.raises(
         PromptFileError, match="row 1: no 'no', which is named as a column: there is 'difficulty'"
     ):
-        read_file(parquet(tmp_path, records), named=(("question", "no"),))
+        read_file(parquet(tmp_path, records), columns=(("question", "no"),))
 
 
 DEEP = b"[" * 100_000

@@ -1,4 +1,4 @@
-"""What of the records that were read becomes a prompt, what is held out, and why the rest is refused.
+"""Which records become prompts, which of these are held out, and why the others are refused.
 
 Nothing is dropped: a refused record is admitted with split `refused` and its reason, and never used.
 """
@@ -37,11 +37,11 @@ def sound(rows: pl.DataFrame) -> Halves:
     several = numbered.filter(pl.col("count") > 1)
     for group in several.partition_by("text", "messages", maintain_order=True):
         reasons |= _of_equal(group)
-    told = pl.Series("refusal", [reasons.get(place) for place in range(asking.height)], dtype=pl.String)
-    judged = asking.with_columns(told)
+    refusals = pl.Series("refusal", [reasons.get(place) for place in range(asking.height)], dtype=pl.String)
+    records = asking.with_columns(refusals)
     return (
-        judged.filter(told.is_null()),
-        pl.concat([refused, judged.filter(told.is_not_null())]),
+        records.filter(refusals.is_null()),
+        pl.concat([refused, records.filter(refusals.is_not_null())]),
     )
 
 
@@ -53,9 +53,11 @@ def refuse(rows: pl.DataFrame, reason: str) -> pl.DataFrame:
 def sample(prompts: pl.DataFrame, count: int, seed: int) -> Halves:
     """`count` prompts, chosen by a hash of seed and text, and the others; both in order."""
     rows = prompts.select("text", "messages").iter_rows()
-    lots = [digest(("held-out", seed, text, *([] if told is None else [told]))) for text, told in rows]
-    drawn = pl.Series("lot", lots, dtype=pl.String).rank("ordinal") <= count
-    return prompts.filter(drawn), prompts.filter(~drawn)
+    lots = [
+        digest(("held-out", seed, text, *([] if messages is None else [messages]))) for text, messages in rows
+    ]
+    inside = pl.Series("lot", lots, dtype=pl.String).rank("ordinal") <= count
+    return prompts.filter(inside), prompts.filter(~inside)
 
 
 def _of_equal(group: pl.DataFrame) -> dict[int, str]:

@@ -63,27 +63,27 @@ def _splits(path: Path) -> dict[str, list[Path]] | None:
         return {name: _data_set(path / name) for name in names}
     if (path / "state.json").is_file():
         return None
-    found: dict[str, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     files = _shards(path)
     for file in files:
-        named = _SPLIT.fullmatch(file.name.partition(".")[0])
-        if named:
-            found.setdefault(named[1], []).append(file)
-    rest = len(files) - sum(map(len, found.values()))
-    if found and rest:
+        match = _SPLIT.fullmatch(file.name.partition(".")[0])
+        if match:
+            splits.setdefault(match[1], []).append(file)
+    rest = len(files) - sum(map(len, splits.values()))
+    if splits and rest:
         raise PromptFileError(
             f"prompt folder {path}: {rest} files are of no split, others are: give one file"
         )
-    return found or None
+    return splits or None
 
 
 def _chosen(path: Path, names: Sequence[str], split: Split) -> str:
-    wanted = ("train",) if split == "train" else HELD_OUT
-    name = next((one for one in wanted if one in names), names[0] if len(names) == 1 else None)
+    preferred = ("train",) if split == "train" else HELD_OUT
+    name = next((one for one in preferred if one in names), names[0] if len(names) == 1 else None)
     if name is None:
         raise PromptFileError(
-            f"prompt folder {path} has the splits {', '.join(names) or 'none'}, none of {', '.join(wanted)}: "
-            "give one split's own folder or file"
+            f"prompt folder {path} has the splits {', '.join(names) or 'none'}, none of "
+            f"{', '.join(preferred)}: give one split's own folder or file"
         )
     return name
 
@@ -119,10 +119,10 @@ def _kind(file: Path) -> str | None:
 
 
 def _state(path: Path) -> list[Any]:
-    found = _json(path / "state.json").get("_data_files")
-    if not isinstance(found, list):
+    files = _json(path / "state.json").get("_data_files")
+    if not isinstance(files, list):
         raise PromptFileError(f"{path / 'state.json'} names no data files")
-    return found
+    return files
 
 
 def _described(file: Path, key: str) -> list[str]:

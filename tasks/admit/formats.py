@@ -10,8 +10,8 @@
 | prompt, a text or messages | it | `answer`, `reference`, `completion`, or `chosen` beside `rejected` |
 | chosen, rejected | what both dialogues share (HH-RLHF) | the chosen one's last answer |
 
-Which column is which is said by columns.py. Nothing that was said is changed, and what no column asks for is
-not read. A number as an answer is the text of it. Errors are BadInput, one line, without the line's number.
+columns.py says which column is which; other columns are not read. Content is never changed. A number as an
+answer becomes its text. Errors are BadInput, one line, without the line's number.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _SPEAKERS: dict[str, Role] = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it is admitted. `parted` is a rejected dialogue that is not of this prompt;
-    `solution` a worked solution beside the reference; `refusal` says why it is none (`EMPTY`, `NO_ANSWER`).
+    """A record as it is admitted. `parted` is a rejected dialogue that is not of this prompt; `solution` a
+    worked solution beside the reference; `refusal` says why it asks nothing (`EMPTY`, `NO_ANSWER`).
     """
 
     prompt: Prompt
@@ -56,12 +56,12 @@ class Record:
     refusal: str | None = None
 
 
-def record_of(value: Value, named: Named = ()) -> tuple[Record, Layout]:
+def record_of(value: Value, columns: Named = ()) -> tuple[Record, Layout]:
     """The record that an object is, and by which columns it was read."""
     null = frozenset(key for key, one in value.items() if one is None)
-    layout = layout_of(frozenset(value) - null, null, named)
-    prompt, reference, rejected, parted = _asked(value, layout)
-    solution = _given(value, layout.solution)
+    layout = layout_of(frozenset(value) - null, null, columns)
+    prompt, reference, rejected, parted = _contents(value, layout)
+    solution = _answer_in(value, layout.solution)
     blank = isinstance(prompt, str) and not prompt.strip()
     needs = layout.form == "question" and not (reference or "").strip()
     record = Record(
@@ -99,10 +99,10 @@ def read_dialogue(text: str) -> tuple[Message, ...]:
         speaker, start = other, end + len(mark)
 
 
-Asked = tuple[Prompt, str | None, str | None, tuple[Message, ...] | None]
+Contents = tuple[Prompt, str | None, str | None, tuple[Message, ...] | None]
 
 
-def _asked(value: Value, layout: Layout) -> Asked:
+def _contents(value: Value, layout: Layout) -> Contents:
     """A record's prompt, its reference, and what was rejected: an answer, or a dialogue that parted."""
     if layout.form == "dialogues":
         return _of_dialogues(value, layout)
@@ -110,30 +110,30 @@ def _asked(value: Value, layout: Layout) -> Asked:
         return _of_messages(value, layout)
     if layout.form == "prompt":
         return _of_prompt(value, layout)
-    question = text_of(value, layout.asked, blank=True)
+    question = text_of(value, layout.prompt, blank=True)
     if layout.context is not None and (more := value[layout.context]) is not None:
         more = text_of(value, layout.context, blank=True)
         question = f"{question}\n\n{more}" if question.strip() and more.strip() else question
-    return question, _given(value, layout.answer), None, None
+    return question, _answer_in(value, layout.answer), None, None
 
 
-def _of_messages(value: Value, layout: Layout) -> Asked:
-    messages = _messages(value, layout.asked, layout.form)
+def _of_messages(value: Value, layout: Layout) -> Contents:
+    messages = _messages(value, layout.prompt, layout.form)
     before, answer = _last_answer(messages)
-    told = _given(value, layout.answer)
-    if answer is not None and told is not None:
+    reference = _answer_in(value, layout.answer)
+    if answer is not None and reference is not None:
         raise BadInput("both a last turn by assistant and a reference: give one of them (--columns answer=)")
-    return prompt_of(before), told if answer is None else answer, None, None
+    return prompt_of(before), reference if answer is None else answer, None, None
 
 
-def _of_prompt(value: Value, layout: Layout) -> Asked:
+def _of_prompt(value: Value, layout: Layout) -> Contents:
     if layout.chosen is not None and isinstance(value.get(layout.chosen), list):
         return _of_chosen(value, layout)
-    prompt = _prompt(value, layout.asked)
-    told = _given(value, layout.answer)
+    prompt = _prompt(value, layout.prompt)
+    reference = _answer_in(value, layout.answer)
     if layout.chosen is None or layout.rejected is None:
-        return prompt, told, None, None
-    if told is not None:
+        return prompt, reference, None, None
+    if reference is not None:
         raise BadInput("both 'chosen' and a reference: give one of them")
     return prompt, text_of(value, layout.chosen), text_of(value, layout.rejected), None
 
@@ -144,28 +144,28 @@ def _prompt(value: Value, key: str) -> Prompt:
     return text_of(value, key, blank=True)
 
 
-def _of_chosen(value: Value, layout: Layout) -> Asked:
+def _of_chosen(value: Value, layout: Layout) -> Contents:
     """A pair whose sides are messages: the last turn of each alone, or with the prompt before it."""
     assert layout.chosen is not None
     assert layout.rejected is not None
-    before = _prompt(value, layout.asked)
+    before = _prompt(value, layout.prompt)
     sides: list[tuple[Prompt, str | None]] = []
     for key in (layout.chosen, layout.rejected):
         turns = value.get(key)
         if isinstance(turns, list) and len(turns) == 1:
             sides.append((before, _only_answer(value, key)))
         else:
-            said, answer = _last_answer(_messages(value, key))
-            sides.append((prompt_of(said), answer))
-    (asked, better), (other, worse) = sides
-    if asked != before or other != before:
+            turns_before, answer = _last_answer(_messages(value, key))
+            sides.append((prompt_of(turns_before), answer))
+    (first, better), (other, worse) = sides
+    if first != before or other != before:
         raise BadInput(
-            f"{layout.chosen!r} and {layout.rejected!r} do not begin with what {layout.asked!r} says"
+            f"{layout.chosen!r} and {layout.rejected!r} do not begin with what {layout.prompt!r} says"
         )
     return before, better, worse, None
 
 
-def _of_dialogues(value: Value, layout: Layout) -> Asked:
+def _of_dialogues(value: Value, layout: Layout) -> Contents:
     assert layout.chosen is not None
     assert layout.rejected is not None
     chosen, other = _dialogue(value, layout.chosen), _dialogue(value, layout.rejected)
@@ -188,18 +188,18 @@ def _last_answer(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], st
 
 
 def _messages(value: Value, key: str, form: str = "messages") -> tuple[Message, ...]:
-    told = value.get(key)
-    if isinstance(told, str):  # a cell of a table
+    turns = value.get(key)
+    if isinstance(turns, str):  # a cell of a table
         try:
-            told = parsed(told)
+            turns = parsed(turns)
         except ValueError:
             raise BadInput(f"{key!r} must be messages: a list, or JSON of one") from None
-    if isinstance(told, list):
-        told = [
-            _spoken(one, number) if form == "conversations" else _said(one)
-            for number, one in enumerate(told, 1)
+    if isinstance(turns, list):
+        turns = [
+            _sharegpt_turn(one, number) if form == "conversations" else _without_nulls(one)
+            for number, one in enumerate(turns, 1)
         ]
-    messages = read_messages(told)
+    messages = read_messages(turns)
     if sum(len(one.content) for one in messages) > LONGEST:
         raise BadInput(f"{key!r} are longer than {LONGEST:,} characters together")
     try:
@@ -209,21 +209,21 @@ def _messages(value: Value, key: str, form: str = "messages") -> tuple[Message, 
     return messages
 
 
-def _said(message: Any) -> Any:
-    """A message without the keys that a table gives all messages where one has them."""
+def _without_nulls(message: Any) -> Any:
+    """A message without its null keys, which a table gives to all messages where one has them."""
     if not isinstance(message, dict):
         return message
     return {key: one for key, one in message.items() if one is not None or key in ("role", "content")}
 
 
-def _spoken(turn: Any, number: int) -> Any:
+def _sharegpt_turn(turn: Any, number: int) -> Any:
     """A turn of ShareGPT as a message."""
     if not isinstance(turn, dict) or "from" not in turn:
-        return _said(turn)
+        return _without_nulls(turn)
     role = _SPEAKERS.get(turn["from"]) if isinstance(turn["from"], str) else None
     if role is None:
-        known = ", ".join(_SPEAKERS)
-        raise BadInput(f"message {number} is from {str(turn['from'])[:40]!r}: a speaker is {known}")
+        speakers = ", ".join(_SPEAKERS)
+        raise BadInput(f"message {number} is from {str(turn['from'])[:40]!r}: a speaker is {speakers}")
     return {"role": role, "content": turn.get("value")}
 
 
@@ -235,17 +235,17 @@ def _only_answer(value: Value, key: str) -> str:
     return text_of({key: turn.get("content")}, key, blank=True)
 
 
-def _given(value: Value, key: str | None) -> str | None:
+def _answer_in(value: Value, key: str | None) -> str | None:
     """The answer in a column; None where there is no column, or only blanks in it."""
-    told = None if key is None else _answer(value, key)
-    return told if told and told.strip() else None
+    answer = None if key is None else _answer(value, key)
+    return answer if answer and answer.strip() else None
 
 
 def _answer(value: Value, key: str) -> str | None:
     """A text, a number as the text of it, or one message by the assistant; None where there is none."""
-    told = value.get(key)
-    if told is None:
+    content = value.get(key)
+    if content is None:
         return None
-    if isinstance(told, list) and len(told) == 1 and isinstance(told[0], dict):
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
         return _only_answer(value, key)
-    return text_of({key: as_text(told)}, key, blank=True)
+    return text_of({key: as_text(content)}, key, blank=True)

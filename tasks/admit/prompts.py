@@ -1,6 +1,6 @@
-"""Admission: prompts enter a loop as facts, with where they came from and the reference they bring.
+"""Admission: prompts enter a loop as facts, with their source and their reference.
 
-Files are read by reading.py; what of them is a prompt, and what is refused, is said by apart.py.
+Files are read by reading.py; apart.py says which records are prompts and which are refused.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def prompt_rows(prompts: pl.DataFrame, split: str, loop: str, round_number: int)
     """
     rows = (_distinct(prompts) if split == "refused" else _once(prompts)).drop(*ASIDE, "part", strict=False)
     formats = rows["format"] if "format" in rows.columns else [None] * rows.height
-    told = rows.select("source", "line", "text", "messages").iter_rows()
+    keys = rows.select("source", "line", "text", "messages").iter_rows()
     ids = [
         prompt_id(round_number, loop, split, source, line, text, messages, format_)
-        for (source, line, text, messages), format_ in zip(told, formats, strict=True)
+        for (source, line, text, messages), format_ in zip(keys, formats, strict=True)
     ]
-    named = rows.with_columns(pl.Series("prompt_id", ids, dtype=pl.String), pl.lit(split).alias("split"))
-    return named.unique("prompt_id", keep="first", maintain_order=True)
+    with_ids = rows.with_columns(pl.Series("prompt_id", ids, dtype=pl.String), pl.lit(split).alias("split"))
+    return with_ids.unique("prompt_id", keep="first", maintain_order=True)
 
 
 def draw_prompts(prompts: pl.DataFrame, count: int | None, seed: int, round_number: int) -> pl.DataFrame:
@@ -55,16 +55,16 @@ def draw_prompts(prompts: pl.DataFrame, count: int | None, seed: int, round_numb
         digest(("draw", seed, round_number, text, *([] if messages is None else [messages])))
         for text, messages in _distinct(prompts).select("text", "messages").iter_rows()
     ]
-    drawn = prompts.with_columns(pl.Series("order", order)).sort("order").head(count)
-    return drawn.drop("order").sort("prompt_id")
+    chosen = prompts.with_columns(pl.Series("order", order)).sort("order").head(count)
+    return chosen.drop("order").sort("prompt_id")
 
 
-def demonstration_rows(demonstrated: pl.DataFrame, prompts: pl.DataFrame, loop: str) -> pl.DataFrame:
+def demonstration_rows(demonstrations: pl.DataFrame, prompts: pl.DataFrame, loop: str) -> pl.DataFrame:
     """Rows of table `candidates` for a seed set's responses (columns text, response) to its `prompts`."""
-    shown = _once(demonstrated).select("text", "messages", "response")
-    told = prompts.join(shown, on=["text", "messages"], nulls_equal=True)
-    ids = [demonstration_id(0, loop, prompt) for prompt in told["prompt_id"]]
-    return given_rows(told, "demonstration", ids, "response")
+    responses = _once(demonstrations).select("text", "messages", "response")
+    rows = prompts.join(responses, on=["text", "messages"], nulls_equal=True)
+    ids = [demonstration_id(0, loop, prompt) for prompt in rows["prompt_id"]]
+    return given_rows(rows, "demonstration", ids, "response")
 
 
 def given_rows(prompts: pl.DataFrame, kind: str, ids: list[str], text: str) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A file or folder of prompts as one frame: what was recognised, every record, and why some ask nothing."""
+"""A file or folder of prompts as one frame: the columns recognised, every record, and the refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.admit.folders import Split, parts_of
 from tasks.admit.formats import EMPTY, Record, record_of
 from tasks.admit.tables import table_columns, table_format, table_rows
 from tasks.admit.values import text_of
-from tasks.models.conversation import Conversation, plain_text, written
+from tasks.models.conversation import Conversation, messages_json, plain_text
 
 SOURCED = pl.Schema(
     {
@@ -66,14 +66,14 @@ class PromptFile:
 
 
 def read_file(
-    path: Path, split: Split = "train", named: Named = (), further: str | None = None
+    path: Path, split: Split = "train", columns: Named = (), further: str | None = None
 ) -> PromptFile:
     """The prompts of a file or folder; PromptFileError names what cannot be read, and where.
 
     `further` names one more text that every record must have, as a column of that name.
     """
     parts = parts_of(path, split)
-    wanted = KNOWN | {column for _, column in named} | ({further} if further else set())
+    names = KNOWN | {column for _, column in columns} | ({further} if further else set())
     rows: list[dict[str, Any]] = []
     layouts: dict[Layout, None] = {}
     unread: dict[str, None] = {}
@@ -83,9 +83,9 @@ def read_file(
         formats.append(format_)
         column = "folder" if parts.folder else None if format_ == "jsonl" else format_
         if format_ in ("parquet", "arrow"):
-            unread |= dict.fromkeys(one for one in table_columns(file, format_) if one not in wanted)
-        for row in _rows(file, format_, wanted):
-            more, record, layout = _record(file, row, named, further)
+            unread |= dict.fromkeys(one for one in table_columns(file, format_) if one not in names)
+        for row in _rows(file, format_, names):
+            more, record, layout = _record(file, row, columns, further)
             layouts[layout] = None
             if len(unread) < _UNREAD:
                 used = layout.read.values()
@@ -99,8 +99,8 @@ def read_file(
     frame = pl.DataFrame(rows, schema={**READ, **({further: pl.String} if further else {})})
     if frame["refusal"].null_count() == 0:
         refuse_unsound(path, frame)
-    told = tuple(list(unread)[:_UNREAD])
-    return PromptFile(path, parts.name, formats[0], frame, tuple(layouts), told, parts.others)
+    unread_names = tuple(list(unread)[:_UNREAD])
+    return PromptFile(path, parts.name, formats[0], frame, tuple(layouts), unread_names, parts.others)
 
 
 def read_prompts(path: Path, further: str | None = None) -> pl.DataFrame:
@@ -121,16 +121,18 @@ def refuse_unsound(path: Path, rows: pl.DataFrame) -> None:
         raise PromptFileError(f"{path}, line {line}: {what} must be a text that is not empty")
 
 
-def _rows(file: Path, format_: str, wanted: Collection[str]) -> Iterator[Row]:
-    return table_rows(file, format_, wanted) if format_ in ("parquet", "arrow") else text_rows(file, format_)
+def _rows(file: Path, format_: str, names: Collection[str]) -> Iterator[Row]:
+    return table_rows(file, format_, names) if format_ in ("parquet", "arrow") else text_rows(file, format_)
 
 
-def _record(file: Path, row: Row, named: Named, further: str | None) -> tuple[dict[str, Any], Record, Layout]:
+def _record(
+    file: Path, row: Row, columns: Named, further: str | None
+) -> tuple[dict[str, Any], Record, Layout]:
     if not isinstance(row.value, dict):
         raise PromptFileError(f"{file}, {row.place}: an object is needed, not {type(row.value).__name__}")
     try:
         more = {further: text_of(row.value, further)} if further else {}
-        return more, *record_of(row.value, named)
+        return more, *record_of(row.value, columns)
     except BadInput as error:
         raise PromptFileError(f"{file}, {row.place}: {error}") from None
 
@@ -146,7 +148,7 @@ def _columns(source: str, number: int, record: Record) -> dict[str, Any]:
         "messages": record.prompt.json if isinstance(record.prompt, Conversation) else None,
         "problem": record.problem,
         "rejected": record.rejected,
-        "rejected_dialogue": written(record.parted) if record.parted else None,
+        "rejected_dialogue": messages_json(record.parted) if record.parted else None,
         "solution": record.solution,
         "refusal": record.refusal,
     }

@@ -39,11 +39,11 @@ def shows_work(text: str) -> bool:
 def with_work(prompts: pl.DataFrame) -> pl.DataFrame:
     """The prompts with a worked solution, as column `worked`: one of its own, else the reference."""
     own = pl.col("solution") if "solution" in prompts.columns else pl.lit(None, pl.String)
-    told = prompts.with_columns(pl.coalesce(own, "reference").alias("worked"))
+    rows = prompts.with_columns(pl.coalesce(own, "reference").alias("worked"))
     marked = pl.Series(
-        "marked", [text is not None and shows_work(text) for text in told["worked"]], dtype=pl.Boolean
+        "marked", [text is not None and shows_work(text) for text in rows["worked"]], dtype=pl.Boolean
     )
-    return told.filter(marked | own.is_not_null())
+    return rows.filter(marked | own.is_not_null())
 
 
 def reference_rows(prompts: pl.DataFrame, loop: str, round_number: int) -> pl.DataFrame:

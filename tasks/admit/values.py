@@ -34,38 +34,38 @@ def text_of(value: Value, key: str, *, blank: bool = False) -> str:
     return text
 
 
-def as_text(told: Any) -> Any:
+def as_text(value: Any) -> Any:
     """A finite number as text; everything else as it is."""
-    if isinstance(told, int) and not isinstance(told, bool):
-        return str(told)
-    if isinstance(told, float) and math.isfinite(told):
-        return str(int(told)) if told.is_integer() and abs(told) < 2**53 else repr(told)
-    if isinstance(told, Decimal) and told.is_finite():
-        return format(told, "f")
-    return told
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")
+    return value
 
 
 def label_of(value: Value, key: str | None) -> str | None:
     """A topic or the name of a problem: a text, or a number as one."""
-    told = None if key is None else as_text(value.get(key))
-    if key is None or told is None or (isinstance(told, str) and not told.strip()):
+    label = None if key is None else as_text(value.get(key))
+    if key is None or label is None or (isinstance(label, str) and not label.strip()):
         return None
-    if not isinstance(told, str):
+    if not isinstance(label, str):
         raise BadInput(f"{key!r} must be str; --columns ROLE= leaves it unread, such as topic=")
-    return text_of({key: told}, key)
+    return text_of({key: label}, key)
 
 
 def whole_of(value: Value, key: str | None) -> int | None:
     """A difficulty: a whole number, also as a text."""
-    told = None if key is None else as_text(value.get(key))
-    if key is None or told is None or (isinstance(told, str) and not told.strip()):
+    number = None if key is None else as_text(value.get(key))
+    if key is None or number is None or (isinstance(number, str) and not number.strip()):
         return None
-    digits = told.strip().removeprefix("-") if isinstance(told, str) else ""
+    digits = number.strip().removeprefix("-") if isinstance(number, str) else ""
     if not (digits.isascii() and digits.isdigit()):
         raise BadInput(f"{key!r} must be int: --columns difficulty= leaves it unread")
-    if len(digits) > 19 or abs(int(told)) >= 2**63:
+    if len(digits) > 19 or abs(int(number)) >= 2**63:
         raise BadInput(f"{key!r} is out of range")
-    return int(told)
+    return int(number)
 
 
 def _kind(value: Any) -> str:

@@ -39,12 +39,12 @@ def candidate_rows(
     that is asked several times, under several ids, has a column `seed` to be told apart by. `asking` is
     what stands around each, `told` what else of the engine decides the draw; both are on record.
     """
-    asked = [put(prompt, asking) for prompt in prompts_of(prompts)]
+    inputs = [put(prompt, asking) for prompt in prompts_of(prompts)]
     if "seed" in prompts.columns:
         seeds = prompts["seed"].to_list()
     else:
-        seeds = [prompt_seed(seed, round_number, prompt) for prompt in asked]
-    answers = engine.generate(asked, sampling, seeds, progress)
+        seeds = [prompt_seed(seed, round_number, prompt) for prompt in inputs]
+    answers = engine.generate(inputs, sampling, seeds, progress)
     further = sampling.further(**({} if asking.is_plain else {"asked": asking.label}), **told)
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, further)
     rows = [
@@ -78,5 +78,5 @@ def candidate_rows(
 
 def prompt_seed(seed: int, round_number: int, prompt: Prompt) -> int:
     """The seed of a prompt's first sample in a round."""
-    told = (prompt,) if isinstance(prompt, str) else (prompt.text, prompt.json)
-    return first_seed("sample", seed, round_number, *told)
+    parts = (prompt,) if isinstance(prompt, str) else (prompt.text, prompt.json)
+    return first_seed("sample", seed, round_number, *parts)

@@ -1,4 +1,4 @@
-"""Drops invented prompts that are none by their form: Self-Instruct's and Alpaca's rules, and a few more.
+"""Drops invented texts whose form is not a prompt's: Self-Instruct's and Alpaca's rules, and a few more.
 
 Not covered: whether a prompt makes sense, or can be answered. A form says nothing of that.
 """
@@ -44,8 +44,8 @@ def well_formed(frame: pl.DataFrame, form: Form, specials: Sequence[str] = ()) -
 
     `specials` are the special tokens of the models that will read them.
     """
-    told = frame.select("text", "finish_reason").iter_rows()
-    reasons = [_fault(text, form, specials) if end != "length" else "cut off" for text, end in told]
+    rows = frame.select("text", "finish_reason").iter_rows()
+    reasons = [_fault(text, form, specials) if end != "length" else "cut off" for text, end in rows]
     marked = frame.with_columns(pl.Series("fault", reasons, dtype=pl.String))
     return decide(marked, "form", pl.col("fault"))
 

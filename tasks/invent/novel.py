@@ -27,9 +27,9 @@ class Earlier:
         """For each text, the F of the prompt most like it, and its id; the first of several, none for 0."""
         best: list[tuple[float, str | None]] = [(0.0, None)] * len(texts)
         for ids, part in self._parts:
-            for place, found in enumerate(part.nearest(texts)):
-                if found is not None and found.f > best[place][0]:
-                    best[place] = found.f, ids[found.place]
+            for place, match in enumerate(part.nearest(texts)):
+                if match is not None and match.f > best[place][0]:
+                    best[place] = match.f, ids[match.place]
         return best
 
 
@@ -39,16 +39,16 @@ def novel(frame: pl.DataFrame, earlier: Earlier, most: float) -> pl.DataFrame:
     `duplicate_of` is the prompt's id, or the candidate's of this frame.
     """
     ids, texts = frame["candidate_id"].to_list(), frame["text"].to_list()
-    found, within, kept = earlier.nearest(texts), Texts(texts).f(texts), list[int]()
+    nearest, within, novel_places = earlier.nearest(texts), Texts(texts).f(texts), list[int]()
     for place in range(frame.height):
-        twin = max(kept, key=lambda other: within[place, other], default=None)  # the first of several
-        if twin is not None and within[place, twin] > found[place][0]:
-            found[place] = float(within[place, twin]), ids[twin]
-        if found[place][0] <= most:
-            kept.append(place)
+        twin = max(novel_places, key=lambda other: within[place, other], default=None)  # the first of several
+        if twin is not None and within[place, twin] > nearest[place][0]:
+            nearest[place] = float(within[place, twin]), ids[twin]
+        if nearest[place][0] <= most:
+            novel_places.append(place)
     marked = frame.with_columns(
-        pl.Series("f", [value for value, _ in found], dtype=pl.Float64),
-        pl.Series("nearest", [one for _, one in found], dtype=pl.String),
+        pl.Series("f", [value for value, _ in nearest], dtype=pl.Float64),
+        pl.Series("nearest", [one for _, one in nearest], dtype=pl.String),
     )
     like = pl.col("f") > most
     return decide(

@@ -22,10 +22,10 @@ def put(prompt: Prompt, asking: Asking) -> Prompt:
         return prompt
     messages = messages_of(prompt)
     own = messages[:1] if messages[0].role == "system" else ()
-    given = (Message("system", asking.system),) if asking.system else ()
-    said = messages[len(own) :]
-    last = Message("user", _shown(asking, said[-1].content))
-    return prompt_of([*(own or given), *_turns(asking), *said[:-1], last])
+    system = (Message("system", asking.system),) if asking.system else ()
+    turns = messages[len(own) :]
+    last = Message("user", _user_text(asking, turns[-1].content))
+    return prompt_of([*(own or system), *_turns(asking), *turns[:-1], last])
 
 
 def _turns(asking: Asking) -> list[Message]:
@@ -41,7 +41,7 @@ def _turns(asking: Asking) -> list[Message]:
     ]
 
 
-def _shown(asking: Asking, question: str) -> str:
+def _user_text(asking: Asking, question: str) -> str:
     """The user's last message."""
     if asking.shots_as == "turns" or not asking.shots:
         return _filled(asking.template, question)

@@ -76,7 +76,7 @@ def check_folder(folder: Path) -> list[Path]:
     return weights
 
 
-def written(folder: Path) -> tuple[tuple[str, int], ...]:
+def file_stamps(folder: Path) -> tuple[tuple[str, int], ...]:
     """The files that a model is loaded from and when each was written: another value, another model."""
     files = (*check_folder(folder), *code_files(folder), *deciding_files(folder))
     return tuple((str(file), file.stat().st_mtime_ns) for file in files)
@@ -135,10 +135,10 @@ def load_tokenizer(folder: Path, chat: Chat = PLAIN) -> PreTrainedTokenizerBase:
         if writes_date(tokenizer.chat_template):
             tokenizer.chat_template = dated(tokenizer.chat_template)
         spoken(tokenizer, chat)
-        asked = prompt_text(tokenizer, _PROBE)
+        text = prompt_text(tokenizer, _PROBE)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
-    if _PROBE not in asked:
+    if _PROBE not in text:
         raise ModelError(f"{folder}: the chat template leaves out what a message by user says")
     return tokenizer  # type: ignore[no-any-return]
 

@@ -47,7 +47,7 @@ class Conversation:
     @property
     def json(self) -> str:
         """The messages as canonical JSON, as they stand in the log."""
-        return written(self.messages)
+        return messages_json(self.messages)
 
     @property
     def text(self) -> str:
@@ -89,7 +89,7 @@ def dialogue(messages: Sequence[Message]) -> str:
     return "".join(f"\n\n{NAMES[one.role]}: {one.content}" for one in messages)
 
 
-def written(messages: Sequence[Message]) -> str:
+def messages_json(messages: Sequence[Message]) -> str:
     """Messages as canonical JSON."""
     values = [{"role": one.role, "content": one.content} for one in messages]
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))

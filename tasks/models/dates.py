@@ -29,11 +29,11 @@ def use_date(day: date | None) -> None:
 
 def template_date() -> date:
     """The date that templates write."""
-    told = os.environ.get(DATE)
+    value = os.environ.get(DATE)
     try:
-        return date.fromisoformat(told) if told else datetime.now(UTC).date()
+        return date.fromisoformat(value) if value else datetime.now(UTC).date()
     except ValueError:
-        raise ModelError(f"{DATE} is {told!r}: give a date as 2026-01-31") from None
+        raise ModelError(f"{DATE} is {value!r}: give a date as 2026-01-31") from None
 
 
 def writes_date(template: Any) -> bool:

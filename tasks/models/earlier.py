@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from schemas.errors import ModelError
 from tasks.models.conversation import Message, Prompt, messages_of, prompt_of
-from tasks.models.rendering import has_template, prompt_ids, prompt_text, said, templated
+from tasks.models.rendering import has_template, prompt_ids, prompt_text, template_messages, templated
 from tasks.models.turns import end_of_turn
 
 _LAST = "only turns=last can be learned"
@@ -25,30 +25,30 @@ def earlier_turns(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[ra
     cannot be told apart, or is not closed by an end of turn.
     """
     messages = messages_of(prompt)
-    spoken = [place for place, one in enumerate(messages) if one.role == "assistant"]
-    if not spoken:
+    assistant_places = [place for place, one in enumerate(messages) if one.role == "assistant"]
+    if not assistant_places:
         return []
     if not has_template(tokenizer):
         raise ModelError(f"without a chat template no token ends an earlier turn: {_LAST}")
     ids, text, end = prompt_ids(tokenizer, prompt), prompt_text(tokenizer, prompt), end_of_turn(tokenizer)
-    found = []
-    for place in spoken:
+    ranges = []
+    for place in assistant_places:
         _refuse_other(tokenizer, messages, place, text)
         start = _shared(prompt_ids(tokenizer, prompt_of(messages[:place])), ids)
         stop = next((i for i in range(start, len(ids)) if ids[i] == end), None)
         if stop is None or not _holds(tokenizer, ids[start:stop], messages[place]):
             raise ModelError(f"no end of turn closes message {place + 1}: {_LAST}")
-        found.append(range(start, stop + 1))
-    return found
+        ranges.append(range(start, stop + 1))
+    return ranges
 
 
 def _refuse_other(
     tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...], place: int, text: str
 ) -> None:
     """ModelError unless a turn stands in the whole as it does where nothing follows it, asked as it was."""
-    asked = prompt_text(tokenizer, prompt_of(messages[:place]))
-    answered = templated(tokenizer, said(messages[: place + 1])).rstrip()
-    if not (text.startswith(asked) and text.startswith(answered) and answered.startswith(asked)):
+    before = prompt_text(tokenizer, prompt_of(messages[:place]))
+    through_turn = templated(tokenizer, template_messages(messages[: place + 1])).rstrip()
+    if not (text.startswith(before) and text.startswith(through_turn) and through_turn.startswith(before)):
         raise ModelError(f"the chat template writes message {place + 1} otherwise once more is said: {_LAST}")
 
 

@@ -89,16 +89,16 @@ def special_texts(tokenizer: Any) -> tuple[str, ...]:
     if tokenizer is None:
         return ()
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    named = [str(one) for one in getattr(tokenizer, "all_special_tokens", ())]
-    named += [one.content for one in added if one.special or not one.content.isalnum()]
-    return tuple(sorted({one for one in named if one.strip()}, key=lambda one: (-len(one), one)))
+    texts = [str(one) for one in getattr(tokenizer, "all_special_tokens", ())]
+    texts += [one.content for one in added if one.special or not one.content.isalnum()]
+    return tuple(sorted({one for one in texts if one.strip()}, key=lambda one: (-len(one), one)))
 
 
 def unmarked(text: str, specials: Sequence[str] = ()) -> str:
     """The text with every special text and turn mark broken; ValueError where one cannot be."""
     marks = _marks(tuple(specials))
     for _ in range(_ROUNDS):
-        broken = marks.sub(lambda found: code_point(found[0][0]) + found[0][1:], text)
+        broken = marks.sub(lambda match: code_point(match[0][0]) + match[0][1:], text)
         if broken == text:
             return text
         text = broken
@@ -123,8 +123,8 @@ def quoted_prompt(prompt: Prompt, specials: Sequence[str] = ()) -> str:
 
 def says_nothing(text: str) -> bool:
     """Whether a text holds no letter and no digit, or only announces an answer ("Thought process:")."""
-    seen = "".join(sign for sign in text if _SHOWN[ord(sign)] == sign)
-    words = "".join(sign if sign.isalnum() else " " if sign not in "'\u2019" else "" for sign in seen)
+    plain = "".join(sign for sign in text if _SHOWN[ord(sign)] == sign)
+    words = "".join(sign if sign.isalnum() else " " if sign not in "'\u2019" else "" for sign in plain)
     folded = " ".join(unicodedata.normalize("NFKC", words).casefold().split())
     return not folded or folded in _OPENERS
 

@@ -43,9 +43,9 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
     """ModelError where the tokenizer has tokens beyond the `rows` of the model's embedding."""
     beyond = sorted((token, text) for text, token in tokenizer.get_vocab().items() if token >= rows)
     if beyond:
-        named = some(f"{text} ({token})" for token, text in beyond)
+        names = some(f"{text} ({token})" for token, text in beyond)
         raise ModelError(
-            f"the tokenizer has tokens that the model has no embedding for ({rows} rows): {named}: "
+            f"the tokenizer has tokens that the model has no embedding for ({rows} rows): {names}: "
             "resize the embedding, or take the tokenizer that the model was trained with"
         )
 
@@ -54,22 +54,22 @@ def remarks(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """What is done otherwise than a user of this model may expect, a line each."""
     config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=may_run(folder))
     text = config.get_text_config()
-    told = [turn_of(tokenizer).remark]
+    lines = [turn_of(tokenizer).remark]
     if getattr(tokenizer, "chat_template", None) is None:
-        told.append(
+        lines.append(
             "the tokenizer has no chat template: prompts are asked as 'Question: ... Answer:', and answers "
             "are taught right behind the colon: a reference without a space before it is taught without one"
         )
     if kinds := sorted({NAMES.get(kind, kind) for kind in _types(folder)} - FULL):
-        told.append(
+        lines.append(
             f"the weights are {' and '.join(kinds)}: they are trained in float32, and checkpoints are "
             "written in float32, which takes twice the bytes"
         )
     if getattr(text, "router_aux_loss_coef", 0.0):
-        told.append(
+        lines.append(
             "a mixture of experts: its balancing loss (router_aux_loss_coef) is no part of a training here"
         )
-    return [line for line in told if line]
+    return [line for line in lines if line]
 
 
 def date_remark(folder: Path) -> str:
@@ -83,8 +83,8 @@ def date_remark(folder: Path) -> str:
 
 def _types(folder: Path) -> set[str]:
     """The types of a folder's tensors, as safetensors names them."""
-    found = set()
+    types = set()
     for file in check_folder(folder):
-        with safe_open(file, framework="pt") as held:
-            found |= {held.get_slice(name).get_dtype() for name in held.keys()}  # noqa: SIM118
-    return found
+        with safe_open(file, framework="pt") as weights:
+            types |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+    return types

@@ -18,11 +18,11 @@ def check_there(checkpoint: Checkpoint) -> None:
 def check_weights(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint whose weights, or other files that decide, are not those that the log knows."""
     check_there(checkpoint)
-    found = weights_hash(checkpoint.folder)
-    if found != checkpoint.content_hash:
+    digest = weights_hash(checkpoint.folder)
+    if digest != checkpoint.content_hash:
         raise ModelError(
             f"the weights at {checkpoint.folder} are not those of {checkpoint.id}: "
-            f"they hash to {found[:12]}, the log says {checkpoint.content_hash[:12]}"
+            f"they hash to {digest[:12]}, the log says {checkpoint.content_hash[:12]}"
         )
     if checkpoint.files_hash not in (None, files_hash(checkpoint.folder)):
         raise ModelError(

@@ -89,15 +89,15 @@ def templated(
     tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = False
 ) -> str:
     """Messages as the chat template writes them; ModelError where it refuses one of their roles."""
-    written: Any = tokenizer.apply_chat_template
+    render: Any = tokenizer.apply_chat_template
     try:
-        return str(written(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+        return str(render(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
     except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         roles = " and ".join(dict.fromkeys(message["role"] for message in messages))
         raise ModelError(f"the chat template refuses a message by {roles}: {first_line(error)}") from None
 
 
-def said(messages: Sequence[Message]) -> list[dict[str, str]]:
+def template_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     """Messages as a chat template takes them."""
     return [{"role": one.role, "content": one.content} for one in messages]
 
@@ -113,7 +113,7 @@ def _conversation_text(tokenizer: PreTrainedTokenizerBase, prompt: Conversation)
         raise BadInput(f"a message holds {mark!r}, which this model reads as the end or beginning of a turn")
     if not has_template(tokenizer):
         return plain_prompt(prompt)
-    text = templated(tokenizer, said(prompt.messages), add_generation_prompt=True)
+    text = templated(tokenizer, template_messages(prompt.messages), add_generation_prompt=True)
     for one in prompt.messages:
         if one.content.strip() not in text:
             raise ModelError(f"the chat template leaves out or rewrites what a message by {one.role} says")
@@ -130,11 +130,11 @@ def _words_between(
     """
     if tokenizer is None or not has_template(tokenizer):
         return (*special_texts(tokenizer), *(f"\n\n{name}:" for name in NAMES.values()))
-    told = [Message(role, f"WORDS{place:05d}") for place, role in enumerate(speakers)]
-    text = templated(tokenizer, said(told), add_generation_prompt=True)
-    for one in told:
+    messages = [Message(role, f"WORDS{place:05d}") for place, role in enumerate(speakers)]
+    text = templated(tokenizer, template_messages(messages), add_generation_prompt=True)
+    for one in messages:
         if text.count(one.content) != 1:
             raise ModelError(f"the chat template leaves out or repeats what a message by {one.role} says")
-    pieces = re.split("|".join(one.content for one in told), text)[1:]
+    pieces = re.split("|".join(one.content for one in messages), text)[1:]
     words = (one for one in dict.fromkeys(pieces) if any(map(str.isalnum, one)))
     return (*special_texts(tokenizer), *words)

@@ -42,12 +42,12 @@ def load_template(kind: type[T], room: Path, name: str | Path) -> T:
     """The template of a name in `room`, or of a YAML file where `name` is a path; a RecipeError says what is
     wrong.
     """
-    path, known = Path(name), template_names(room)
+    path, names = Path(name), template_names(room)
     if path.suffix not in (".yaml", ".yml"):
         path = room / f"{name}.yaml"
-        if str(name) not in known:
+        if str(name) not in names:
             what = kind.__name__.lower()
-            raise RecipeError(f"no {what} is called {str(name)!r}: choose one of {', '.join(known)}")
+            raise RecipeError(f"no {what} is called {str(name)!r}: choose one of {', '.join(names)}")
     return parse_template(kind, _values(kind, path), origin=str(name))
 
 

@@ -20,16 +20,16 @@ def append_nothing(tokenizer: PreTrainedTokenizerBase) -> None:
     before, after = _around(tokenizer)
     if not after:
         return
-    named: Any = tokenizer.convert_ids_to_tokens
+    names_of: Any = tokenizer.convert_ids_to_tokens
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is not None:
-        pieces = [(token, before[place]) for place, token in enumerate(named(before))]
+        pieces = [(token, before[place]) for place, token in enumerate(names_of(before))]
         form: Any = [*(token for token, _ in pieces), "$A"]
         inner.post_processor = TemplateProcessing(single=form, special_tokens=list(dict(pieces).items()))
     if inner is None or _around(tokenizer) != (before, []):
         raise ModelError(
-            f"the tokenizer puts {' '.join(named(after))} behind every prompt, which would end it before the "
-            "answer: set add_eos_token to false in tokenizer_config.json"
+            f"the tokenizer puts {' '.join(names_of(after))} behind every prompt, which would end it before "
+            "the answer: set add_eos_token to false in tokenizer_config.json"
         )
 
 

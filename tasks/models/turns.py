@@ -38,11 +38,11 @@ class Turn:
     after: str = ""
     remark: str = ""
 
-    def written(self, answer: str) -> str:
+    def wrapped(self, answer: str) -> str:
         """An answer with what the template writes around it, where it does not hold that yet."""
         mark = self.before.strip()
-        held = mark in answer if mark else answer.startswith(self.before)
-        text = answer if held else self.before + answer
+        has_before = mark in answer if mark else answer.startswith(self.before)
+        text = answer if has_before else self.before + answer
         return text if text.endswith(self.after) else text + self.after
 
 
@@ -56,20 +56,21 @@ def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
     if getattr(tokenizer, "chat_template", None) is None:
         return Turn(int(end))
     question = [{"role": "user", "content": _QUESTION}]
-    asked = templated(tokenizer, question, add_generation_prompt=True)
-    told = templated(tokenizer, [*question, {"role": "assistant", "content": _ANSWER}])
-    head, found, tail = told.rpartition(_ANSWER)
-    if not found:
+    opening = templated(tokenizer, question, add_generation_prompt=True)
+    whole = templated(tokenizer, [*question, {"role": "assistant", "content": _ANSWER}])
+    head, answer, tail = whole.rpartition(_ANSWER)
+    if not answer:
         raise ModelError("the chat template leaves out what a message by assistant says")
-    before, remark = _before(asked, head)
+    before, remark = _before(opening, head)
     after, token = _ending(tokenizer, tail)
     if named is not None and token != named:
-        told, text = tail.strip(), str(tokenizer.eos_token)
+        ending, text = tail.strip(), str(tokenizer.eos_token)
         after, token = tail[: max(0, tail.find(text))], named
         if text not in tail:
             remark = remark or (
                 f"an answer ends with {_shown(text)} (prompts.end_of_turn), where the chat template writes "
-                f"{_shown(told) if told else 'no end'}: earlier turns of a conversation end as it writes them"
+                f"{_shown(ending) if ending else 'no end'}: earlier turns of a conversation end as "
+                "it writes them"
             )
     if token is None and tail.strip():
         closing = _shown(tail.strip())
@@ -87,7 +88,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) ->
     if not answers:
         return []
     turn = turn_of(tokenizer)
-    texts = [turn.written(answer) for answer in answers]
+    texts = [turn.wrapped(answer) for answer in answers]
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [[*_open(ids, turn.end), turn.end] for ids in encoded]
 
@@ -96,9 +97,9 @@ def end_inside(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str | None]
     """Which answers hold an end token before their own end, so that a training would teach to end twice."""
     ends = {turn_of(tokenizer).end, tokenizer.eos_token_id}
     marks = [str(tokenizer.convert_ids_to_tokens(one)) for one in ends if one is not None]
-    held = [place for place, text in enumerate(answers) if text and any(mark in text for mark in marks)]
-    encoded = answer_tokens(tokenizer, [answers[place] or "" for place in held])
-    inside = {place for place, ids in zip(held, encoded, strict=True) if not ends.isdisjoint(ids[:-1])}
+    suspects = [place for place, text in enumerate(answers) if text and any(mark in text for mark in marks)]
+    encoded = answer_tokens(tokenizer, [answers[place] or "" for place in suspects])
+    inside = {place for place, ids in zip(suspects, encoded, strict=True) if not ends.isdisjoint(ids[:-1])}
     return [place in inside for place in range(len(answers))]
 
 
@@ -107,13 +108,13 @@ def texts_of(tokenizer: PreTrainedTokenizerBase, answers: Sequence[Sequence[int]
     too, because a training has to teach them again.
     """
     decode: Any = tokenizer.batch_decode
-    found: list[str] = decode(
+    texts: list[str] = decode(
         [list(ids) for ids in answers],
         skip_special_tokens=False,
         spaces_between_special_tokens=False,
         clean_up_tokenization_spaces=False,
     )
-    return found
+    return texts
 
 
 def example_lengths(

@@ -42,8 +42,8 @@ def check_whole(folder: Path) -> None:
             f"{folder} has an encoder (model_type {kind}): causal language models alone are trained"
         )
     if (folder / INDEX).is_file():
-        named = read_json(folder / INDEX).get("weight_map")
-        shards = {str(name) for name in named.values()} if isinstance(named, dict) else set()
+        weight_map = read_json(folder / INDEX).get("weight_map")
+        shards = {str(name) for name in weight_map.values()} if isinstance(weight_map, dict) else set()
         if missing := sorted(name for name in shards if not (folder / name).is_file()):
             raise ModelError(f"{folder} lacks {some(missing)}, which {INDEX} names: copy the model again")
 

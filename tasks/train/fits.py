@@ -16,7 +16,7 @@ from peft import get_peft_model
 
 from schemas.errors import RecipeError
 from schemas.job import Hyperparameters, Lora
-from tasks.models.checkpoint import load_model, written
+from tasks.models.checkpoint import file_stamps, load_model
 from tasks.train.packing import keep_apart, touching
 from tasks.train.quantize import need_bitsandbytes
 from tasks.train.weights import context_of, lora_config
@@ -39,7 +39,7 @@ def check_fits(folder: Path, hyper: Hyperparameters) -> None:
     if hyper.optimizer == "adamw-8bit":
         need_bitsandbytes("training.optimizer adamw-8bit")
     if hyper.packing == "padding-free" or hyper.lora is not None:
-        _try_once(folder, written(folder), hyper.packing, hyper.lora)
+        _try_once(folder, file_stamps(folder), hyper.packing, hyper.lora)
 
 
 @lru_cache(maxsize=32)

@@ -19,11 +19,11 @@ from tasks.models.conversation import (
     Conversation,
     Message,
     dialogue,
+    messages_json,
     messages_of,
     prompt_of,
     prompts_of,
     read_messages,
-    written,
 )
 from tasks.models.neutral import quoted_prompt, special_texts
 from tasks.models.rendering import forged, prompt_ids, prompt_lengths, prompt_text, prompt_tokens
@@ -259,6 +259,6 @@ def test_the_judges_lines_of_speakers_are_the_speakers(talk: Conversation) -> No
 
 
 def test_the_plain_writing_of_messages_is_canonical() -> None:
-    assert written(said("é\n")) == '[{"role":"user","content":"é\\n"}]'
+    assert messages_json(said("é\n")) == '[{"role":"user","content":"é\\n"}]'
     assert read_messages(json.loads(TALK.json)) == TALK.messages == messages_of(TALK)
     assert dialogue(said("a", "b")) == "\n\nHuman: a\n\nAssistant: b"

@@ -66,8 +66,8 @@ def test_every_template_of_trl_is_taught_as_it_is_written_or_refused(template: P
         templated(tokenizer, turns("It is 42.")),
     )
     end = tokenizer.convert_ids_to_tokens(turn.end)
-    taught = asked + turn.written("It is 42.")
-    assert turn.written(turn.written("It is 42.")) == turn.written("It is 42.")
+    taught = asked + turn.wrapped("It is 42.")
+    assert turn.wrapped(turn.wrapped("It is 42.")) == turn.wrapped("It is 42.")
     if family(template) in LEFT_OUT:
         assert taught.replace("<think>\n\n</think>\n\n", "") + end == told
         assert "</think>" in turn.remark
@@ -78,7 +78,7 @@ def test_every_template_of_trl_is_taught_as_it_is_written_or_refused(template: P
         assert told.startswith(taught)
         assert told[len(taught) :].startswith(end) or (not told[len(taught) :] and end == "<|endoftext|>")
     (ids,) = answer_tokens(tokenizer, ["It is 42."])
-    assert tokenizer.decode(ids) == turn.written("It is 42.") + end
+    assert tokenizer.decode(ids) == turn.wrapped("It is 42.") + end
     assert ids.count(turn.end) == 1
 
 

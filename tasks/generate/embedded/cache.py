@@ -106,8 +106,8 @@ def joined(caches: Sequence[DynamicCache], rows: int, repeats: int, positions: i
 
 def bytes_per_token(cache: DynamicCache, tokens: int) -> int:
     """Bytes one more token takes in all layers, from a cache that holds one row of `tokens` tokens."""
-    held = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
-    sizes = [one.numel() * one.element_size() for one in held if isinstance(one, torch.Tensor)]
+    tensors = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
+    sizes = [one.numel() * one.element_size() for one in tensors if isinstance(one, torch.Tensor)]
     return max(1, sum(sizes) // tokens)
 
 
@@ -118,11 +118,11 @@ def _room(states: torch.Tensor, rows: int, positions: int) -> torch.Tensor:
 
 def _filled(parts: Sequence[torch.Tensor | None], repeats: int, positions: int) -> torch.Tensor:
     """All rows of `parts`, each `repeats` times, at the start of a buffer with room for `positions`."""
-    held = [part for part in parts if part is not None]
-    buffer = _room(held[0], sum(map(len, held)) * repeats, positions)
-    filled = buffer.view(-1, repeats, *buffer.shape[1:])[:, :, :, : held[0].shape[2]]
+    tensors = [part for part in parts if part is not None]
+    buffer = _room(tensors[0], sum(map(len, tensors)) * repeats, positions)
+    filled = buffer.view(-1, repeats, *buffer.shape[1:])[:, :, :, : tensors[0].shape[2]]
     start = 0
-    for part in held:
+    for part in tensors:
         filled[start : start + len(part)] = part[:, None]
         start += len(part)
     return buffer
@@ -134,11 +134,11 @@ def _pair(tensors: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def forward_parameters(kind: type) -> set[str]:
-    """What a model's forward takes by name, also where it hands all on to the class that it extends."""
-    found: set[str] = set()
+    """The parameters of a model's forward by name, with those of base classes that it hands them on to."""
+    names: set[str] = set()
     for one in (each for each in kind.__mro__ if "forward" in vars(each)):
         parameters = inspect.signature(vars(one)["forward"]).parameters.values()
-        found |= {each.name for each in parameters}
+        names |= {each.name for each in parameters}
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             break
-    return found
+    return names

@@ -90,9 +90,9 @@ def decode(
     finished, look = 0, 1 if device.type == "cpu" else GPU_LOOK
     for step in range(steps):
         slots = rows.slots.flatten()
-        drawn = choice.draw(logits, step, slots)
-        tokens[step, slots], logprobs[step, slots] = drawn.tokens, drawn.logprobs
-        for slot in slots[drawn.unsure & ~rows.done.flatten()].tolist() if forward.noise else ():
+        draw = choice.draw(logits, step, slots)
+        tokens[step, slots], logprobs[step, slots] = draw.tokens, draw.logprobs
+        for slot in slots[draw.unsure & ~rows.done.flatten()].tolist() if forward.noise else ():
             alone = choice.draw_alone(tokens[:step, slot].tolist(), slot)
             tokens[step, slot], logprobs[step, slot] = alone.tokens[0], alone.logprobs[0]
         latest = tokens[step, slots]
@@ -110,9 +110,9 @@ def decode(
             if finished == len(seeds):
                 break
             latest = _drop_done(rows, cache, latest)
-        shown = rows.mask[..., : ids.shape[1] + (step + 1) * width]
+        visible = rows.mask[..., : ids.shape[1] + (step + 1) * width]
         here = (rows.next_position + step)[:, None].expand_as(rows.slots)
-        logits = forward(latest.view_as(rows.slots), shown, here, cache, width)
+        logits = forward(latest.view_as(rows.slots), visible, here, cache, width)
     last = tokens.gather(0, (lengths - 1)[None])[0]
     return Decoded(tokens.cpu(), logprobs.cpu(), lengths.cpu(), is_end[last].cpu())
 

@@ -83,8 +83,8 @@ def draw_tokens(
 
 
 def _cut(weights: torch.Tensor, top_k: int | None, top_p: float, min_p: float, noise: float) -> torch.Tensor:
-    """Sets the probabilities of what is cut to zero; the probability of what noise could bring back or take
-    out, shape (rows,).
+    """Set the probabilities of tokens that are cut to zero; returns the probability of those that noise could
+    bring back or take out, shape (rows,).
     """
     doubtful = torch.zeros_like(weights[:, 0])
     least = weights.amax(dim=-1) * min_p
@@ -95,11 +95,11 @@ def _cut(weights: torch.Tensor, top_k: int | None, top_p: float, min_p: float, n
             doubtful += alike.where(alike > last, 0.0)  # the last alone is in, however noise moves it
         weights.masked_fill_(weights < last[:, None], 0.0)
     if top_p < 1.0:
-        kept = weights if top_k is None else weights / weights.sum(dim=-1, keepdim=True)
-        nucleus = _nucleus(kept, top_p)
+        shares = weights if top_k is None else weights / weights.sum(dim=-1, keepdim=True)
+        nucleus = _nucleus(shares, top_p)
         if noise:
-            doubtful += nucleus.doubtful(kept, top_p, noise, doubtful)
-        weights.masked_fill_(kept < nucleus.least[:, None], 0.0)
+            doubtful += nucleus.doubtful(shares, top_p, noise, doubtful)
+        weights.masked_fill_(shares < nucleus.least[:, None], 0.0)
     if min_p > 0.0:
         if noise:
             doubtful += _alike(weights, least, noise)
@@ -110,7 +110,7 @@ def _cut(weights: torch.Tensor, top_k: int | None, top_p: float, min_p: float, n
 def _sampled(
     weights: torch.Tensor, uniform: torch.Tensor, doubtful: torch.Tensor, noise: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens, and whether noise of so much in tempered logits could have made them others."""
+    """The tokens, and whether `noise` in tempered logits could have changed them."""
     cumulative = weights.cumsum(dim=-1)
     total = cumulative[:, -1:]
     target = uniform[:, None] * total
@@ -154,8 +154,8 @@ class _Nucleus:
     ) -> torch.Tensor:
         """The probability of what noise could bring into the nucleus or take out of it, shape (rows,).
 
-        That is what is as likely as the least one within noise; the least one, where all before it may be
-        enough; the next, with all that is as likely, where the least one may not be; and whatever else lies
+        That is: tokens as likely as the least one, within noise; the least one, where those before it may be
+        enough; the next one and all as likely, where the least one may not be enough; and what else lies
         within the noise of the sum.
         """
         ratio = math.exp(min(2.0 * noise, 50.0))
@@ -180,13 +180,13 @@ def _next_mass(probabilities: torch.Tensor, below: torch.Tensor, ratio: float) -
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> _Nucleus:
     first = min(NUCLEUS_FIRST, probabilities.shape[1])
     likeliest = probabilities.topk(first, dim=-1).values
-    found = _least_kept(likeliest, top_p)
+    nucleus = _least_kept(likeliest, top_p)
     wide = likeliest.sum(dim=-1) < top_p
     if first < probabilities.shape[1] and bool(wide.any()):
         ordered = probabilities[wide].sort(dim=-1, descending=True).values
         of_wide = _least_kept(ordered, top_p)
-        found.least[wide], found.before[wide] = of_wide.least, of_wide.before
-    return found
+        nucleus.least[wide], nucleus.before[wide] = of_wide.least, of_wide.before
+    return nucleus
 
 
 def _least_kept(ordered: torch.Tensor, top_p: float) -> _Nucleus:

@@ -28,7 +28,7 @@ from tasks.generate.embedded.workers import Workers
 from tasks.generate.engine import Progress, PromptRefused, Sample
 from tasks.generate.stops import cut
 from tasks.models.chat import PLAIN
-from tasks.models.checkpoint import load_model, load_tokenizer, written
+from tasks.models.checkpoint import file_stamps, load_model, load_tokenizer
 from tasks.models.conversation import Prompt, plain_text
 from tasks.models.dates import DATE
 from tasks.models.proof import shape_of
@@ -103,25 +103,25 @@ class EmbeddedEngine:
                 for some, indices in self._batches(ids, sampling)
             ]
 
-            def write(forward: Forward, batch: _Batch, heard: Progress) -> Decoded:
-                asked = [ids[prompt] for prompt in batch.prompts]
-                return decode(forward, asked, batch.seeds, sampling, self._is_end, heard, stops)
+            def write(forward: Forward, batch: _Batch, report: Progress) -> Decoded:
+                tokens = [ids[prompt] for prompt in batch.prompts]
+                return decode(forward, tokens, batch.seeds, sampling, self._is_end, report, stops)
 
             answers: list[list[Sample]] = [[] for _ in prompts]
             for batch, decoded in self._workers.each(write, batches, progress):
-                drawn, count = self._samples(decoded, batch, sampling.stop), len(batch.indices)
+                samples, count = self._samples(decoded, batch, sampling.stop), len(batch.indices)
                 for place, prompt in enumerate(batch.prompts):
-                    answers[prompt] += drawn[place * count : (place + 1) * count]
-            return [sorted(drawn, key=lambda sample: sample.index) for drawn in answers]
+                    answers[prompt] += samples[place * count : (place + 1) * count]
+            return [sorted(samples, key=lambda sample: sample.index) for samples in answers]
 
     @property
     def end_ids(self) -> list[int]:
         """The tokens that end an answer."""
-        found: list[int] = torch.nonzero(self._is_end)[:, 0].tolist()
-        return found
+        ids: list[int] = torch.nonzero(self._is_end)[:, 0].tolist()
+        return ids
 
     def prove(self) -> Drawing:
-        """Hold what it draws against plain passes of its model; ModelError where that is not the model's."""
+        """Compare its draws with plain passes of its model; ModelError where they are not the model's."""
         with self._lock:
             return self._workers.ask(lambda forward: prove_drawing(forward, self._is_end))
 
@@ -205,7 +205,7 @@ def embedded_engine(folder: Path, chat: Chat = PLAIN, dtype: str = "float32") ->
     A folder whose files were written again is loaded again, and so is one when templates write another date.
     Do not close what this returns.
     """
-    return _kept_engine(folder.resolve(), written(folder), os.environ.get(DATE), chat, dtype)
+    return _kept_engine(folder.resolve(), file_stamps(folder), os.environ.get(DATE), chat, dtype)
 
 
 @lru_cache(maxsize=2)
@@ -233,8 +233,8 @@ def _end_table(model: Any, tokenizer: Any) -> torch.Tensor:
     one that a training teaches.
     """
     configured = getattr(model.generation_config, "eos_token_id", None)
-    told = configured if isinstance(configured, list) else [configured]
-    ends = {tokenizer.eos_token_id, end_of_turn(tokenizer), *told}
+    own = configured if isinstance(configured, list) else [configured]
+    ends = {tokenizer.eos_token_id, end_of_turn(tokenizer), *own}
     table = torch.zeros(model.get_output_embeddings().weight.shape[0], dtype=torch.bool)
     table[[end for end in ends if end is not None and end < len(table)]] = True
     return table
@@ -249,6 +249,6 @@ def _is_unicode(prompt: Prompt) -> bool:
 
 
 def _refused(prompts: Sequence[Prompt], indices: list[int], why: str) -> PromptRefused:
-    shown = plain_text(prompts[indices[0]])[:40].encode("utf-8", "replace").decode()
+    quote = plain_text(prompts[indices[0]])[:40].encode("utf-8", "replace").decode()
     more = f" (and {len(indices) - 1} more prompts)" if len(indices) > 1 else ""
-    return PromptRefused(f"prompt {indices[0]} ({shown!r}) {why}{more}", indices)
+    return PromptRefused(f"prompt {indices[0]} ({quote!r}) {why}{more}", indices)

@@ -48,8 +48,8 @@ def prove_drawing(forward: Forward, is_end: torch.Tensor) -> Drawing:
     limit = LONGEST_CPU if forward.device.type == "cpu" else LONGEST_GPU
     most = limit if context is None else min(limit, context - STEPS)
     windows = sorted(w for w in _windows(config) if context is None or w < context)
-    probed = [n for w in windows for n in (w - 2, w + 5) if 0 < n <= most]
-    prompts = [_ids(n, forward.vocabulary) for n in (*(n for n in PROBED if n <= most), *probed)]
+    lengths = [n for w in windows for n in (w - 2, w + 5) if 0 < n <= most]
+    prompts = [_ids(n, forward.vocabulary) for n in (*(n for n in PROBED if n <= most), *lengths)]
     if not prompts:
         raise ModelError(f"a context of {context} tokens is too short for a prompt and an answer")
     if model.dtype == torch.float32:  # what is seen there is true of the model in any type
@@ -57,8 +57,8 @@ def prove_drawing(forward: Forward, is_end: torch.Tensor) -> Drawing:
     worst, answers = 0.0, 0
     for some, sampling in _ways(prompts):
         seeds = [1_000 * i + n for i in range(len(some)) for n in range(sampling.samples)]
-        drawn = decode(forward, some, seeds, sampling, is_end)
-        apart, largest = _deviation(model, some, drawn, sampling)
+        decoded = decode(forward, some, seeds, sampling, is_end)
+        apart, largest = _deviation(model, some, decoded, sampling)
         close = CLOSE if model.dtype == torch.float32 else SIXTEEN_BITS * max(1.0, largest)
         if not apart <= close:
             raise ModelError(
@@ -77,20 +77,20 @@ def _ways(prompts: Sequence[list[int]]) -> Iterator[tuple[list[list[int]], Sampl
 
 
 def _deviation(
-    model: Any, prompts: list[list[int]], drawn: Decoded, sampling: Sampling
+    model: Any, prompts: list[list[int]], decoded: Decoded, sampling: Sampling
 ) -> tuple[float, float]:
     """The most that a drawn answer's log-probabilities, or its greedy choices, differ from a plain pass's,
     and the largest logit.
     """
     worst = largest = 0.0
-    for slot, length in enumerate(drawn.lengths.tolist()):
-        tokens, prompt = drawn.tokens[:length, slot], prompts[slot // sampling.samples]
+    for slot, length in enumerate(decoded.lengths.tolist()):
+        tokens, prompt = decoded.tokens[:length, slot], prompts[slot // sampling.samples]
         logits = _plain(model, [*prompt, *tokens.tolist()])[len(prompt) - 1 : -1]
         plain, largest = logits.log_softmax(-1), max(largest, float(logits.abs().max()))
         own = plain.gather(1, tokens[:, None])[:, 0]
         if not bool(plain.isfinite().any(dim=-1).all()) or not bool(own.isfinite().all()):
             raise ModelError("its logits are not finite: its weights are broken")
-        worst = max(worst, float((own - drawn.logprobs[:length, slot]).abs().max()))
+        worst = max(worst, float((own - decoded.logprobs[:length, slot]).abs().max()))
         if sampling.temperature == 0.0:
             worst = max(worst, float((plain.amax(-1) - own).max()))
     return worst, largest

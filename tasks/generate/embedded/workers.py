@@ -68,8 +68,8 @@ class Workers(Generic[Job, Result]):
         self._pool, self._idle = None, SimpleQueue()
         self._idle.put(None)
 
-    def _with_model(self, write: Write[Job, Result], job: Job, heard: Progress) -> Result:
-        return self.ask(lambda forward: write(forward, job, heard))
+    def _with_model(self, write: Write[Job, Result], job: Job, report: Progress) -> Result:
+        return self.ask(lambda forward: write(forward, job, report))
 
     def _lent(self) -> Forward:
         forward = self._idle.get()
@@ -83,12 +83,12 @@ def _finished(
     news: SimpleQueue[int | Future[Result]], count: int, progress: Progress
 ) -> Iterator[Future[Result]]:
     while count:
-        said = news.get()
-        if isinstance(said, int):
-            progress(said)
+        item = news.get()
+        if isinstance(item, int):
+            progress(item)
         else:
             count -= 1
-            yield said
+            yield item
 
 
 def _single_threads(count: int) -> ThreadPoolExecutor:

@@ -1,4 +1,4 @@
-"""One request to an endpoint, from the budget's leave to its samples: what is tried again, learnt, final."""
+"""One request to an endpoint, from the budget to its samples: retries, lessons and final failures."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class Asker:
         self.unanswered = []
 
     async def reply(self, client: httpx.AsyncClient, ask: Ask) -> Reply:
-        """What becomes of a request. EndpointError where no request can be answered any more, BudgetSpent
-        where there is no budget for this one: nothing is then tried again for any other. What it has taken by
-        then, or when it is cancelled, stands in `unanswered`.
+        """The reply to a request. EndpointError where no request can be answered any more, BudgetSpent where
+        there is no budget for this one: nothing is then tried again for any other. `unanswered` then has what
+        it may have cost, also where it was cancelled.
         """
         run = _Run(ask)
         try:
@@ -71,25 +71,31 @@ class Asker:
             raise
 
     async def _reply(self, client: httpx.AsyncClient, run: _Run) -> Reply:
-        counted = 0
+        attempt = 0
         while True:
             await self._gate.passed()
-            counted += 1
-            sent = body_of(run.ask, self._sampling, self.endpoint, self.dialect, self._chat)
-            read, refused = await self._attempt(client, run, sent)
-            if read is not None:
+            attempt += 1
+            body = body_of(run.ask, self._sampling, self.endpoint, self.dialect, self._chat)
+            answer, refusal = await self._attempt(client, run, body)
+            if answer is not None:
                 return Reply(
-                    run.ask, read.samples, read.error, 0, 200, read.prompt_tokens, read.completion_tokens
+                    run.ask,
+                    answer.samples,
+                    answer.error,
+                    0,
+                    200,
+                    answer.prompt_tokens,
+                    answer.completion_tokens,
                 )
-            assert refused is not None
-            self._give_up_if(refused, sent)
-            if refused.status in (400, 422) and self.dialect.learns_from(str(refused), sent):
-                counted -= 1
+            assert refusal is not None
+            self._give_up_if(refusal, body)
+            if refusal.status in (400, 422) and self.dialect.learns_from(str(refusal), body):
+                attempt -= 1
                 continue
-            if not refused.passing or counted > self.endpoint.retries or self._gate.closing:
-                return _failed(run.ask, refused, final=not (refused.passing and self._gate.closing))
-            self._gate.shut_for(refused.wait)
-            await self._gate.sleep(pause_before(counted))
+            if not refusal.passing or attempt > self.endpoint.retries or self._gate.closing:
+                return _failed(run.ask, refusal, final=not (refusal.passing and self._gate.closing))
+            self._gate.shut_for(refusal.wait)
+            await self._gate.sleep(pause_before(attempt))
 
     def _with_use(self, reply: Reply, run: _Run) -> Reply:
         tokens, cost = run.used.read + run.used.written, self._spending.cost(run.used)
@@ -98,7 +104,7 @@ class Asker:
         return replace(reply, error=error, attempts=run.tries, tokens=tokens, cost=cost, seconds=seconds)
 
     async def _attempt(
-        self, client: httpx.AsyncClient, run: _Run, sent: dict[str, Any]
+        self, client: httpx.AsyncClient, run: _Run, body: dict[str, Any]
     ) -> tuple[Read | None, Refused | None]:
         """One attempt: an answer that was read, or why there is none."""
         bound = self._bound(run.ask)
@@ -106,53 +112,53 @@ class Asker:
         run.tries += 1
         used = bound  # cancelled: the server may do the work all the same
         try:
-            read, refused, used = await self._tried(client, run.ask, sent, bound)
+            answer, refusal, used = await self._try_once(client, run.ask, body, bound)
         except EndpointError:
             used = NOTHING
             raise
         finally:
             run.used = Bound(run.used.read + used.read, run.used.written + used.written)
             self._spending.settle(bound, used)
-        return read, refused
+        return answer, refusal
 
-    async def _tried(
-        self, client: httpx.AsyncClient, ask: Ask, sent: dict[str, Any], bound: Bound
+    async def _try_once(
+        self, client: httpx.AsyncClient, ask: Ask, body: dict[str, Any], bound: Bound
     ) -> tuple[Read | None, Refused | None, Bound]:
         path = CHAT if self.endpoint.api == "chat" else COMPLETIONS
         most = BODY + BODY_PER_TOKEN * ask.count * self._sampling.max_tokens
         try:
-            data = await self._line.ask(client, path, sent, most)
-        except Refused as refused:
-            return None, refused, bound if refused.taken else NOTHING
+            data = await self._line.ask(client, path, body, most)
+        except Refused as refusal:
+            return None, refusal, bound if refusal.taken else NOTHING
         counts: tuple[int | None, int | None] = (None, None)
         try:
             value = parsed(data)
             counts = counted(value)
-            read = read_answer(value, ask, self._sampling, self.dialect.context, self._decode)
-            self._keeps_the_key(read)
+            answer = read_answer(value, ask, self._sampling, self.dialect.context, self._decode)
+            self._keeps_the_key(answer)
         except Unusable as error:
             useless = Refused(str(error), 200, passing=error.torn, overflow=error.overflow)
             return None, useless, self._used(ask, counts, bound)
-        known = [sample.token_count for sample in read.samples]
-        if counts[1] is None and len(known) == ask.count and None not in known:
-            counts = (counts[0], sum(count or 0 for count in known))
-        return read, None, self._used(ask, counts, bound)
+        token_counts = [sample.token_count for sample in answer.samples]
+        if counts[1] is None and len(token_counts) == ask.count and None not in token_counts:
+            counts = (counts[0], sum(count or 0 for count in token_counts))
+        return answer, None, self._used(ask, counts, bound)
 
-    def _give_up_if(self, refused: Refused, sent: dict[str, Any]) -> None:
+    def _give_up_if(self, refusal: Refused, body: dict[str, Any]) -> None:
         """EndpointError where a refusal is about more than this request."""
-        status, url = refused.status, self.endpoint.url
-        field = self.dialect.refused_value(str(refused), sent) if status in (400, 422) else None
+        status, url = refusal.status, self.endpoint.url
+        field = self.dialect.refused_value(str(refusal), body) if status in (400, 422) else None
         if field is not None:
             part = "prompts" if field == TEMPLATE_VALUES else "sampling"
-            raise EndpointError(f"{url} does not take {part}.{field} ({refused}): leave it at its default")
+            raise EndpointError(f"{url} does not take {part}.{field} ({refusal}): leave it at its default")
         if status == 401 or (status == 403 and not self.answered):
-            raise EndpointError(key_refused(self._line, refused))
+            raise EndpointError(key_refused(self._line, refusal))
         if status == 404:
             raise EndpointError(
-                f"{url} has no {self.endpoint.api} API, or no {self.endpoint.model!r} ({refused})"
+                f"{url} has no {self.endpoint.api} API, or no {self.endpoint.model!r} ({refusal})"
             )
-        if status == 402 or (status == 429 and "insufficient_quota" in str(refused)):
-            raise EndpointError(f"{url} wants to be paid ({refused})")
+        if status == 402 or (status == 429 and "insufficient_quota" in str(refusal)):
+            raise EndpointError(f"{url} wants to be paid ({refusal})")
 
     def _keeps_the_key(self, read: Read) -> None:
         key = self._line.key
@@ -166,7 +172,7 @@ class Asker:
         return Bound(read, ask.count * self._sampling.max_tokens)
 
     def _used(self, ask: Ask, counts: tuple[int | None, int | None], bound: Bound) -> Bound:
-        """What an answer took, as it counts, and where it does not, at most."""
+        """The tokens that an answer took: by its own counts, else at most."""
         read, written = counts
         if read is not None:
             turns = len(messages_of(ask.prompt))

@@ -126,16 +126,16 @@ class Line:
             raise Refused(why, passing=True, taken=True) from None
         if status == 200:
             return data
-        said = refusal(data, self.key)
+        message = refusal(data, self.key)
         if 300 <= status < 400:
             raise EndpointError(
                 f"{self.url} redirects (HTTP {status}), which is not followed: give the URL it leads to"
             )
         raise Refused(
-            f"HTTP {status}{': ' if said else ''}{said}",
+            f"HTTP {status}{': ' if message else ''}{message}",
             status,
             passing=status in PASSING or status >= 500,
-            overflow=status in (400, 413, 422) and is_overflow(said),
+            overflow=status in (400, 413, 422) and is_overflow(message),
             wait=_seconds(headers.get("retry-after")) if status in PASSING or status >= 500 else 0.0,
         )
 

@@ -73,25 +73,26 @@ def dialect_of(endpoint: Endpoint, key: str | None, attempts: int = 3) -> Dialec
         there = ", ".join(hidden(name, key)[:80] for name in sorted(models)[:SHOWN_MODELS]) or "none"
         more = f" and {len(models) - SHOWN_MODELS} more" if len(models) > SHOWN_MODELS else ""
         raise EndpointRefused(f"{endpoint.url} has no model {endpoint.model!r}; there is: {there}{more}")
-    told = models[endpoint.model]
-    dialect.vllm = told.get("owned_by") == "vllm"
+    model = models[endpoint.model]
+    dialect.vllm = model.get("owned_by") == "vllm"
     dialect.together = dialect.vllm if endpoint.together is None else endpoint.together
-    longest = told.get("max_model_len")
+    longest = model.get("max_model_len")
     if isinstance(longest, int) and not isinstance(longest, bool) and longest > 0:
         dialect.context = longest
     return dialect
 
 
 def _quick(endpoint: Endpoint, key: str | None) -> Line:
-    """How the endpoint is reached for what takes no time."""
+    """How the endpoint is reached for requests that take no time."""
     line = line_of(endpoint, key)
     return replace(line, timeout=min(line.timeout, CHECK))
 
 
 def check_endpoint(endpoint: Endpoint, key: str | None) -> None:
-    """Whether an endpoint can be used, asked for nothing: its models, and an empty request, which a server
-    refuses for being empty, for its key or for its model. EndpointRefused of one line. The tokenizer's folder
-    is loaded.
+    """Check at no cost that an endpoint can be used; EndpointRefused of one line.
+
+    It is asked for its models, then sent an empty request, which a server refuses as empty, or for its key or
+    its model. The tokenizer's folder is loaded.
     """
     if endpoint.tokenizer is not None:
         load_tokenizer(Path(endpoint.tokenizer))
@@ -113,21 +114,21 @@ def alone(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    found: list[T] = []
-    failed: list[BaseException] = []
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(asyncio.run(work))
+            results.append(asyncio.run(work))
         except BaseException as error:
-            failed.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=run, name="endpoint")
     thread.start()
     thread.join()
-    if failed:
-        raise failed[0]
-    return found[0]
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 async def _listed(line: Line, attempts: int) -> bytes | None:
@@ -174,19 +175,19 @@ def no_such(endpoint: Endpoint) -> str:
 def key_refused(line: Line, refused: Refused) -> str:
     """What to do about HTTP 401 or 403."""
     names = line.key_variables
-    told = f"the key in {' or '.join(names)}" if line.key else f"requests without a key: set {names[0]}"
-    return f"{line.url} refuses {told} ({refused})"
+    what = f"the key in {' or '.join(names)}" if line.key else f"requests without a key: set {names[0]}"
+    return f"{line.url} refuses {what} ({refused})"
 
 
 def _models(endpoint: Endpoint, data: bytes) -> dict[str, dict[str, Any]]:
-    """What is told of each model, by its name."""
+    """The server's entry for each model, by the model's name."""
     try:
         value = parsed(data)
     except Unusable as error:
         raise EndpointRefused(
             f"{endpoint.url}/models: {error}; is it an OpenAI-compatible endpoint?"
         ) from None
-    told = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(told, list):
+    entries = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
         raise EndpointRefused(f"{endpoint.url}/models names no models; is it OpenAI-compatible?")
-    return {one["id"]: one for one in told if isinstance(one, dict) and isinstance(one.get("id"), str)}
+    return {one["id"]: one for one in entries if isinstance(one, dict) and isinstance(one.get("id"), str)}

@@ -91,8 +91,8 @@ def read_answer(
 
 def counted(value: Any) -> tuple[int | None, int | None]:
     """Tokens read and written, as an answer counts them; None where it does not."""
-    told = _mapping(_mapping(value).get("usage"))
-    return _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+    usage = _mapping(_mapping(value).get("usage"))
+    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
 
 
 def refusal(data: bytes, secret: str | None = None) -> str:
@@ -104,8 +104,8 @@ def refusal(data: bytes, secret: str | None = None) -> str:
     if isinstance(value, dict):
         value = value.get("error", value)
     if isinstance(value, dict):
-        said = [value[name] for name in ("message", "detail", "code", "type") if value.get(name)]
-        return hidden(" / ".join(map(str, said[:2])), secret)
+        words = [value[name] for name in ("message", "detail", "code", "type") if value.get(name)]
+        return hidden(" / ".join(map(str, words[:2])), secret)
     return hidden(str(value), secret)
 
 
@@ -120,9 +120,9 @@ def one_line(text: str) -> str:
     return " ".join(plain.split())[:LONGEST_LINE]
 
 
-def is_overflow(said: str) -> bool:
+def is_overflow(words: str) -> bool:
     """Whether a refusal is about a prompt that does not fit the model's context."""
-    return _OVERFLOW.search(said) is not None
+    return _OVERFLOW.search(words) is not None
 
 
 def _choices(value: Any, ask: Ask) -> dict[int, dict[str, Any]]:
@@ -132,13 +132,13 @@ def _choices(value: Any, ask: Ask) -> dict[int, dict[str, Any]]:
         raise Unusable("the answer has no choices")
     if len(choices) > ask.count:
         raise Unusable(f"the answer has {len(choices)} choices, {ask.count} were asked for")
-    found: dict[int, dict[str, Any]] = {}
+    by_index: dict[int, dict[str, Any]] = {}
     for place, choice in enumerate(choices):
         index = _count(choice.get("index", place)) if isinstance(choice, dict) else None
-        if index is None or index >= len(choices) or index in found:
+        if index is None or index >= len(choices) or index in by_index:
             raise Unusable("the answer's choices are not numbered from 0 on")
-        found[index] = choice
-    return found
+        by_index[index] = choice
+    return by_index
 
 
 def _sample(
@@ -149,11 +149,13 @@ def _sample(
     written: int | None,
     decode: Decode | None,
 ) -> Sample:
-    ended = choice.get("finish_reason")
-    reason = ENDS.get(ended) if isinstance(ended, str) else None
+    ending = choice.get("finish_reason")
+    reason = ENDS.get(ending) if isinstance(ending, str) else None
     if reason is None:
-        named = isinstance(ended, str) and _NAME.fullmatch(ended)  # no other words of the server are repeated
-        raise Unusable(f"it ended by {ended!r}" if named else "it ended by nothing that is known")
+        is_name = isinstance(ending, str) and _NAME.fullmatch(
+            ending
+        )  # no other words of the server are repeated
+        raise Unusable(f"it ended by {ending!r}" if is_name else "it ended by nothing that is known")
     ids, logprobs = _ids(choice.get("token_ids")), _logprobs(choice.get("logprobs"))
     count = next((n for n in (len(ids), written, len(logprobs)) if n), written)
     if reason == "length" and count is not None and count < sampling.max_tokens:
@@ -196,15 +198,15 @@ def _ids(value: Any) -> tuple[int, ...]:
 
 def _logprobs(value: Any) -> tuple[float, ...]:
     """The log-probabilities of a choice, of either API; empty where it has none."""
-    told = _mapping(value)
-    found = told.get("token_logprobs")
-    if isinstance(told.get("content"), list):
-        found = [_mapping(one).get("logprob") for one in told["content"]]
-    if not isinstance(found, list) or any(one is None for one in found):
+    fields = _mapping(value)
+    values = fields.get("token_logprobs")
+    if isinstance(fields.get("content"), list):
+        values = [_mapping(one).get("logprob") for one in fields["content"]]
+    if not isinstance(values, list) or any(one is None for one in values):
         return ()
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in found):
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         raise Unusable("its log-probabilities are no numbers")
-    numbers = tuple(map(_float, found))
+    numbers = tuple(map(_float, values))
     if not all(map(math.isfinite, numbers)):
         raise Unusable("its log-probabilities are not finite")
     return numbers

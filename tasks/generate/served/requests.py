@@ -12,7 +12,7 @@ from schemas.recipes.shared import Sampling
 from tasks.generate.engine import Sample
 from tasks.models.chat import PLAIN
 from tasks.models.conversation import Prompt, messages_of
-from tasks.models.rendering import plain_prompt, said
+from tasks.models.rendering import plain_prompt, template_messages
 
 TEMPLATE_VALUES = "chat_template_kwargs"
 """Where vLLM, SGLang and llama.cpp take values for the chat template."""
@@ -39,8 +39,8 @@ class Reply:
 
     `tokens` and `cost` are the most that it can have taken, attempts whose answer never came included;
     `status` is the last HTTP status (None: no answer). `overflow`: the prompt does not fit the model's
-    context; `passing`: what went wrong may not go wrong again; not `final`: it was given up with the
-    endpoint, and is to be asked again.
+    context; `passing`: another try may succeed; not `final`: it was given up with the endpoint, to be asked
+    again.
     """
 
     ask: Ask
@@ -77,20 +77,20 @@ class Dialect:
     OPTIONAL = ("return_token_ids", "logprobs", "n", "seed")
     """Fields that can be left out, where a server refuses them by name; max_tokens can be renamed."""
 
-    def learns_from(self, refusal: str, sent: dict[str, Any]) -> bool:
+    def learns_from(self, refusal: str, body: dict[str, Any]) -> bool:
         """Whether a refusal (HTTP 400 or 422) names a field that can be sent otherwise; remembers it."""
-        said = refusal.lower()
-        if "max_completion_tokens" in said and "max_tokens" in sent:
+        words = refusal.lower()
+        if "max_completion_tokens" in words and "max_tokens" in body:
             self.left_out.add("max_tokens")
             return True
-        named = [name for name in self.OPTIONAL if name in sent and _names(said, name)]
-        self.left_out.update(named[:1])
-        return bool(named)
+        names = [name for name in self.OPTIONAL if name in body and _names(words, name)]
+        self.left_out.update(names[:1])
+        return bool(names)
 
-    def refused_value(self, refusal: str, sent: dict[str, Any]) -> str | None:
+    def refused_value(self, refusal: str, body: dict[str, Any]) -> str | None:
         """The field of the recipe's sampling that a refusal (HTTP 400 or 422) names; None: it names none."""
-        said = refusal.lower()
-        return next((name for name in self.DECISIVE if name in sent and _names(said, name)), None)
+        words = refusal.lower()
+        return next((name for name in self.DECISIVE if name in body and _names(words, name)), None)
 
 
 def body_of(
@@ -101,12 +101,12 @@ def body_of(
     body: dict[str, Any] = {"model": endpoint.model, limit: sampling.max_tokens, "stream": False}
     body |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": ask.seed}
     if endpoint.api == "chat":
-        body |= {"messages": said(messages_of(ask.prompt)), "logprobs": True}
+        body |= {"messages": template_messages(messages_of(ask.prompt)), "logprobs": True}
         if chat.template_values:
             body[TEMPLATE_VALUES] = json.loads(chat.template_values)
     else:
-        asked = list(ask.ids) if ask.ids is not None else plain_prompt(ask.prompt)
-        body |= {"prompt": asked, "logprobs": 0}
+        prompt = list(ask.ids) if ask.ids is not None else plain_prompt(ask.prompt)
+        body |= {"prompt": prompt, "logprobs": 0}
     if ask.count > 1:
         body["n"] = ask.count
     further = {"top_k": sampling.top_k, "min_p": sampling.min_p or None, "stop": list(sampling.stop) or None}
@@ -120,8 +120,8 @@ def body_of(
     return {name: value for name, value in body.items() if name not in dialect.left_out}
 
 
-def _names(said: str, field_name: str) -> bool:
+def _names(refusal: str, field_name: str) -> bool:
     """A refusal names a field where it quotes it, or speaks of the parameter of that name."""
-    quoted = any(f"{quote}{field_name}{quote}" in said for quote in "'\"`")
-    spoken = (f"parameter: {field_name}", f"supplied: {field_name}", f"{field_name} is not supported")
-    return quoted or any(words in said for words in spoken)
+    quoted = any(f"{quote}{field_name}{quote}" in refusal for quote in "'\"`")
+    phrases = (f"parameter: {field_name}", f"supplied: {field_name}", f"{field_name} is not supported")
+    return quoted or any(words in refusal for words in phrases)

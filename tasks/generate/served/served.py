@@ -79,16 +79,16 @@ class ServedEngine:
         if long:
             raise PromptRefused(f"prompt {long[0]} does not fit the model's context of {self.context}", long)
         answers: list[list[Sample]] = [[] for _ in prompts]
-        failed: list[Reply] = []
+        failures: list[Reply] = []
         for reply in self.each(asks, sampling):
             if reply is not None:
-                failed += [reply] if reply.error is not None else []
+                failures += [reply] if reply.error is not None else []
                 answers[reply.ask.place] += reply.samples
                 if progress is not None:
                     progress(len(reply.samples))
-        if failed:
-            raise _failure(failed)
-        return [sorted(drawn, key=lambda sample: sample.index) for drawn in answers]
+        if failures:
+            raise _failure(failures)
+        return [sorted(samples, key=lambda sample: sample.index) for samples in answers]
 
     @property
     def context(self) -> int | None:
@@ -96,9 +96,9 @@ class ServedEngine:
         return self.dialect.context
 
     def asks(
-        self, prompts: Sequence[Prompt], wanted: Sequence[Sequence[int]], seeds: Sequence[int]
+        self, prompts: Sequence[Prompt], samples: Sequence[Sequence[int]], seeds: Sequence[int]
     ) -> list[Ask]:
-        """Requests for the samples `wanted` (indices) of each prompt.
+        """Requests for the samples (indices) of each prompt.
 
         PromptRefused where one is not Unicode, or is written out here and would end or begin a turn itself.
         """
@@ -110,14 +110,14 @@ class ServedEngine:
             if speaking := [place for place, mark in enumerate(marks) if mark is not None]:
                 why = f"holds {marks[speaking[0]]!r}, which would end or begin a turn"
                 raise PromptRefused(f"prompt {speaking[0]} {why}", speaking)
-        found = []
-        for place, (prompt, indices, seed) in enumerate(zip(prompts, wanted, seeds, strict=True)):
+        result = []
+        for place, (prompt, indices, seed) in enumerate(zip(prompts, samples, seeds, strict=True)):
             ids = (
                 tuple(prompt_ids(self.tokenizer, prompt)) if self.tokenizer is not None and indices else None
             )
             for first, count in _runs(indices, together=self.dialect.together):
-                found.append(Ask(place, prompt, seed + first, first, count, ids))
-        return found
+                result.append(Ask(place, prompt, seed + first, first, count, ids))
+        return result
 
     def each(
         self, asks: Sequence[Ask], sampling: Sampling, spending: Spending | None = None
@@ -145,7 +145,7 @@ class ServedEngine:
 
         most = self.endpoint.in_flight
         traffic = Traffic(lambda: self._line.client(most), work, jobs, most)
-        return self._told_apart(traffic.results())
+        return self._holding_failures_back(traffic.results())
 
     def close(self) -> None:
         """Nothing to free: connections live as long as a call."""
@@ -158,11 +158,11 @@ class ServedEngine:
     ) -> None:
         self.close()
 
-    def _told_apart(
+    def _holding_failures_back(
         self, replies: Generator[Reply | None, None, None]
     ) -> Generator[Reply | None, None, None]:
-        """Failures are handed on when the endpoint is known to work: others were answered after them."""
-        held: list[Reply] = []
+        """Hold failures back until the endpoint is known to work, because another request was answered."""
+        failures: list[Reply] = []
         try:
             for reply in replies:
                 if reply is None or reply.overflow or not reply.final:
@@ -170,24 +170,27 @@ class ServedEngine:
                 elif reply.samples or (self._asker.answered and not reply.passing):
                     if reply.samples:
                         self._asker.answered = True
-                        while held:
-                            yield held.pop()
+                        while failures:
+                            yield failures.pop()
                     yield reply
                 else:
-                    held.append(reply)
-                    if len(held) >= MOST_FAILURES + self.endpoint.in_flight:
-                        raise self._out_of_order(held)
-            if any(reply.passing for reply in held) and not (self._asker.answered and self._lists_models()):
-                raise self._out_of_order(held)
-            while held:
-                yield held.pop()
+                    failures.append(reply)
+                    if len(failures) >= MOST_FAILURES + self.endpoint.in_flight:
+                        raise self._out_of_order(failures)
+            if any(reply.passing for reply in failures) and not (
+                self._asker.answered and self._lists_models()
+            ):
+                raise self._out_of_order(failures)
+            while failures:
+                yield failures.pop()
         finally:
             replies.close()
-            self.unanswered = [replace(one, final=False) for one in (*held, *self._asker.unanswered)]
+            self.unanswered = [replace(one, final=False) for one in (*failures, *self._asker.unanswered)]
 
-    def _out_of_order(self, held: Sequence[Reply]) -> EndpointError:
+    def _out_of_order(self, failures: Sequence[Reply]) -> EndpointError:
         return EndpointError(
-            f"{self.endpoint.url} answered none of {len(held)} requests in a row, the last: {held[-1].error}"
+            f"{self.endpoint.url} answered none of {len(failures)} requests in a row, "
+            f"the last: {failures[-1].error}"
         )
 
     def _lists_models(self) -> bool:
@@ -224,22 +227,22 @@ def _others(ask: Ask, reply: Reply) -> list[Ask]:
 
 def _runs(indices: Sequence[int], *, together: bool) -> list[tuple[int, int]]:
     """Samples as requests, first and count: neighbours in one where they may be asked for together."""
-    found: list[tuple[int, int]] = []
+    runs: list[tuple[int, int]] = []
     for index in sorted(indices):
-        if together and found and sum(found[-1]) == index:
-            found[-1] = (found[-1][0], found[-1][1] + 1)
+        if together and runs and sum(runs[-1]) == index:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
-            found.append((index, 1))
-    return found
+            runs.append((index, 1))
+    return runs
 
 
-def _failure(failed: Sequence[Reply]) -> Exception:
+def _failure(failures: Sequence[Reply]) -> Exception:
     """What stands in the way of a call's answers: prompts that do not fit, else requests that failed."""
-    places = sorted({reply.ask.place for reply in failed if reply.overflow})
-    first = next((reply for reply in failed if not reply.overflow), failed[0])
+    places = sorted({reply.ask.place for reply in failures if reply.overflow})
+    first = next((reply for reply in failures if not reply.overflow), failures[0])
     if len(places) > 0 and first.overflow:
         return PromptRefused(f"prompt {places[0]} is too long: {first.error}", places)
-    return RequestFailed(f"{len(failed)} requests failed, the first: {first.error}")
+    return RequestFailed(f"{len(failures)} requests failed, the first: {first.error}")
 
 
 def _is_unicode(prompt: Prompt) -> bool:

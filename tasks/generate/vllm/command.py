@@ -1,4 +1,4 @@
-"""How vLLM is started on a checkpoint: the program, its flags and its environment, by what was seen of 0.32.
+"""How vLLM is started on a checkpoint: the program, its flags and its environment, as seen with 0.32.
 
 On a CPU: float32 (`auto` would make it bfloat16), no compiling, and prompts in one piece, because seeded
 requests with chunked prefill kill the engine there. End tokens are given as the embedded engine has them, and
@@ -44,10 +44,10 @@ def program(settings: Vllm) -> list[str]:
     """The program and its first words; BadInput where there is none."""
     if settings.command is not None:
         first = settings.command[0]
-        found = shutil.which(first) or shutil.which(str(HOUSE / first))
-        if found is None:
+        path = shutil.which(first) or shutil.which(str(HOUSE / first))
+        if path is None:
             raise BadInput(f"engine.command: there is no program {first}")
-        return [found, *settings.command[1:]]
+        return [path, *settings.command[1:]]
     places = (Path.cwd() / OWN_PYTHON, HOUSE / OWN_PYTHON)
     own = next((place for place in places if place.is_file()), None)
     if own is None:
@@ -62,31 +62,31 @@ def flags(
 ) -> list[str]:
     """What the server is told: the folder, where it listens, how it computes; the user's own flags last."""
     (scratch / "generation_config.json").write_text(json.dumps({"eos_token_id": end_ids(folder, chat)}))
-    told = ["--model", str(folder), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
-    told += ["--generation-config", str(scratch), "--worker-extension-cls", RELOAD]
+    words = ["--model", str(folder), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
+    words += ["--generation-config", str(scratch), "--worker-extension-cls", RELOAD]
     context = settings.max_model_len or context_length(folder)
     if context is not None:
-        told += ["--max-model-len", str(context)]
+        words += ["--max-model-len", str(context)]
     if not has_gpu():
-        told += ["--enforce-eager", "--no-enable-chunked-prefill"]
-        told += ["--max-num-batched-tokens", str(max(BATCHED_TOKENS, context or 0))]
+        words += ["--enforce-eager", "--no-enable-chunked-prefill"]
+        words += ["--max-num-batched-tokens", str(max(BATCHED_TOKENS, context or 0))]
     if may_run(folder):
-        told.append("--trust-remote-code")
-    told += ["--dtype", settings.dtype or ("auto" if has_gpu() else "float32")]
-    return [*told, *settings.arguments]
+        words.append("--trust-remote-code")
+    words += ["--dtype", settings.dtype or ("auto" if has_gpu() else "float32")]
+    return [*words, *settings.arguments]
 
 
-def environment(key: str, given: Mapping[str, str]) -> dict[str, str]:
+def environment(key: str, own: Mapping[str, str]) -> dict[str, str]:
     """What is set for the server, beside the run's own environment `given`. The key is on no command line."""
-    path = ":".join(filter(None, [str(INSIDE), given.get("PYTHONPATH")]))
-    space = {} if has_gpu() else {"VLLM_CPU_KVCACHE_SPACE": given.get("VLLM_CPU_KVCACHE_SPACE", "1")}
+    path = ":".join(filter(None, [str(INSIDE), own.get("PYTHONPATH")]))
+    space = {} if has_gpu() else {"VLLM_CPU_KVCACHE_SPACE": own.get("VLLM_CPU_KVCACHE_SPACE", "1")}
     return ENVIRONMENT | space | {"PYTHONPATH": path, "VLLM_API_KEY": key}
 
 
 @lru_cache(maxsize=1)
 def has_gpu() -> bool:
     """Whether this machine has an NVIDIA GPU, as `make vllm` asks it."""
-    asked = shutil.which("nvidia-smi")
-    if asked is None:
+    path = shutil.which("nvidia-smi")
+    if path is None:
         return False
-    return subprocess.run([asked, "-L"], capture_output=True, check=False).returncode == 0  # noqa: S603
+    return subprocess.run([path, "-L"], capture_output=True, check=False).returncode == 0  # noqa: S603

@@ -2,7 +2,7 @@
 own.
 
 A server that says its weights were changed may have changed none of them, or some (vLLM 0.32 on a CPU keeps
-the old output head where it is tied to the embeddings). What it computes tells, what it says does not.
+the old output head where it is tied to the embeddings). So only what it computes is believed.
 
 Covered: weights that are not those of the folder, wholly or in part, as far as they move the probe's log-
 probabilities beyond what the server's arithmetic does. Where old and new weights are too alike for that, the

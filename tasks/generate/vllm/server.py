@@ -54,23 +54,23 @@ class Server:
     ) -> None:
         self.port, self.log, self._grace = port, log, grace
         self.url = f"http://127.0.0.1:{port}"
-        with log.open("wb") as written:
+        with log.open("wb") as log_file:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and the recipe's command, no shell)
                 [sys.executable, "-I", supervisor.__file__, str(grace), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=written,
+                stderr=log_file,
                 env=os.environ | (environment or {}),
                 start_new_session=True,  # Ctrl-C is the run's to handle
             )
         assert self._process.stdout is not None
-        told = self._process.stdout.readline().strip()
-        self.group = int(told) if told else None
+        line = self._process.stdout.readline().strip()
+        self.group = int(line) if line else None
         """The process group of the command; None: it could not be run."""
 
     def wait(self, seconds: float, path: str = "/health", say: Say | None = None) -> None:
         """Until it answers `path` with 200. ServerFailed where it dies, or takes longer than `seconds`."""
-        start = said = time.monotonic()
+        start = last_line = time.monotonic()
         while not self.healthy(path):
             now = time.monotonic()
             if not self.runs:
@@ -79,8 +79,8 @@ class Server:
                 self.stop()
                 why = f"the server was not healthy after {seconds:.0f} s"
                 raise ServerFailed(f"{why}: {self.last_words()}; see {self.log}")
-            if say is not None and now - said >= NEWS:
-                said = now
+            if say is not None and now - last_line >= NEWS:
+                last_line = now
                 say(f"  the server is still starting, {now - start:.0f} s; it is given {seconds:.0f} s")
             time.sleep(LOOK)
 

@@ -89,7 +89,7 @@ def _kill_all(server: subprocess.Popen[bytes], adopts: bool) -> None:
 
 def _children() -> list[int]:
     """Processes whose parent this one is, the dead that nobody waited for included."""
-    found = []
+    children = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as stat:
@@ -97,8 +97,8 @@ def _children() -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if parent == os.getpid():
-            found.append(int(name))
-    return found
+            children.append(int(name))
+    return children
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

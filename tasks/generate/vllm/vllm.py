@@ -52,8 +52,8 @@ RELOAD_SECONDS = 600.0
 
 @dataclass
 class _Running:
-    """A server, the folder it has the weights of, what it made of the probe, and how far off it was at its
-    start.
+    """A server and the folder whose weights it has, with what it made of the probe, and how far off that was
+    at its start (nats).
     """
 
     server: Server
@@ -63,7 +63,7 @@ class _Running:
     folder: Path
     content: str
     chat: Chat
-    seen: Seen | None = None
+    probe: Seen | None = None
     deviation: float = 0.0
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -109,16 +109,16 @@ class VllmServer:
         chat: Chat = PLAIN,
     ) -> list[list[Sample]]:
         """See Engine.generate. ServerFailed where servers die more often than the settings allow."""
-        heard = _Once(progress)
+        counted_once = _Once(progress)
         with self._lock:
-            for left in reversed(range(self.settings.restarts + 1)):
+            for remaining in reversed(range(self.settings.restarts + 1)):
                 running = self.serving(folder, chat)
                 try:
-                    return self._client(running).generate(prompts, sampling, seeds, heard.afresh())
+                    return self._client(running).generate(prompts, sampling, seeds, counted_once.afresh())
                 except (EndpointError, EndpointRefused) as error:
                     if not self._is_gone():
                         raise
-                    self._bury(error, left)
+                    self._bury(error, remaining)
         raise AssertionError("the last death raises")
 
     def serving(self, folder: Path, chat: Chat = PLAIN) -> _Running:
@@ -156,21 +156,21 @@ class VllmServer:
         first = program(self.settings)
         scratch = Path(tempfile.mkdtemp(prefix="ratchet-vllm-"))
         port, name, key = free_port(), f"ratchet-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-        told = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch, chat=chat)
+        arguments = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch, chat=chat)
         self._say(f"  vLLM: starting on {shown(folder)} (log: {scratch / 'server.log'})")
         start = time.monotonic()
-        given = environment(key, os.environ)
-        server = Server([*first, *told], port, scratch / "server.log", environment=given)
+        variables = environment(key, os.environ)
+        server = Server([*first, *arguments], port, scratch / "server.log", environment=variables)
         running = _Running(server, name, key, scratch, folder, content, chat)
         try:
             server.wait(self.settings.start_seconds, say=self._say)
-            running.seen = self._probed(running, folder)
-            running.deviation = running.seen.deviation if running.seen else 0.0
+            running.probe = self._probed(running, folder)
+            running.deviation = running.probe.deviation if running.probe else 0.0
         except BaseException:
             server.stop()  # the log stays, for whoever reads the error
             raise
         self.starts += 1
-        off = f"; {running.deviation:.0e} nats off the folder's own weights" if running.seen else ""
+        off = f"; {running.deviation:.0e} nats off the folder's own weights" if running.probe else ""
         self._say(f"  vLLM: ready after {time.monotonic() - start:.0f} s{off}")
         return running
 
@@ -178,7 +178,7 @@ class VllmServer:
         """Whether the server has the weights of `folder` now; False: nothing is known of what it has."""
         if running.content == content:
             return True
-        before = running.seen
+        before = running.probe
         if before is None or not is_small(folder):
             return False
         if shape_of(folder, chat) != shape_of(running.folder, running.chat):
@@ -195,14 +195,14 @@ class VllmServer:
         cleared = isinstance(reset, dict) and reset.get("success")
         if after is None or not cleared or not took(before, after, running.deviation):
             return False
-        running.folder, running.content, running.seen = folder, content, after
+        running.folder, running.content, running.probe = folder, content, after
         self.reloads += 1
         self._say(f"  vLLM: has the weights of {shown(folder)} now")
         return True
 
     def _probed(self, running: _Running, folder: Path) -> Seen | None:
-        """What the server makes of the probe, beside what the folder does; None where that is too large to
-        load.
+        """The probe's log-probabilities by the server and by the folder; None where the folder is too large
+        to load.
         """
         if not is_small(folder):
             return None
@@ -243,15 +243,15 @@ class VllmServer:
             time.sleep(0.25)
         return True
 
-    def _bury(self, error: Exception, left: int) -> None:
+    def _bury(self, error: Exception, remaining: int) -> None:
         assert self._running is not None
         running, self._running = self._running, None
         running.server.stop()
         why = f"the server died while it wrote: {running.server.last_words()}"
-        if not left:
+        if not remaining:
             raise ServerFailed(f"{why}; that was server {self.starts}, see {running.server.log}") from error
         shutil.rmtree(running.scratch, ignore_errors=True)
-        self._say(f"  vLLM: {why}; starting another ({left} more if need be)")
+        self._say(f"  vLLM: {why}; starting another ({remaining} more if need be)")
 
 
 class _OfFolder:

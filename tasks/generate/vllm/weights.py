@@ -1,4 +1,4 @@
-"""What of a model folder a running server must know: whether its weights are others, and whether they fit."""
+"""What decides whether a running server can take a folder's weights: other values, the same shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from schemas.job import Chat
 from tasks.models.chat import PLAIN
-from tasks.models.checkpoint import check_folder, weights_hash, written
+from tasks.models.checkpoint import check_folder, file_stamps, weights_hash
 from tasks.models.ends import end_ids
 from warehouse.models.code import code_hash
 
@@ -23,7 +23,7 @@ def shown(folder: Path) -> str:
 
 def content_of(folder: Path, chat: Chat = PLAIN) -> str:
     """The hash of a folder's weights and its end tokens, kept while none of its files was written again."""
-    return _kept_content(folder.resolve(), written(folder), chat)
+    return _kept_content(folder.resolve(), file_stamps(folder), chat)
 
 
 @lru_cache(maxsize=16)
@@ -38,8 +38,8 @@ def shape_of(folder: Path, chat: Chat = PLAIN) -> tuple[Any, ...]:
         config.pop(name, None)
     tensors = []
     for file in check_folder(folder):
-        with safe_open(file, framework="pt") as held:
-            for name in held.keys():  # noqa: SIM118 (it is no mapping)
-                part = held.get_slice(name)
+        with safe_open(file, framework="pt") as weights:
+            for name in weights.keys():  # noqa: SIM118 (it is no mapping)
+                part = weights.get_slice(name)
                 tensors.append((name, tuple(part.get_shape()), part.get_dtype()))
     return json.dumps(config, sort_keys=True), sorted(tensors), end_ids(folder, chat), code_hash(folder)
