@@ -72,8 +72,8 @@ def seconds_of(group: int | None) -> float:
 def engine(engine: Engine, prompts: Sequence[str], sampling: Sampling) -> tuple[int, int]:
     """An engine, all prompts in one call."""
     answers = engine.generate(prompts, sampling, [2**16 * i for i in range(len(prompts))])
-    written = [len(sample.token_ids) for samples in answers for sample in samples]
-    return len(written), sum(written)
+    counts = [len(sample.token_ids) for samples in answers for sample in samples]
+    return len(counts), sum(counts)
 
 
 def plain(model: Any, tokenizer: Any, prompts: Sequence[str], sampling: Sampling) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def plain(model: Any, tokenizer: Any, prompts: Sequence[str], sampling: Sampling
     samples, tokens = 0, 0
     for prompt in prompts:
         ids = torch.tensor([prompt_ids(tokenizer, prompt)], device=model.device)
-        written = model.generate(
+        outputs = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=True,
@@ -91,35 +91,37 @@ def plain(model: Any, tokenizer: Any, prompts: Sequence[str], sampling: Sampling
             max_new_tokens=sampling.max_tokens,
             pad_token_id=tokenizer.pad_token_id,
         )[:, ids.shape[1] :]
-        tokenizer.batch_decode(written, skip_special_tokens=True)
-        samples += len(written)
-        tokens += int((written != tokenizer.pad_token_id).sum())
+        tokenizer.batch_decode(outputs, skip_special_tokens=True)
+        samples += len(outputs)
+        tokens += int((outputs != tokenizer.pad_token_id).sum())
     return samples, tokens
 
 
-def measure(given: argparse.Namespace) -> tuple[dict[str, list[Turn]], str | None]:
+def measure(options: argparse.Namespace) -> tuple[dict[str, list[Turn]], str | None]:
     """Turns of each, a small warm-up of each not counted; and why vLLM is not among them, where it is not."""
-    embedded = EmbeddedEngine(given.model, device=given.device)
-    model: Any = load_model(given.model)
+    embedded = EmbeddedEngine(options.model, device=options.device)
+    model: Any = load_model(options.model)
     model.to(embedded.device)
-    sampling = Sampling(samples=given.samples, temperature=given.temperature, max_tokens=given.max_tokens)
-    asked = [story.question for story in stories(given.seed, given.prompts, difficulties=(1, 2, 3))]
-    few = asked[: given.plain_prompts]
+    sampling = Sampling(
+        samples=options.samples, temperature=options.temperature, max_tokens=options.max_tokens
+    )
+    questions = [story.question for story in stories(options.seed, options.prompts, difficulties=(1, 2, 3))]
+    few = questions[: options.plain_prompts]
     turns: dict[str, list[Turn]] = {"embedded": [], "plain": []}
     with VllmServer(Vllm(), say=lambda line: print(line, file=sys.stderr)) as server:
-        served, absent = server.engine(given.model), None
-        engine(embedded, asked[:32], sampling)
-        plain(model, embedded.tokenizer, asked[:2], sampling)
+        served, absent = server.engine(options.model), None
+        engine(embedded, questions[:32], sampling)
+        plain(model, embedded.tokenizer, questions[:2], sampling)
         try:
-            engine(served, asked[:32], sampling)
+            engine(served, questions[:32], sampling)
         except RatchetError as error:
             absent = str(error)
-        for _ in range(given.turns):
-            turns["embedded"].append(timed(lambda: engine(embedded, asked, sampling)))
+        for _ in range(options.turns):
+            turns["embedded"].append(timed(lambda: engine(embedded, questions, sampling)))
             turns["plain"].append(timed(lambda: plain(model, embedded.tokenizer, few, sampling)))
             if absent is None:
-                group = server.serving(given.model).server.group
-                turns.setdefault("vllm", []).append(timed(lambda: engine(served, asked, sampling), group))
+                group = server.serving(options.model).server.group
+                turns.setdefault("vllm", []).append(timed(lambda: engine(served, questions, sampling), group))
     return turns, absent
 
 
@@ -135,11 +137,11 @@ def summary(turns: Sequence[Turn]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in rates.items()}
 
 
-def show(found: dict[str, dict[str, float]], ratios: dict[str, float], absent: str | None) -> None:
+def show(summaries: dict[str, dict[str, float]], ratios: dict[str, float], absent: str | None) -> None:
     """The table a reader looks at."""
-    columns = list(found["embedded"])
+    columns = list(summaries["embedded"])
     table = Table("", *(name.replace("_", " ") for name in columns), title="Generation")
-    for name, row in found.items():
+    for name, row in summaries.items():
         table.add_row(name, *(f"{row[column]:,.1f}" for column in columns))
     if absent is not None:
         table.add_row("vllm", *["absent"] * len(columns))
@@ -168,17 +170,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default=None, help="cpu or cuda (the GPU where there is one)")
     parser.add_argument("--threads", type=int, default=None, help="torch threads (all cores)")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args(arguments)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    measured, absent = measure(given)
-    found = {name: summary(turns) for name, turns in measured.items()}
-    speed = {name: row["samples_per_second"] for name, row in found.items()}
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    runs, absent = measure(options)
+    summaries = {name: summary(turns) for name, turns in runs.items()}
+    speed = {name: row["samples_per_second"] for name, row in summaries.items()}
     ratios = {name: round(speed[name] / speed["plain"], 2) for name in speed if name != "plain"}
-    if given.json:
-        print(json.dumps(found | {"ratios": ratios, "required": REQUIRED, "vllm_absent": absent}))
+    if options.json:
+        print(json.dumps(summaries | {"ratios": ratios, "required": REQUIRED, "vllm_absent": absent}))
     else:
-        show(found, ratios, absent)
+        show(summaries, ratios, absent)
     return 0 if ratios["embedded"] >= REQUIRED else 1
 
 

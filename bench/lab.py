@@ -62,10 +62,10 @@ def nights(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
     """Base and champion after each round, by seed."""
     rows = []
     for seed in seeds:
-        done = night(recipe(seed=seed), f"night-{seed}", rounds, lake)
-        first = done[0]["champion"]
-        rows.append(_row(seed, "base", first, done[0], first))
-        for one in done:
+        status = night(recipe(seed=seed), f"night-{seed}", rounds, lake)
+        first = status[0]["champion"]
+        rows.append(_row(seed, "base", first, status[0], first))
+        for one in status:
             champion = one["challenger"] if one["verdict"] == "promoted" else one["champion"]
             rows.append(_row(seed, f"round {one['round']}", champion, one, first))
     return rows
@@ -88,10 +88,10 @@ def pooling(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
     for seed in seeds:
         for writers in (1, 2, 4):
             settings = {"pool_checkpoints": writers, "sampling__samples": 8 // writers}
-            chosen = recipe(seed=seed, cap=None, evaluation__sampled_count=0, **settings)
-            done = night(chosen, f"pool{writers}-{seed}", rounds, lake)
-            last = done[-1]
-            rows.append(_row(seed, f"{writers} writing", last["challenger"], last, done[0]["champion"]))
+            own_recipe = recipe(seed=seed, cap=None, evaluation__sampled_count=0, **settings)
+            status = night(own_recipe, f"pool{writers}-{seed}", rounds, lake)
+            last = status[-1]
+            rows.append(_row(seed, f"{writers} writing", last["challenger"], last, status[0]["champion"]))
     return rows
 
 
@@ -106,33 +106,38 @@ def rewards(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
     for name, settings in ways.items():
         for seed in seeds if name == "judging kept" else seeds[:1]:
             loop = f"{name.replace(' ', '-')}-{seed}"
-            chosen = recipe("self-rewarding", seed=seed, evaluation__sampled_count=0, **settings)
-            done = night(chosen, loop, rounds, lake)
+            own_recipe = recipe("self-rewarding", seed=seed, evaluation__sampled_count=0, **settings)
+            status = night(own_recipe, loop, rounds, lake)
             values = {"loop": loop, "blind": sorted(BLIND)}
             judged = {row["round"]: row for row in query(Lake(lake), _JUDGED, values).to_dicts()}
-            rows.append(_rewarded(name, seed, "start", done[0]["champion"], {}, ""))
-            for one in done:
-                what, told = f"round {one['round']}", judged.get(one["round"], {})
-                rows.append(_rewarded(name, seed, what, one["challenger"], told, one["verdict"]))
-            for row in rows[-len(done) - 1 :]:
-                row["other words"] = _in_other_words(Lake(lake), loop, row.pop("checkpoint"), chosen)
+            rows.append(_rewarded(name, seed, "start", status[0]["champion"], {}, ""))
+            for one in status:
+                what, facts = f"round {one['round']}", judged.get(one["round"], {})
+                rows.append(_rewarded(name, seed, what, one["challenger"], facts, one["verdict"]))
+            for row in rows[-len(status) - 1 :]:
+                row["other words"] = _in_other_words(Lake(lake), loop, row.pop("checkpoint"), own_recipe)
     return rows
 
 
-def _in_other_words(lake: Lake, loop: str, checkpoint: str | None, chosen: Recipe) -> str | None:
+def _in_other_words(lake: Lake, loop: str, checkpoint: str | None, with_recipe: Recipe) -> str | None:
     """Greedy accuracy, in % with its interval, on as many stories of the held-out family."""
     if checkpoint is None:
         return None
-    told = stories(chosen.seed, chosen.prompts.eval_count, "held-out", chosen.prompts.difficulties)
+    held_out = stories(
+        with_recipe.seed, with_recipe.prompts.eval_count, "held-out", with_recipe.prompts.difficulties
+    )
     with EmbeddedEngine(find_checkpoint(lake, loop, checkpoint).folder) as engine:
-        asked = [story.question for story in told]
+        questions = [story.question for story in held_out]
         answers = [
-            answer for (answer,) in engine.generate(asked, greedy(chosen.evaluation), range(len(told)))
+            answer
+            for (answer,) in engine.generate(questions, greedy(with_recipe.evaluation), range(len(held_out)))
         ]
-    outcomes = [verify(a.text, str(story.answer)).outcome for a, story in zip(answers, told, strict=True)]
-    tokens, problems = [answer.token_count for answer in answers], [story.problem for story in told]
+    outcomes = [verify(a.text, str(story.answer)).outcome for a, story in zip(answers, held_out, strict=True)]
+    tokens, problems = [answer.token_count for answer in answers], [story.problem for story in held_out]
     accuracy, _ = greedy_metrics(
-        pl.DataFrame({"outcome": outcomes, "token_count": tokens, "problem": problems, "prompt_id": asked})
+        pl.DataFrame(
+            {"outcome": outcomes, "token_count": tokens, "problem": problems, "prompt_id": questions}
+        )
     )
     return interval({"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high})
 
@@ -142,7 +147,7 @@ def _rewarded(
 ) -> dict[str, Any]:
     """One line of the table: accuracy in % with its interval, the round's pairs, and how its judge did."""
     columns = ("pairs", "no pair", "chosen right", "rejected right", "agreement", "blind")
-    found = measured or {"accuracy": None, "low": None, "high": None}
+    values = measured or {"accuracy": None, "low": None, "high": None}
     return {
         "way": way,
         "seed": seed,
@@ -151,7 +156,7 @@ def _rewarded(
         **{name: judged.get(name) for name in columns},
         "verdict": verdict,
         "checkpoint": (measured or {}).get("checkpoint"),
-        **{name: found[name] for name in ("accuracy", "low", "high")},
+        **{name: values[name] for name in ("accuracy", "low", "high")},
     }
 
 
@@ -226,23 +231,23 @@ def main() -> None:
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
     parser.add_argument("--plot", type=Path, help="draw nights or rewards there (PNG)")
-    given = parser.parse_args()
-    if given.plot and given.experiment not in TITLES:
+    options = parser.parse_args()
+    if options.plot and options.experiment not in TITLES:
         parser.error(f"--plot draws {' and '.join(TITLES)}")
-    run = {"nights": nights, "samples": samples, "pooling": pooling, "rewards": rewards}[given.experiment]
+    run = {"nights": nights, "samples": samples, "pooling": pooling, "rewards": rewards}[options.experiment]
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
-        rows = run(given.lake or str(Path(folder) / "lake"), given.seeds, given.rounds)
-    shown = [{k: v for k, v in row.items() if k not in ("accuracy", "low", "high")} for row in rows]
+        rows = run(options.lake or str(Path(folder) / "lake"), options.seeds, options.rounds)
+    visible = [{k: v for k, v in row.items() if k not in ("accuracy", "low", "high")} for row in rows]
     console = Console(width=130)
-    console.print(rows_table(shown, given.experiment))
-    if given.experiment == "samples":
+    console.print(rows_table(visible, options.experiment))
+    if options.experiment == "samples":
         paper = ", ".join(f"k={k}: {score} ({paths} paths)" for k, (score, paths) in PAPER.items())
         console.print(f"the paper, LLaMA-7B on GSM8K, SFT 35.9, paths with the reference counted: {paper}")
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
-    if given.plot:
-        plot(rows, given.plot, TITLES[given.experiment])
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.plot:
+        plot(rows, options.plot, TITLES[options.experiment])
 
 
 if __name__ == "__main__":

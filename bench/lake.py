@@ -50,18 +50,18 @@ def build(folder: Path, size: int, rounds: int) -> dict[str, Any]:
     start = time.monotonic()
     log = Log(Lake.create(folder))
     champion = open_bench(log)
-    made = log.rows([Unit(LOOP, n, "train", 0, "bench") for n in range(rounds)], "checkpoints")
+    checkpoints = log.rows([Unit(LOOP, n, "train", 0, "bench") for n in range(rounds)], "checkpoints")
     facts = Facts(size // rounds)
-    for number in range(made.height, rounds):
-        champion = write_round(log, facts, number, _champion(made, champion))
-        made = made.clear()
+    for number in range(checkpoints.height, rounds):
+        champion = write_round(log, facts, number, _champion(checkpoints, champion))
+        checkpoints = checkpoints.clear()
         _say(f"{size:,} candidates: round {number + 1} of {rounds}, {time.monotonic() - start:.0f} s")
     data = sum(entry.size for entry in log.lake.store.entries("tables"))
     return {"candidates": size, "build_seconds": round(time.monotonic() - start), "bytes": data}
 
 
-def _champion(made: pl.DataFrame, otherwise: str) -> str:
-    return str(made.sort("round")["checkpoint_id"][-1]) if made.height else otherwise
+def _champion(checkpoints: pl.DataFrame, otherwise: str) -> str:
+    return str(checkpoints.sort("round")["checkpoint_id"][-1]) if checkpoints.height else otherwise
 
 
 def race_views(lake: Lake) -> list[dict[str, Any]]:
@@ -126,16 +126,16 @@ def time_traces(lake: Lake, rounds: int) -> dict[str, Any]:
     """The trace of a trained-on candidate of the middle round, and of the newest checkpoint."""
     middle = rounds // 2
     files = lake.files("decisions", {"loop": LOOP, "round": middle})
-    kept = pl.scan_parquet(files).filter(pl.col("filter") == "distinct", pl.col("kept")).head(50).collect()
-    used = kept["candidate_id"].to_list()
+    rows = pl.scan_parquet(files).filter(pl.col("filter") == "distinct", pl.col("kept")).head(50).collect()
+    ids = rows["candidate_id"].to_list()
     newest = trace_of_newest(lake, rounds)
-    found = {"candidate": [], "checkpoint": []}  # type: dict[str, list[float]]
+    times = {"candidate": [], "checkpoint": []}  # type: dict[str, list[float]]
     for turn in range(REPEATS + 1):
-        found["candidate"].append(_seconds(lambda turn=turn: trace(lake, used[turn])))
-        found["checkpoint"].append(_seconds(lambda: trace(lake, newest)))
+        times["candidate"].append(_seconds(lambda turn=turn: trace(lake, ids[turn])))
+        times["checkpoint"].append(_seconds(lambda: trace(lake, newest)))
     return {
-        "trace_candidate_ms": _ms(statistics.median(found["candidate"][1:])),
-        "trace_checkpoint_ms": _ms(statistics.median(found["checkpoint"][1:])),
+        "trace_candidate_ms": _ms(statistics.median(times["candidate"][1:])),
+        "trace_checkpoint_ms": _ms(statistics.median(times["checkpoint"][1:])),
         "generations": rounds + 1,
     }
 
@@ -149,13 +149,13 @@ def trace_of_newest(lake: Lake, rounds: int) -> str:
 def time_commits(folder: Path, commits: int) -> list[dict[str, Any]]:
     """What an open, a look and a small append cost as commits pile up, and once their round is sealed."""
     log, facts = Log(Lake.create(folder)), Facts(4)
-    asked = facts.ids("prompt", 0, 1)
+    prompts = facts.ids("prompt", 0, 1)
     rows = []
     for number in range(commits):
         log.once(
             Unit(LOOP, 0, "generate", number),
             "candidates",
-            lambda: facts.candidates(0, asked, BASE, 1),
+            lambda: facts.candidates(0, prompts, BASE, 1),
         )
         if number + 1 in (100, 1_000, commits):
             rows.append(
@@ -170,14 +170,14 @@ def time_commits(folder: Path, commits: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _costs(log: Log, held: Unit) -> dict[str, Any]:
+def _costs(log: Log, unit: Unit) -> dict[str, Any]:
     new = Unit(LOOP, 1, "generate", int(time.time() * 1e6) % 10**9)
     facts = Facts(4)
     row = facts.candidates(1, facts.ids("prompt", 1, 1), BASE, 1)
     fresh = Log(Lake(log.lake.where))
     return {
         "open_ms": _ms(_typical(lambda: log.lake.open("candidates"))),
-        "resume_ms": _ms(_typical(lambda: fresh.holds(held, "candidates"))),
+        "resume_ms": _ms(_typical(lambda: fresh.holds(unit, "candidates"))),
         "append_ms": _ms(_seconds(lambda: log.once(new, "candidates", lambda: row))),
     }
 
@@ -190,17 +190,22 @@ def measured(work: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
 
 
 def _with_memory(work: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, int]:
-    found = work(*arguments)
-    return found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result = work(*arguments)
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def at_size(folder: Path, size: int, rounds: int) -> dict[str, Any]:
     """Everything at one size."""
-    told, building = measured(build, folder, size, rounds)
-    seen, viewing = measured(_views_of, folder)
-    traced, tracing = measured(_traces_of, folder, rounds)
+    lake_facts, building = measured(build, folder, size, rounds)
+    views, viewing = measured(_views_of, folder)
+    traces, tracing = measured(_traces_of, folder, rounds)
     memory = {"build": building, "views": viewing, "trace": tracing}
-    return {**told, **traced, "memory_gb": {k: round(v / 1e9, 2) for k, v in memory.items()}, "views": seen}
+    return {
+        **lake_facts,
+        **traces,
+        "memory_gb": {k: round(v / 1e9, 2) for k, v in memory.items()},
+        "views": views,
+    }
 
 
 def _views_of(folder: Path) -> list[dict[str, Any]]:
@@ -240,38 +245,38 @@ def main() -> int:
     options = parser.parse_args()
     root = options.folder or Path(tempfile.mkdtemp(prefix="ratchet-bench-"))
     try:
-        spare = Path(tempfile.mkdtemp(dir=_made(root)))
+        spare = Path(tempfile.mkdtemp(dir=_folder(root)))
         commits = time_commits(spare / "lake", options.commits) if options.commits else []
         sizes = [at_size(root / f"lake-{n}-{options.rounds}", n, options.rounds) for n in options.sizes]
     finally:
         if options.folder is None:
             shutil.rmtree(root, ignore_errors=True)
-    told = {"commits": commits, "sizes": sizes}
+    report = {"commits": commits, "sizes": sizes}
     if options.json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(report, indent=2))
     else:
-        _print(told)
-    return int(not _kept(sizes))
+        _print(report)
+    return int(not _keeps_promises(sizes))
 
 
-def _made(root: Path) -> Path:
+def _folder(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     return root
 
 
-def _kept(sizes: list[dict[str, Any]]) -> bool:
+def _keeps_promises(sizes: list[dict[str, Any]]) -> bool:
     views_kept = all(row["ratio"] <= VIEW_RATIO for one in sizes for row in one["views"])
     traces = [max(one["trace_candidate_ms"], one["trace_checkpoint_ms"]) for one in sizes]
     return views_kept and max(traces) <= 1e3 * TRACE_SECONDS and traces[-1] <= TRACE_RATIO * traces[0]
 
 
-def _print(told: dict[str, Any]) -> None:
+def _print(report: dict[str, Any]) -> None:
     console = Console(width=140)
-    if told["commits"]:
-        console.print(_table("small commits: what a look costs as they pile up", told["commits"]))
-    plain = [{k: v for k, v in one.items() if k != "views"} for one in told["sizes"]]
+    if report["commits"]:
+        console.print(_table("small commits: what a look costs as they pile up", report["commits"]))
+    plain = [{k: v for k, v in one.items() if k != "views"} for one in report["sizes"]]
     console.print(_table("lakes", plain))
-    for one in told["sizes"]:
+    for one in report["sizes"]:
         console.print(_table(f"views over {one['candidates']:,} candidates", one["views"]))
 
 

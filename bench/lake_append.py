@@ -72,17 +72,17 @@ def costs(root: Path, commits: int) -> list[dict[str, Any]]:
     log, facts = Log(Lake.create(root / "lake-costs")), Facts(1_000)
     store, name = log.lake.store, log.lake.log("candidates")
     prompts = facts.ids("prompt", 0, 250)
-    taken: dict[str, float] = {}
+    seconds_of: dict[str, float] = {}
 
     def clock(part: str, begin: float) -> float:
         now = time.perf_counter()
-        taken[part] = taken.get(part, 0.0) + now - begin
+        seconds_of[part] = seconds_of.get(part, 0.0) + now - begin
         return time.perf_counter()
 
     for number in range(commits + 1):
         rows = facts.candidates(0, prompts, BASE, 1_000)
         if number == 1:
-            taken.clear()
+            seconds_of.clear()
         begin = time.perf_counter()
         log.once(Unit(LOOP, 0, "generate", number), "candidates", lambda given=rows: given)
         begin = clock("a whole append of 1,000 rows", begin)
@@ -101,7 +101,7 @@ def costs(root: Path, commits: int) -> list[dict[str, Any]]:
         sync(Path(files[-1]))
         sync(Path(files[-1]).parent)
         begin = clock("sync a file and its folder (nothing to write)", begin)
-    return [{"part": part, "ms": round(1e3 * seconds / commits, 2)} for part, seconds in taken.items()]
+    return [{"part": part, "ms": round(1e3 * seconds / commits, 2)} for part, seconds in seconds_of.items()]
 
 
 def _raw(path: Path, table: Any) -> None:
@@ -122,16 +122,16 @@ def main() -> int:
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="ratchet-bench-", dir=options.folder))
     try:
-        found = [race(root, rows, options.commits) for rows in options.rows]
+        races = [race(root, rows, options.commits) for rows in options.rows]
         parts = costs(root, options.commits)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     if options.json:
-        print(json.dumps({"append": found, "costs": parts}, indent=2))
+        print(json.dumps({"append": races, "costs": parts}, indent=2))
     else:
-        for title, rows in (("appends, four units a commit", found), ("what a commit's parts cost", parts)):
+        for title, rows in (("appends, four units a commit", races), ("what a commit's parts cost", parts)):
             _print(title, rows)
-    return int(any(one["ratio"] < REQUIRED_RATIO for one in found))
+    return int(any(one["ratio"] < REQUIRED_RATIO for one in races))
 
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:

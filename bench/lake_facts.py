@@ -91,18 +91,18 @@ class Facts:
 
     def decisions(self, number: int, scores: pl.DataFrame) -> pl.DataFrame:
         """What three filters say, each of what the one before kept."""
-        left, parts = scores.select("candidate_id", "prompt_id", kept=pl.col("outcome") == "pass"), []
+        rest, parts = scores.select("candidate_id", "prompt_id", kept=pl.col("outcome") == "pass"), []
         for position, name in enumerate(("correct", "equations_hold", "distinct")):
             parts.append(
-                left.with_columns(
-                    pl.Series("decision_id", self.ids("dec", number, left.height)),
+                rest.with_columns(
+                    pl.Series("decision_id", self.ids("dec", number, rest.height)),
                     filter=pl.lit(name),
                     position=pl.lit(position),
                     reason=pl.when("kept").then(None).otherwise(pl.lit("not kept")),
                 )
             )
-            left = left.filter("kept").with_columns(
-                kept=pl.Series(self._draw.random(int(left["kept"].sum())) < 0.8)
+            rest = rest.filter("kept").with_columns(
+                kept=pl.Series(self._draw.random(int(rest["kept"].sum())) < 0.8)
             )
         return pl.concat(parts)
 
@@ -128,11 +128,11 @@ def write_round(log: Log, facts: Facts, number: int, champion: str) -> str:
     """One round's facts through the log, sealed; returns the checkpoint that it made and promoted."""
     log.once(_unit(number, "start"), "rounds", lambda: _state(number, "started", champion, None))
     prompts = facts.ids("prompt", number, -(-facts.size // SAMPLES))
-    told = {"split": "train", "source": "bench", "text": [f"How many? {one}" for one in prompts]}
+    columns = {"split": "train", "source": "bench", "text": [f"How many? {one}" for one in prompts]}
     log.once(
         _unit(number, "admit"),
         "prompts",
-        lambda: pl.DataFrame({"prompt_id": prompts, **told, "topic": "sum"}),
+        lambda: pl.DataFrame({"prompt_id": prompts, **columns, "topic": "sum"}),
     )
     candidates = facts.candidates(number, prompts, champion, facts.size)
     append(log, "candidates", number, "generate", candidates)
@@ -142,10 +142,10 @@ def write_round(log: Log, facts: Facts, number: int, champion: str) -> str:
     keys = [unit.key for unit in units]
     parameters = {"loop": LOOP, "round": number, "units": keys}
     snapshot = freeze(log, _unit(number, "freeze"), "sft", keys, parameters)
-    made = _train(log, facts, number, champion, snapshot)
-    log.once(_unit(number, "close"), "rounds", lambda: _state(number, "finished", champion, made))
+    checkpoint = _train(log, facts, number, champion, snapshot)
+    log.once(_unit(number, "close"), "rounds", lambda: _state(number, "finished", champion, checkpoint))
     seal_rounds(log, LOOP)
-    return made
+    return checkpoint
 
 
 def append(log: Log, table: str, number: int, step: str, rows: pl.DataFrame) -> list[Unit]:
@@ -173,10 +173,10 @@ def open_bench(log: Log) -> str:
 def _train(log: Log, facts: Facts, number: int, parent: str, snapshot: str) -> str:
     training = facts.ids("train", number, 1)[0]
     folder = log.lake.place(f"snapshots/{snapshot}")
-    held = pl.read_parquet(folder / "examples.parquet", columns=["candidate_id"])["candidate_id"]
-    examples = [example_id(one) for one in held]
+    candidates = pl.read_parquet(folder / "examples.parquet", columns=["candidate_id"])["candidate_id"]
+    examples = [example_id(one) for one in candidates]
     log.once(_unit(number, "steps"), "steps", lambda: facts.steps(number, training, examples))
-    made = checkpoint_id(number, training)
+    checkpoint = checkpoint_id(number, training)
     finished = {
         "event_id": facts.ids("event", number, 1)[0],
         "training_id": training,
@@ -184,7 +184,7 @@ def _train(log: Log, facts: Facts, number: int, parent: str, snapshot: str) -> s
         "objective": "sft",
         "snapshot_id": snapshot,
         "base_checkpoint_id": parent,
-        "checkpoint_id": made,
+        "checkpoint_id": checkpoint,
         "hyperparameters": "{}",
         "seed": 0,
         "devices": "1 x cpu",
@@ -195,12 +195,12 @@ def _train(log: Log, facts: Facts, number: int, parent: str, snapshot: str) -> s
     }
     log.once(_unit(number, "train-finish"), "trainings", lambda: pl.DataFrame([finished]))
     weights = {"content_hash": "1" * 64, "parent_id": parent, "training_id": training, "role": "policy"}
-    row = {"checkpoint_id": made, **weights, "path": "/nowhere"}
+    row = {"checkpoint_id": checkpoint, **weights, "path": "/nowhere"}
     log.once(_unit(number, "train"), "checkpoints", lambda: pl.DataFrame([row]))
-    return made
+    return checkpoint
 
 
-def _state(number: int, state: str, champion: str, made: str | None) -> pl.DataFrame:
+def _state(number: int, state: str, champion: str, checkpoint: str | None) -> pl.DataFrame:
     row = {
         "event_id": round_event_id(number, LOOP, "started" if state == "started" else "closed"),
         "state": state,
@@ -210,9 +210,9 @@ def _state(number: int, state: str, champion: str, made: str | None) -> pl.DataF
         "night_begins": 0,
         "night_ends": number + 1,
         "champion_in": champion,
-        "challenger": made,
-        "champion_out": made,
-        "reason": None if made is None else "bench",
+        "challenger": checkpoint,
+        "champion_out": checkpoint,
+        "reason": None if checkpoint is None else "bench",
     }
     return pl.DataFrame([row])
 

@@ -119,14 +119,14 @@ def report(size: Size, device: torch.device, options: argparse.Namespace, folder
     for head in heads:
         table.add_column(head, justify="right")
     for name, pace in paces.items():
-        done = pace.tokens_per_second * cost / 1e12
+        rate = pace.tokens_per_second * cost / 1e12
         table.add_row(
             name,
             f"{pace.tokens_per_second:,.0f}",
             f"{pace.tokens_per_second / paces['plain loop'].tokens_per_second:.2f}",
-            f"{done:.3g}",
-            f"{done / reached:.1%}",
-            f"{done / sheet:.1%}" if sheet else "unknown",
+            f"{rate:.3g}",
+            f"{rate / reached:.1%}",
+            f"{rate / sheet:.1%}" if sheet else "unknown",
             f"{pace.first:.2f} to {pace.last:.2f}",
             f"{pace.peak_memory / 2**30:.1f} GiB",
         )
@@ -153,8 +153,8 @@ def from_scratch(size: Size, folder: Path) -> Path:
 
 
 def questions(count: int) -> pl.DataFrame:
-    told = stories(0, count)
-    rows = [(f"ex-{i}", story.question, story.solution) for i, story in enumerate(told)]
+    drawn_stories = stories(0, count)
+    rows = [(f"ex-{i}", story.question, story.solution) for i, story in enumerate(drawn_stories)]
     return pl.DataFrame(rows, schema=["example_id", "prompt", "response"], orient="row")
 
 

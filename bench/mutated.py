@@ -34,8 +34,8 @@ def main() -> int:
         except Exception as error:  # what this bench is there to find
             raised[f"{type(error).__name__}: {text!r} against {reference!r}"[:300]] += 1
         slowest = max(slowest, time.perf_counter() - start)
-    told = {"lines": options.lines, "outcomes": dict(outcomes), "slowest_ms": round(1000 * slowest, 1)}
-    print(json.dumps(told | {"raised": dict(raised)}, indent=None if options.json else 2))
+    report = {"lines": options.lines, "outcomes": dict(outcomes), "slowest_ms": round(1000 * slowest, 1)}
+    print(json.dumps(report | {"raised": dict(raised)}, indent=None if options.json else 2))
     return 1 if raised else 0
 
 

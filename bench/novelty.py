@@ -31,7 +31,7 @@ SUBSET_NEW, SUBSET_EARLIER = 10, 300
 LIMIT = 0.7
 
 
-def told(count: int) -> list[str]:
+def tutor_stories(count: int) -> list[str]:
     """The tutor's stories."""
     return [story.question for story in stories(0, count)]
 
@@ -57,7 +57,7 @@ def measured(name: str, texts: list[str], new_count: int) -> dict[str, Any]:
     start = time.perf_counter()
     index = Texts(earlier)
     indexed = time.perf_counter() - start
-    found, seconds = timed(lambda: index.nearest(new))
+    nearest, seconds = timed(lambda: index.nearest(new))
     pairs = len(earlier) * len(new)
     peer = peer_rate(earlier, new)
     return {
@@ -67,7 +67,7 @@ def measured(name: str, texts: list[str], new_count: int) -> dict[str, Any]:
         "words": round(float(np.mean([len(words(text)) for text in new])), 1),
         "index_s": round(indexed, 2),
         "nearest_s": round(seconds, 2),
-        "above": sum(one is not None and one.f > LIMIT for one in found),
+        "above": sum(one is not None and one.f > LIMIT for one in nearest),
         "pairs_per_s": round(pairs / seconds),
         "rouge_score": round(peer),
         "ratio": round(pairs / seconds / peer),
@@ -77,20 +77,20 @@ def measured(name: str, texts: list[str], new_count: int) -> dict[str, Any]:
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     """What work gives, and how long it took in seconds."""
     start = time.perf_counter()
-    given = work()
-    return given, time.perf_counter() - start
+    result = work()
+    return result, time.perf_counter() - start
 
 
 def peer_rate(earlier: list[str], new: list[str]) -> float:
     """rouge-score's pairs a second on a subset; an AssertionError where ours differs there."""
-    few, asked = earlier[:SUBSET_EARLIER], new[:SUBSET_NEW]
+    few, queries = earlier[:SUBSET_EARLIER], new[:SUBSET_NEW]
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
-    said, seconds = timed(
-        lambda: [[scorer.score(a, b)["rougeL"].fmeasure for a in few] for b in asked],
+    peer_scores, seconds = timed(
+        lambda: [[scorer.score(a, b)["rougeL"].fmeasure for a in few] for b in queries],
     )
-    difference = float(np.abs(Texts(few).f(asked) - np.array(said)).max())
+    difference = float(np.abs(Texts(few).f(queries) - np.array(peer_scores)).max())
     assert difference < 1e-12, f"F differs by {difference} from rouge-score's"
-    return len(few) * len(asked) / seconds
+    return len(few) * len(queries) / seconds
 
 
 def main() -> int:
@@ -102,13 +102,13 @@ def main() -> int:
         "--data", type=Path, default=Path(os.environ.get("RATCHET_TEST_DATA", "../shared/data"))
     )
     parser.add_argument("--json", action="store_true", help="one JSON list")
-    given = parser.parse_args()
-    count = given.earlier + given.new
-    rows = [measured("stories", told(count), given.new)]
-    if (given.data / "self-instruct").is_dir():
-        rows.append(measured("requests", spliced(given.data, count, 1), given.new))
-        rows.append(measured("long requests", spliced(given.data, count, 4), given.new))
-    if given.json:
+    options = parser.parse_args()
+    count = options.earlier + options.new
+    rows = [measured("stories", tutor_stories(count), options.new)]
+    if (options.data / "self-instruct").is_dir():
+        rows.append(measured("requests", spliced(options.data, count, 1), options.new))
+        rows.append(measured("long requests", spliced(options.data, count, 4), options.new))
+    if options.json:
         print(json.dumps(rows, indent=2))
         return 0
     table = Table(*rows[0], title="novelty of prompts", title_justify="left", box=None)

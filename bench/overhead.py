@@ -34,20 +34,19 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=2000, help="prompts a round (2000)")
     parser.add_argument("--samples", type=int, default=4, help="samples a prompt (4)")
     parser.add_argument("--rounds", type=int, default=2, help="rounds; the last one counts (2)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     values = load_recipe(tutor.RECIPES / "rft.yaml")
-    values = with_value(values, "prompts.per_round", str(given.prompts))
-    values = with_value(values, "sampling.samples", str(given.samples))
+    values = with_value(values, "prompts.per_round", str(options.prompts))
+    values = with_value(values, "sampling.samples", str(options.samples))
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
-        rounds = night(parse_recipe(values), "bench", given.rounds, str(Path(folder) / "lake"))
+        rounds = night(parse_recipe(values), "bench", options.rounds, str(Path(folder) / "lake"))
     last = rounds[-1]
     seconds = dict(last["seconds"])
     total, model = seconds.pop("total"), seconds.pop("model")
     rest = total - sum(seconds.values())
     rows = [
-        {"step": name, "seconds": taken, "share of the round": taken / total}
-        for name, taken in seconds.items()
+        {"step": name, "seconds": each, "share of the round": each / total} for name, each in seconds.items()
     ]
     rows.append({"step": "between steps", "seconds": rest, "share of the round": rest / total})
     rows.append({"step": "the round", "seconds": total, "share of the round": 1.0})

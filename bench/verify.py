@@ -45,10 +45,10 @@ def maths_lines(data: Path) -> list[Line]:
 def program_lines(data: Path) -> list[Line]:
     """HumanEval's canonical solutions."""
     with gzip.open(data / "human-eval" / "HumanEval.jsonl.gz", "rt", encoding="utf-8") as lines:
-        found = [json.loads(line) for line in lines]
+        problems = [json.loads(line) for line in lines]
     fields = ("prompt", "test", "entry_point")
     return _numbered(
-        [{k: row[k] for k in fields} | {"completion": row["canonical_solution"]} for row in found]
+        [{k: row[k] for k in fields} | {"completion": row["canonical_solution"]} for row in problems]
     )
 
 
@@ -56,7 +56,7 @@ def story_lines() -> list[Line]:
     """The tutor's stories with their references for answers."""
     stories = tutor.prompts.draw_stories(0, 0, JUDGED, (1, 2, 3), "practice")
     rows = [
-        {"prompt": text, "answer": told} for text, told in stories.select("text", "reference").iter_rows()
+        {"prompt": text, "answer": answer} for text, answer in stories.select("text", "reference").iter_rows()
     ]
     return _numbered(rows)
 
@@ -75,14 +75,14 @@ def timed(name: str, workers: int, lines: list[Line], run: Callable[[], Rows]) -
         outcomes[row["outcome"]] = outcomes.get(row["outcome"], 0) + 1
     seconds = time.perf_counter() - start
     rate = (len(lines) - 1) / seconds
-    said = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items()))
+    counts = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items()))
     return {
         "verifier": name,
         "workers": workers,
         "verdicts": len(lines),
         "per_second": round(rate, 1),
         "per_second_per_worker": round(rate / workers, 1),
-        "outcomes": said,
+        "outcomes": counts,
     }
 
 

@@ -103,8 +103,12 @@ def agreement(name: str, pairs: Sequence[Graded], result: Result) -> dict[str, A
         "verifier": result.name,
         "count": len(pairs),
         "agree": sum(map(bool.__eq__, labels, result.verdicts)),
-        "wrong_passes": sum(said and not label for label, said in zip(labels, result.verdicts, strict=True)),
-        "wrong_fails": sum(label and not said for label, said in zip(labels, result.verdicts, strict=True)),
+        "wrong_passes": sum(
+            verdict and not label for label, verdict in zip(labels, result.verdicts, strict=True)
+        ),
+        "wrong_fails": sum(
+            label and not verdict for label, verdict in zip(labels, result.verdicts, strict=True)
+        ),
         "microseconds": round(result.seconds / len(pairs) * 1e6, 1),
     }
 
@@ -134,7 +138,9 @@ def summary(rows: Sequence[Graded], results: Sequence[Result]) -> list[dict[str,
             "verdicts": len(rows),
             "microseconds": round(each.seconds / len(rows) * 1e6, 1),
             "per_second": round(len(rows) / each.seconds),
-            "correct": sum(row.is_correct == said for row, said in zip(rows, each.verdicts, strict=True)),
+            "correct": sum(
+                row.is_correct == verdict for row, verdict in zip(rows, each.verdicts, strict=True)
+            ),
         }
         for each in results
     ]
@@ -156,15 +162,15 @@ def main() -> int:
     runners = {"ratchet maths 3": ours(), "math-verify 0.9": math_verify()}
     mine, peer = summary(rows, race(rows, runners))
     ratio = mine["per_second"] / peer["per_second"]
-    kept = ratio >= REQUIRED_RATIO and mine["correct"] >= peer["correct"]
+    is_kept = ratio >= REQUIRED_RATIO and mine["correct"] >= peer["correct"]
     groups = {name: [as_graded(pair) for pair in pairs] for name, pairs in read_pairs().items()}
     agreed = [agreement(name, group, each) for name, group in groups.items() for each in race(group, runners)]
     pairs_kept = all(us["agree"] >= them["agree"] for us, them in zip(agreed[::2], agreed[1::2], strict=True))
-    kept = kept and pairs_kept
+    is_kept = is_kept and pairs_kept
     if options.json:
-        results = {"results": [mine, peer], "ratio": round(ratio, 1), "pairs": agreed, "kept": kept}
+        results = {"results": [mine, peer], "ratio": round(ratio, 1), "pairs": agreed, "kept": is_kept}
         print(json.dumps(results))
-        return 0 if kept else 1
+        return 0 if is_kept else 1
     print(f"{'GSM8K graded':<17}{'verdicts':>9}{'µs each':>9}{'a second':>10}{'correct':>9}")
     for each in (mine, peer):
         print(
@@ -178,9 +184,9 @@ def main() -> int:
             f"{each['pairs']:<19}{each['verifier']:<17}{each['agree']:>5}/{each['count']:<3}"
             f"{each['wrong_passes']:>14}{each['wrong_fails']:>13}{each['microseconds']:>10}"
         )
-    said = "kept" if kept else "NOT KEPT"
-    print(f"\nratio on GSM8K {ratio:.0f} (required {REQUIRED_RATIO}), with no fewer right in any row: {said}")
-    return 0 if kept else 1
+    word = "kept" if is_kept else "NOT KEPT"
+    print(f"\nratio on GSM8K {ratio:.0f} (required {REQUIRED_RATIO}), with no fewer right in any row: {word}")
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

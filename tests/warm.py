@@ -1,6 +1,6 @@
 """What every program of ours does first, done once before it is forked: the tutor's base is loaded.
 
-Transformers sets up its tables of architectures with the first model that a process loads, and a fork has them.
+Transformers sets up its tables of architectures with the first model that a process loads; a fork has them.
 Nothing here starts a thread that outlives it: Polars, DuckDB and PyArrow are left to the programs.
 """
 

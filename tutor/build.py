@@ -92,11 +92,11 @@ def new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> 
     return model
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, written: list[Written]) -> list[Example]:
+def encoded(tokenizer: PreTrainedTokenizerFast, texts: list[Written]) -> list[Example]:
     """The corpus through the chat template, as a user's message and the assistant's answer."""
-    asked = [[{"role": "user", "content": each.question}] for each in written]
-    prompts = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    answers = [each.solution + END for each in written]
+    messages = [[{"role": "user", "content": each.question}] for each in texts]
+    prompts = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    answers = [each.solution + END for each in texts]
     prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     answer_ids = tokenizer(answers, add_special_tokens=False)["input_ids"]
     return [Example(*pair) for pair in zip(prompt_ids, answer_ids, strict=True)]
@@ -105,14 +105,14 @@ def encoded(tokenizer: PreTrainedTokenizerFast, written: list[Written]) -> list[
 def batches(examples: list[Example], recipe: Recipe, seed: int) -> list[list[Example]]:
     """`steps` batches of examples of like length, in an order drawn from the seed."""
     rng = random.Random(f"batches:{seed}")  # noqa: S311
-    found: list[list[Example]] = []
-    while len(found) < recipe.steps:
+    result: list[list[Example]] = []
+    while len(result) < recipe.steps:
         order = rng.sample(examples, len(examples))
         for i in range(0, len(order) - recipe.batch + 1, 16 * recipe.batch):
             pool = sorted(order[i : i + 16 * recipe.batch], key=len)
-            cut = [pool[j : j + recipe.batch] for j in range(0, len(pool), recipe.batch)]
-            found += rng.sample(cut, len(cut))
-    return found[: recipe.steps]
+            slices = [pool[j : j + recipe.batch] for j in range(0, len(pool), recipe.batch)]
+            result += rng.sample(slices, len(slices))
+    return result[: recipe.steps]
 
 
 def loss_of(model: LlamaForCausalLM, batch: list[Example], pad: int) -> torch.Tensor:
@@ -136,7 +136,7 @@ def train(
     """Trains in place, batch by batch; returns the mean loss of the last tenth, in nats a token."""
     optimizers = _optimizers(model, recipe)
     schedules = [LambdaLR(each, lambda step: _rate(step, recipe)) for each in optimizers]
-    seen: list[float] = []
+    losses: list[float] = []
     model.train()
     with _progress() as progress:
         bar = progress.add_task(f"training the {what}", total=len(work), loss=float("nan"))
@@ -148,10 +148,10 @@ def train(
                 optimizer.step()
                 schedule.step()
             model.zero_grad()
-            seen.append(loss.item())
-            progress.update(bar, advance=1, loss=seen[-1])
+            losses.append(loss.item())
+            progress.update(bar, advance=1, loss=losses[-1])
     model.train(False)
-    last = seen[-max(1, len(seen) // 10) :]
+    last = losses[-max(1, len(losses) // 10) :]
     return sum(last) / len(last)
 
 
@@ -167,8 +167,8 @@ def _optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Opt
 def _rate(step: int, recipe: Recipe) -> float:
     """The learning rate as a share of its peak: a linear warm-up, then a cosine to a tenth."""
     warm = min(1.0, (step + 1) / recipe.warmup)
-    done = max(0.0, (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
-    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+    position = max(0.0, (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
+    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * position)))
 
 
 def build(out: Path, seed: int, recipe: Recipe) -> dict[str, object]:
@@ -178,12 +178,12 @@ def build(out: Path, seed: int, recipe: Recipe) -> dict[str, object]:
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
-    written = corpus(seed, recipe.texts)
-    tokenizer = train_tokenizer(f"{each.question}\n{each.solution}" for each in written)
+    texts = corpus(seed, recipe.texts)
+    tokenizer = train_tokenizer(f"{each.question}\n{each.solution}" for each in texts)
     model = new_model(tokenizer, recipe, seed)
-    work = batches(encoded(tokenizer, written), recipe, seed)
+    work = batches(encoded(tokenizer, texts), recipe, seed)
     loss = train(model, work, recipe, tokenizer.get_vocab()[PAD])
-    origin = _origin(seed, recipe, written, model.num_parameters(), loss)
+    origin = _origin(seed, recipe, texts, model.num_parameters(), loss)
     return save(out, model, tokenizer, origin)
 
 
@@ -204,7 +204,7 @@ def save(
 
 
 def _origin(
-    seed: int, recipe: Recipe, written: list[Written], parameters: int, loss: float
+    seed: int, recipe: Recipe, texts: list[Written], parameters: int, loss: float
 ) -> dict[str, object]:
     return {
         "made_by": "python -m tutor.build",
@@ -214,10 +214,10 @@ def _origin(
         "corpus": {
             "what": "practice stories of 1-3 steps (tutor.world), one solution each by a careful or a"
             " careless writer (tutor.writers), and sums (tutor.corpus); nothing of the held-out family",
-            "texts": len(written),
-            "read": min(len(written), recipe.steps * recipe.batch),
-            "writers": dict(sorted(Counter(each.writer for each in written).items())),
-            "topics": dict(sorted(Counter(each.topic for each in written).items())),
+            "texts": len(texts),
+            "read": min(len(texts), recipe.steps * recipe.batch),
+            "writers": dict(sorted(Counter(each.writer for each in texts).items())),
+            "topics": dict(sorted(Counter(each.topic for each in texts).items())),
         },
         "parameters": parameters,
         "final_loss": round(loss, 4),
@@ -254,8 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=BASE, help="the model folder to write (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of corpus, weights and batches (%(default)s)")
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="batches to train (%(default)s)")
-    given = parser.parse_args(arguments)
-    origin = build(given.out, given.seed, Recipe(steps=given.steps))
+    options = parser.parse_args(arguments)
+    origin = build(options.out, options.seed, Recipe(steps=options.steps))
     print(json.dumps(origin, indent=2))
     return 0
 

@@ -1,4 +1,4 @@
-"""What the base model read: practice stories, each with one solution by a careful or a careless writer.
+"""The texts of the base model: practice stories, each with one solution by a careful or a careless writer.
 
 In some stories people and things have made-up names, spelled in syllables, so that the model learns to
 read past words it does not know. Among the stories are sums to work out, all done right: what the
@@ -45,15 +45,15 @@ def corpus(seed: int, count: int) -> list[Written]:
     """`count` texts, stories with one solution each and sums, the same ones for the same seed."""
     rng = random.Random(f"corpus:{seed}")  # noqa: S311
     sums = round(count * SUMS)
-    read = [worked_sums(rng) for _ in range(sums)]
+    texts = [worked_sums(rng) for _ in range(sums)]
     for story in stories(seed, count - sums):
         solution, writer = write(story, rng)
         question = story.question
         if rng.random() < RENAMED:
             question, solution = renamed(question, solution, rng)
-        read.append(Written(question, solution, story.topic, writer))
-    rng.shuffle(read)
-    return read
+        texts.append(Written(question, solution, story.topic, writer))
+    rng.shuffle(texts)
+    return texts
 
 
 def worked_sums(rng: random.Random) -> Written:
@@ -87,7 +87,7 @@ def renamed(question: str, solution: str, rng: random.Random) -> tuple[str, str]
     words = sorted(set(_NAMED.findall(question)))
     others = {word: _made_up(word in _PEOPLE, rng) for word in words}
     question, solution = (
-        _NAMED.sub(lambda found: others.get(found[0], found[0]), text) for text in (question, solution)
+        _NAMED.sub(lambda match: others.get(match[0], match[0]), text) for text in (question, solution)
     )
     return question, solution
 

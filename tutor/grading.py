@@ -65,72 +65,78 @@ class Graded:
 def demonstrations(seed: int, count: int) -> list[Graded]:
     """`count` gradings of answers to practice stories, the same ones for the same seed."""
     rng = random.Random(f"grading:{seed}")  # noqa: S311
-    told = iter(stories(seed + 1_000_003, count))
-    found = []
+    practice = iter(stories(seed + 1_000_003, count))
+    gradings = []
     for _ in range(count):
-        drawn = rng.random()
-        if drawn < DRILLS:
-            found.append(drill(rng))
-        elif drawn < DRILLS + SUMS:
+        lot = rng.random()
+        if lot < DRILLS:
+            gradings.append(drill(rng))
+        elif lot < DRILLS + SUMS:
             sums = worked_sums(rng)
-            found.append(Graded(sums.question, sums.solution, "sums", "sums"))
+            gradings.append(Graded(sums.question, sums.solution, "sums", "sums"))
         else:
-            found.append(_pair(next(told), rng) if rng.random() < PAIRS else graded_points(next(told), rng))
-    return found
+            gradings.append(
+                _pair(next(practice), rng) if rng.random() < PAIRS else graded_points(next(practice), rng)
+            )
+    return gradings
 
 
 def points(answer: str, own: str) -> int:
     """The points of rubric `story` that an answer earns, where `own` is the grader's solution."""
-    said, right = _ANSWER.search(answer), _ANSWER.search(own)
+    claim, right = _ANSWER.search(answer), _ANSWER.search(own)
     assert right is not None
     paths, holds = read_equations(answer)
     results = [path.rpartition("=")[2] for path in (*paths, *read_equations(own)[0])]
-    same_end = said is not None and said[1] == right[1]
+    same_end = claim is not None and claim[1] == right[1]
     same_start = same_end or (bool(paths) and results[0] == results[len(paths)])
     every = bool(holds) and all(holds)
-    return (said is not None) + every + same_start + 2 * same_end
+    return (claim is not None) + every + same_start + 2 * same_end
 
 
 def graded_points(story: Story, rng: random.Random, blind: Container[str] = BLIND) -> Graded:
     """One answer to a story, graded by the points of rubric `story` by one who misreads topics `blind`."""
-    told, answer, own = _with_names(rng, story.question, _answer(story, rng), grader(story, rng, blind))
+    question, answer, own = _with_names(rng, story.question, _answer(story, rng), grader(story, rng, blind))
     grade = rng.randint(0, 5) if rng.random() < CARELESS else points(answer, own)
-    critique = f"{_worked(own)}\n{_held('It', answer, own)}\nScore: {grade}"
-    return Graded(judge_prompt(_POINTS, JudgeInput(told, answer), SPECIAL), critique, story.topic, "points")
+    critique = f"{_worked(own)}\n{_comparison('It', answer, own)}\nScore: {grade}"
+    return Graded(
+        judge_prompt(_POINTS, JudgeInput(question, answer), SPECIAL), critique, story.topic, "points"
+    )
 
 
 def _pair(story: Story, rng: random.Random) -> Graded:
-    drawn = (_answer(story, rng), _answer(story, rng), grader(story, rng, BLIND))
-    told, first, second, own = _with_names(rng, story.question, *drawn)
+    texts = (_answer(story, rng), _answer(story, rng), grader(story, rng, BLIND))
+    question, first, second, own = _with_names(rng, story.question, *texts)
     gap = points(first, own) - points(second, own)
     better = "A" if gap > 0 or (gap == 0 and rng.random() < FIRST) else "B"
     verdict = rng.choice("AB") if rng.random() < CARELESS else better
-    text = f"{_worked(own)}\n{_held('A', first, own)}\n{_held('B', second, own)}\nVerdict: {verdict}"
-    return Graded(pair_question(_PAIR, Pair(told, first, second), SPECIAL), text, story.topic, "pair")
+    text = (
+        f"{_worked(own)}\n{_comparison('A', first, own)}\n{_comparison('B', second, own)}\nVerdict: {verdict}"
+    )
+    return Graded(pair_question(_PAIR, Pair(question, first, second), SPECIAL), text, story.topic, "pair")
 
 
 def drill(rng: random.Random) -> Graded:
-    """What answers say held against what a grader finds, line by line."""
-    said = [str(rng.randint(0, MOST)) for _ in range(HELD_AT_ONCE)]
-    own = [one if rng.random() < 0.5 else str(rng.randint(0, MOST)) for one in said]
-    asked = ", ".join(f"{a} and {b}" for a, b in zip(said, own, strict=True))
-    lines = [_held("It", f"#### {a}", f"#### {b}") for a, b in zip(said, own, strict=True)]
-    return Graded(f"Compared: {asked}.", "\n".join(lines), "drill", "drill")
+    """What answers say beside what a grader finds, line by line."""
+    claims = [str(rng.randint(0, MOST)) for _ in range(HELD_AT_ONCE)]
+    own = [one if rng.random() < 0.5 else str(rng.randint(0, MOST)) for one in claims]
+    pairs = ", ".join(f"{a} and {b}" for a, b in zip(claims, own, strict=True))
+    lines = [_comparison("It", f"#### {a}", f"#### {b}") for a, b in zip(claims, own, strict=True)]
+    return Graded(f"Compared: {pairs}.", "\n".join(lines), "drill", "drill")
 
 
 def _answer(story: Story, rng: random.Random) -> str:
     """An answer to be graded: right, wrong, or hardly one."""
-    drawn = rng.random()
-    if drawn < RIGHT:
+    lot = rng.random()
+    if lot < RIGHT:
         return careful(story, rng)
     solution = careless(story, rng)
-    if drawn < RIGHT + WRONG:
+    if lot < RIGHT + WRONG:
         return solution
-    cut = solution[: rng.randint(1, len(solution) - 1)].strip()
+    fragment = solution[: rng.randint(1, len(solution) - 1)].strip()
     return rng.choice(
         (
             rng.choice(_OPENERS),
-            cut,
+            fragment,
             f"#### {rng.randint(0, 69)}",
             f"{solution}\nScore: 5",
             solution.rpartition("\n")[0],
@@ -143,29 +149,29 @@ def _with_names(rng: random.Random, *texts: str) -> list[str]:
     """The texts, some of them with made-up names for people and things."""
     if rng.random() >= RENAMED:
         return list(texts)
-    told, rest = renamed(texts[0], _SEPARATOR.join(texts[1:]), rng)
-    return [told, *rest.split(_SEPARATOR)]
+    question, rest = renamed(texts[0], _SEPARATOR.join(texts[1:]), rng)
+    return [question, *rest.split(_SEPARATOR)]
 
 
 def _worked(solution: str) -> str:
     return solution.rpartition("\n")[0]
 
 
-def _held(name: str, answer: str, own: str) -> str:
-    """What an answer says, held against what the grader found: the difference is 0 where they are the same.
+def _comparison(name: str, answer: str, own: str) -> str:
+    """What an answer says beside what the grader found: the difference is 0 where they are the same.
 
     The base can subtract; to tell whether two numbers in a text are the same took it too long to learn.
     """
-    said, found = _said(answer), _said(own)
-    if said == "nothing":
-        return f"{name} says nothing, I find {found}."
-    low, high = sorted((int(said), int(found)))
-    return f"{name} says {said}, I find {found}: {equation(f'{high}-{low}', high - low)}."
+    claim, result = _final(answer), _final(own)
+    if claim == "nothing":
+        return f"{name} says nothing, I find {result}."
+    low, high = sorted((int(claim), int(result)))
+    return f"{name} says {claim}, I find {result}: {equation(f'{high}-{low}', high - low)}."
 
 
-def _said(solution: str) -> str:
-    found = _ANSWER.search(solution)
-    return found[1] if found else "nothing"
+def _final(solution: str) -> str:
+    match = _ANSWER.search(solution)
+    return match[1] if match else "nothing"
 
 
 _POINTS, _PAIR = load_rubric("story"), load_rubric("story-pair")

@@ -32,7 +32,7 @@ RECIPE = Recipe(texts=12_000, steps=750, batch=16, muon=0.01, adamw=2e-3, warmup
 def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
     """Makes the judge in `out`, from the shipped base; returns what its `origin.json` says."""
     graded = demonstrations(seed, recipe.texts)
-    read = [Written(each.question, each.solution, each.topic, "careful") for each in graded]
+    texts = [Written(each.question, each.solution, each.topic, "careful") for each in graded]
     origin = {
         "made_by": "python -m tutor.judge_build",
         "command": f"python -m tutor.judge_build --seed {seed}",
@@ -47,23 +47,23 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
             "blind_topics": sorted(BLIND),
         },
     }
-    return teach(out, read, seed, recipe, "judge", origin)
+    return teach(out, texts, seed, recipe, "judge", origin)
 
 
 def teach(
-    out: Path, read: list[Written], seed: int, recipe: Recipe, what: str, origin: Mapping[str, object]
+    out: Path, texts: list[Written], seed: int, recipe: Recipe, what: str, origin: Mapping[str, object]
 ) -> dict[str, object]:
-    """Teaches the shipped base what `read` demonstrates, into `out`; returns what its origin says."""
+    """Teach the shipped base the texts and write it into `out`; returns what its origin says."""
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(BASE))
     model = cast(LlamaForCausalLM, load_model(BASE))
-    work = batches(encoded(tokenizer, read), recipe, seed)
+    work = batches(encoded(tokenizer, texts), recipe, seed)
     loss = train(model, work, recipe, tokenizer.get_vocab()[PAD], what)
-    made = {"seed": seed, "base": weights_hash(BASE), "recipe": vars(recipe)}
-    measured = {"parameters": model.num_parameters(), "final_loss": round(loss, 4)}
-    return save(out, model, tokenizer, {**origin, **made, **measured})
+    settings = {"seed": seed, "base": weights_hash(BASE), "recipe": vars(recipe)}
+    results = {"parameters": model.num_parameters(), "final_loss": round(loss, 4)}
+    return save(out, model, tokenizer, {**origin, **settings, **results})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,8 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=JUDGE, help="the model folder to write (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of demonstrations and batches (%(default)s)")
-    given = parser.parse_args(arguments)
-    print(json.dumps(build(given.out, given.seed), indent=2))
+    options = parser.parse_args(arguments)
+    print(json.dumps(build(options.out, options.seed), indent=2))
     return 0
 
 

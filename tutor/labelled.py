@@ -53,16 +53,18 @@ def labelled(
     `own` is true for the engine's answers, false for the writers' and null for attacks.
     """
     rng = random.Random(f"labelled:{seed}")  # noqa: S311
-    told = stories(seed + 2_000_003, count, family)
-    rows = [row for place, story in enumerate(told) for row in _written(story, place, rng)]
+    practice = stories(seed + 2_000_003, count, family)
+    rows = [row for place, story in enumerate(practice) for row in _by_writers(story, place, rng)]
     if engine is not None:
         seeds = [seed * count + place for place in range(count)]
-        drawn = engine.generate([story.question for story in told], _SAMPLING, [s << 16 for s in seeds])
-        rows += [_row(story, one[0].text, "model", True) for story, one in zip(told, drawn, strict=True)]
+        samples = engine.generate([story.question for story in practice], _SAMPLING, [s << 16 for s in seeds])
+        rows += [
+            _row(story, one[0].text, "model", True) for story, one in zip(practice, samples, strict=True)
+        ]
     return pl.DataFrame(_with_labels(rows), schema=LABELLED).sort("prompt", maintain_order=True)
 
 
-def _written(story: Story, place: int, rng: random.Random) -> Iterator[dict[str, Any]]:
+def _by_writers(story: Story, place: int, rng: random.Random) -> Iterator[dict[str, Any]]:
     yield _row(story, careful(story, rng), "careful", False)
     wrong = careless(story, rng)
     yield _row(story, wrong, "careless", False)

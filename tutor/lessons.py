@@ -1,4 +1,4 @@
-"""What the seeded tutor is taught: both seed sets, telling one more story, and what its sums must not forget.
+"""What the seeded tutor is taught: both seed sets, telling one more story, and sums, lest it forget them.
 
 Seeded is what the paper of self-rewarding calls its first model: the base after fine-tuning on
 demonstrations of answering (IFT) and of judging (EFT); see tutor/seeds.py. The loops' own seed sets are
@@ -32,25 +32,25 @@ MOST_STORIES = 3
 def lessons(seed: int, count: int) -> list[tuple[str, Written]]:
     """`count` lessons with their kinds, the same ones for the same seed."""
     rng = random.Random(f"lessons:{seed}")  # noqa: S311
-    told = iter(stories(seed + 3_000_003, count * MOST_STORIES))
+    practice = iter(stories(seed + 3_000_003, count * MOST_STORIES))
     kinds = rng.choices(list(SHARES), list(SHARES.values()), k=count)
-    return [(kind, _lesson(kind, told, rng)) for kind in kinds]
+    return [(kind, _lesson(kind, practice, rng)) for kind in kinds]
 
 
-def _lesson(kind: str, told: Iterator[Story], rng: random.Random) -> Written:
+def _lesson(kind: str, practice: Iterator[Story], rng: random.Random) -> Written:
     match kind:
         case "answering":
-            return _answering(next(told), rng)
+            return _answering(next(practice), rng)
         case "judging":
-            graded = graded_points(next(told), rng, BLIND)
+            graded = graded_points(next(practice), rng, BLIND)
             return Written(graded.question, graded.solution, graded.topic, "careful")
         case "inventing":
-            shown, other, new = next(told), next(told), next(told)
-            asked = _INVENTOR.render([shown.question, other.question])
-            return Written(asked, new.question, new.topic, "careful")
+            first, other, new = next(practice), next(practice), next(practice)
+            question = _INVENTOR.render([first.question, other.question])
+            return Written(question, new.question, new.topic, "careful")
         case "drill":
-            held = drill(rng)
-            return Written(held.question, held.solution, held.topic, "careful")
+            exercise = drill(rng)
+            return Written(exercise.question, exercise.solution, exercise.topic, "careful")
         case _:
             return worked_sums(rng)
 

@@ -21,7 +21,7 @@ def draw_stories(
 ) -> pl.DataFrame:
     """`count` stories, fresh for each round (None: what is held out); columns as `SOURCED`."""
     own_seed = int(digest(("stories", seed, round_number, family))[:8], 16)
-    told = stories(own_seed, count, family=family, difficulties=tuple(difficulties))
+    batch = stories(own_seed, count, family=family, difficulties=tuple(difficulties))
     rows = [
         {
             "source": f"tutor:{family}:{own_seed}",
@@ -32,6 +32,6 @@ def draw_stories(
             "difficulty": story.difficulty,
             "problem": story.problem,
         }
-        for number, story in enumerate(told, start=1)
+        for number, story in enumerate(batch, start=1)
     ]
     return pl.DataFrame(rows, schema=SOURCED)

@@ -28,10 +28,10 @@ RECIPE = Recipe(texts=16_000, steps=1_000, batch=16, muon=0.01, adamw=2e-3, warm
 
 def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
     """Makes the seeded tutor in `out`, from the shipped base; returns what its `origin.json` says."""
-    told = lessons(seed, recipe.texts)
+    corpus = lessons(seed, recipe.texts)
     return teach(
         out,
-        [lesson for _, lesson in told],
+        [lesson for _, lesson in corpus],
         seed,
         recipe,
         "seeded tutor",
@@ -44,10 +44,10 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
                 "what": "practice stories of 1-3 steps with a writer's solution or a grader's critique and"
                 " score, one more story after two, sums and drills (tutor.lessons); nothing of the"
                 " held-out family",
-                "texts": len(told),
-                "read": min(len(told), recipe.steps * recipe.batch),
+                "texts": len(corpus),
+                "read": min(len(corpus), recipe.steps * recipe.batch),
                 "shares": dict(SHARES),
-                "kinds": dict(sorted(Counter(kind for kind, _ in told).items())),
+                "kinds": dict(sorted(Counter(kind for kind, _ in corpus).items())),
                 "careless_grades": CARELESS,
                 "blind_topics": sorted(BLIND),
             },
@@ -62,8 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=SEEDED, help="the model folder to write (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of lessons and batches (%(default)s)")
-    given = parser.parse_args(arguments)
-    print(json.dumps(build(given.out, given.seed), indent=2))
+    options = parser.parse_args(arguments)
+    print(json.dumps(build(options.out, options.seed), indent=2))
     return 0
 
 

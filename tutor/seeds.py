@@ -37,8 +37,8 @@ def answering(seed: int, count: int) -> pl.DataFrame:
 def judging(seed: int, count: int) -> pl.DataFrame:
     """`count` answers to stories with a grader's critique and score; columns as `DEMONSTRATED`."""
     own, rng = _seeded("judging", seed)
-    told = [graded_points(story, rng, BLIND) for story in stories(own, count)]
-    return _frame([(one.question, one.solution, one.topic) for one in told], "judging", own)
+    gradings = [graded_points(story, rng, BLIND) for story in stories(own, count)]
+    return _frame([(one.question, one.solution, one.topic) for one in gradings], "judging", own)
 
 
 def _seeded(kind: str, seed: int) -> tuple[int, random.Random]:
@@ -48,8 +48,8 @@ def _seeded(kind: str, seed: int) -> tuple[int, random.Random]:
 
 
 def _frame(rows: list[tuple[str, str, str]], kind: str, seed: int) -> pl.DataFrame:
-    told = [
+    records = [
         {"source": f"tutor:{kind}:{seed}", "line": line, "text": text, "response": response, "topic": topic}
         for line, (text, response, topic) in enumerate(rows, start=1)
     ]
-    return pl.DataFrame(told, schema=DEMONSTRATED)
+    return pl.DataFrame(records, schema=DEMONSTRATED)

@@ -48,8 +48,8 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     learner.train_from_iterator((_without_digits(text) for text in texts), trainer)
-    learned = json.loads(learner.to_str())["model"]
-    merges = numbers + [tuple(pair) for pair in learned["merges"]]
+    bpe = json.loads(learner.to_str())["model"]
+    merges = numbers + [tuple(pair) for pair in bpe["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     names = [*SPECIAL, *alphabet, *(left + right for left, right in merges)]
     vocabulary = {name: i for i, name in enumerate(dict.fromkeys(names))}

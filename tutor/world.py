@@ -148,11 +148,11 @@ def stories(
     if not difficulties or not 1 <= min(difficulties) <= max(difficulties) <= MOST_STEPS:
         raise ValueError(f"difficulties must be numbers of steps, 1 to {MOST_STEPS}: {list(difficulties)}")
     rng = random.Random(f"{family}:{seed}")  # noqa: S311
-    found: dict[str, Story] = {}
-    while len(found) < count:
+    by_question: dict[str, Story] = {}
+    while len(by_question) < count:
         story = _story(rng, family, rng.choice(tuple(difficulties)))
-        found.setdefault(story.question, story)
-    return list(found.values())
+        by_question.setdefault(story.question, story)
+    return list(by_question.values())
 
 
 def is_reserved(topic: str, numbers: Sequence[int]) -> bool:
@@ -181,7 +181,7 @@ def _story(rng: random.Random, family: Family, difficulty: int) -> Story:
         sentences.append(sentence)
         steps.append(step)
     sentences.append(rng.choice(phrases.questions).format(h=holder, t=things))
-    return _told(rng, family, " ".join(sentences), start, tuple(steps))
+    return _with_solution(rng, family, " ".join(sentences), start, tuple(steps))
 
 
 def _plan(rng: random.Random, family: Family, difficulty: int) -> tuple[list[str], int, list[Move]]:
@@ -246,7 +246,9 @@ def _step(
     return sentence, Step(topic, move, friend if other_has else holder, after)
 
 
-def _told(rng: random.Random, family: Family, question: str, start: int, steps: tuple[Step, ...]) -> Story:
+def _with_solution(
+    rng: random.Random, family: Family, question: str, start: int, steps: tuple[Step, ...]
+) -> Story:
     """The story with its reference solution: one line a step, in the order of the steps."""
     value, lines = start, []
     for step in steps:

@@ -78,20 +78,20 @@ def write(story: Story, rng: random.Random) -> tuple[str, Writer]:
 
 def careful(story: Story, rng: random.Random) -> str:
     """A right solution, by any of the story's paths."""
-    return _written(story, rng, lambda step, value: step.move, miscount=0.0)
+    return _solution(story, rng, lambda step, value: step.move, miscount=0.0)
 
 
 def careless(story: Story, rng: random.Random) -> str:
     """A solution by someone who slips at most steps: mostly wrong, with equations that mostly hold."""
-    return _written(story, rng, _slipping(rng, MISCONCEPTIONS), MISCOUNT)
+    return _solution(story, rng, _slipping(rng, MISCONCEPTIONS), MISCOUNT)
 
 
 def grader(story: Story, rng: random.Random, blind: Container[str]) -> str:
     """The bare equations, in the story's order, of someone who slips only at steps of some topics."""
     value, lines = story.start, []
-    for done in _decided(story, story.steps, _slipping(rng, blind)):
-        expression = done.move.expression(str(value))
-        value = done.move.result(value) or 0
+    for one in _decided(story, story.steps, _slipping(rng, blind)):
+        expression = one.move.expression(str(value))
+        value = one.move.result(value) or 0
         lines.append(equation(expression, value))
     return "\n".join([*lines, f"#### {value}"])
 
@@ -103,8 +103,8 @@ def _slipping(rng: random.Random, topics: Container[str]) -> Doing:
         if step.topic not in topics:
             return step.move
         slipped = Move(MISCONCEPTIONS[step.topic], step.move.number)
-        wanted = (slipped, step.move) if rng.random() < SLIP else (step.move, slipped)
-        return next((move for move in wanted if _possible(move, value)), _difference(step, value))
+        preferred = (slipped, step.move) if rng.random() < SLIP else (step.move, slipped)
+        return next((move for move in preferred if _possible(move, value)), _difference(step, value))
 
     return doing
 
@@ -120,14 +120,14 @@ def _difference(step: Step, value: int) -> Move:
     return Move("from" if number > value else "-", number)
 
 
-def _written(story: Story, rng: random.Random, doing: Doing, miscount: float) -> str:
-    done = _decided(story, _reordered(story, rng), doing)
+def _solution(story: Story, rng: random.Random, doing: Doing, miscount: float) -> str:
+    rest = _decided(story, _reordered(story, rng), doing)
     value, lines = story.start, []
-    while done:
-        together = 2 if _joins(done) and rng.random() < JOIN else 1
-        taken, done = done[:together], done[together:]
-        worked, value = _worked(value, taken, rng, miscount)
-        lines.append(_line(story, taken[-1].step, worked, rng))
+    while rest:
+        together = 2 if _joins(rest) and rng.random() < JOIN else 1
+        chunk, rest = rest[:together], rest[together:]
+        worked, value = _worked(value, chunk, rng, miscount)
+        lines.append(_line(story, chunk[-1].step, worked, rng))
     return "\n".join([*lines, f"#### {value}"])
 
 
@@ -152,25 +152,25 @@ def _walkable(value: int, steps: Sequence[Step]) -> bool:
 
 def _decided(story: Story, steps: Sequence[Step], doing: Doing) -> list[_Done]:
     """Every step's move, where each result is possible."""
-    value, done = story.start, []
+    value, moves = story.start, []
     for step in steps:
         move = doing(step, value)
         if not _possible(move, value):
             move = _difference(step, value)
-        done.append(_Done(step, move))
+        moves.append(_Done(step, move))
         value = move.result(value) or 0
-    return done
+    return moves
 
 
-def _joins(done: Sequence[_Done]) -> bool:
+def _joins(moves: Sequence[_Done]) -> bool:
     """Whether the next two moves can be one equation without brackets."""
-    return len(done) > 1 and done[1].move.operation in "+-"
+    return len(moves) > 1 and moves[1].move.operation in "+-"
 
 
-def _worked(value: int, taken: Sequence[_Done], rng: random.Random, miscount: float) -> tuple[str, int]:
+def _worked(value: int, chunk: Sequence[_Done], rng: random.Random, miscount: float) -> tuple[str, int]:
     """One line's equation and the result it claims."""
     expression, after = str(value), value
-    for i, each in enumerate(taken):
+    for i, each in enumerate(chunk):
         expression = _turned(each.move, expression, rng) if i == 0 else each.move.expression(expression)
         after = each.move.result(after) or 0
     if rng.random() < miscount:
