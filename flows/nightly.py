@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
+from flows.opening.adapters import began_from, whole_model
 from flows.opening.asking import refuse_shown, with_shots
 from flows.opening.opening import (
     Opening,
@@ -158,6 +159,8 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
         if there is not None:
             refuse_other_opening(there, loop, opening)
         return opening
+    if folder is not None and began_from(there, loop, folder):
+        folder = None  # the lake has what it was merged into
     if folder is not None and agrees(folder, state.base.content_hash, state.base.files_hash):
         search_in(folder)  # the base itself, wherever it was read from
         state = fold(there, loop) or state
@@ -187,8 +190,12 @@ def _opening(recipe: AnyRecipe, base: Path) -> Opening:
     """What a new loop of the recipe opens with, checked."""
     use_date(None)
     room = room_of(recipe)
-    room.check(recipe, base)
-    return room.opens(recipe, check_opening(base, recipe))
+    with whole_model(base) as model:
+        room.check(recipe, model.folder)
+        opening = room.opens(recipe, check_opening(model.folder, recipe))
+    if model.merged is None:
+        return opening
+    return replace(opening, model_files="copy", remarks=(model.merged, *opening.remarks))
 
 
 def _sources(values: dict[str, Any]) -> tuple[Any, ...]:

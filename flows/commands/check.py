@@ -10,6 +10,7 @@ from flows.commands.options import (
     columns_option,
     eval_prompts_option,
     json_option,
+    models_option,
     one_line_errors,
     print_json,
     trust_option,
@@ -34,6 +35,7 @@ from flows.commands.options import (
     help="Values for the chat template, as prompts.chat_template_kwargs: '{\"enable_thinking\": false}'.",
 )
 @click.option("--end-of-turn", metavar="TOKEN", help="The token that ends a turn, as prompts.end_of_turn.")
+@models_option
 @trust_option
 @json_option
 @one_line_errors
@@ -48,7 +50,7 @@ def check(
 ) -> None:
     """Prove the model in a folder, as a loop does before it opens, and show what a training would see.
 
-    MODEL is a Hugging Face folder, the tutor unless given. Proved are: every tensor filled and used, what the
+    MODEL is a Hugging Face folder, the tutor unless given; an adapter's is merged into its base first. Proved are: every tensor filled and used, what the
     engine draws against plain passes, the end that is taught against the end that is obeyed, prompts asked
     against prompts learned. Of prompts, what is read, refused and taken is counted. Shown is one example,
     token by token, and which of its tokens are taught. What fails is one line and exit code 2. Nothing is

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from flows.opening.adapters import whole_model
 from flows.opening.admission import Tally, fitting, fixed_prompts, shortage
 from flows.opening.opening import room_for_prompts
 from flows.opening.proof import Proof, Token, example_tokens, prove
@@ -66,10 +67,21 @@ class Checked:
         }
 
 
-def checked(model: Path, prompts: Prompts) -> Checked:
+def checked(folder: Path, prompts: Prompts) -> Checked:
     """Prove the model and encode an example: the files' first one with a worked answer, else their first;
-    without files a story of the tutor's. ModelError or PromptFileError of one line.
+    without files a story of the tutor's. An adapter is merged into its base first. ModelError or
+    PromptFileError of one line.
     """
+    with whole_model(folder) as model:
+        found = _checked(model.folder, prompts)
+    if model.merged is None:
+        return found
+    proof = replace(found.proof, model=folder, remarks=(model.merged, *found.proof.remarks))
+    return replace(found, proof=proof)
+
+
+def _checked(model: Path, prompts: Prompts) -> Checked:
+    """The same of a whole model."""
     recipe = Rft(prompts=prompts)
     # The files first: they are soon read.
     fixed = fixed_prompts(prompts, recipe.seed) if prompts.path else None

@@ -27,7 +27,11 @@ def check_whole(folder: Path) -> None:
     if any((folder / name).is_file() for name in ADAPTER):
         own = any(folder.glob("model*.safetensors"))
         what = "holds an adapter beside a model" if own else "is an adapter, not a model"
-        do = "move it out of the folder" if own else "merge it into its base and save that"
+        do = (
+            "move it out of the folder"
+            if own
+            else "a new loop merges it (--model); for others merge it into its base"
+        )
         raise ModelError(f"{folder} {what} (adapter_config.json): {do}")
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if quantized := config.get("quantization_config"):

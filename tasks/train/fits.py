@@ -69,7 +69,7 @@ def _check_adapters(folder: Path, lora: Lora) -> None:
             "that adapters on it cannot be merged: leave it out"
         )
     adapted.train(False)
-    ids = torch.arange(_PROBE)[None] % model.get_input_embeddings().weight.shape[0]
+    ids = probe_ids(model)
     with torch.no_grad():
         torch.manual_seed(0)
         for name, parameter in adapted.named_parameters():
@@ -84,6 +84,12 @@ def _check_adapters(folder: Path, lora: Lora) -> None:
             f"{where}: merged into {folder} such adapters compute something else than beside it: choose "
             "other layers"
         )
+
+
+def probe_ids(model: Any) -> torch.Tensor:
+    """A short text of a model's tokens, shape (1, tokens)."""
+    rows: int = model.get_input_embeddings().weight.shape[0]
+    return torch.arange(_PROBE)[None] % rows
 
 
 def _on_shared_weights(adapted: Any) -> str | None:

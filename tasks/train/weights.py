@@ -89,14 +89,14 @@ def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) 
     # The base's own file is kept instead; a doubtful setting in it must not stop a finished training.
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     model.save_pretrained(checkpoint, state_dict=state)
-    _keep_rest(Path(job.base), checkpoint)
+    keep_rest(Path(job.base), checkpoint)
     settle_ends(Path(job.base), checkpoint, job.chat)
     digest = weights_hash(checkpoint)
     _publish(checkpoint, output / CHECKPOINT)
     return digest
 
 
-def _keep_rest(base: Path, checkpoint: Path) -> None:
+def keep_rest(base: Path, checkpoint: Path) -> None:
     """The base's tokenizer, chat templates, generation settings, licence and own code, byte for byte."""
     (checkpoint / "generation_config.json").unlink(missing_ok=True)
     paths = {path for pattern in KEPT for path in base.glob(pattern) if path.is_file()}

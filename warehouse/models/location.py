@@ -69,6 +69,15 @@ def search_folders() -> list[Path]:
     return [Path(one) for one in os.environ.get(SEARCHED, "").split(os.pathsep) if one]
 
 
+def named_models(name: str) -> list[Path]:
+    """Folders with models of a name (Qwen/Qwen3-0.6B) below those that the user names: called so, or as
+    Hugging Face's cache keeps it.
+    """
+    last, cached = name.rstrip("/").rpartition("/")[2], f"models--{name.replace('/', '--')}"
+    below = {folder.resolve() for root in search_folders() for folder in _model_folders(root)}
+    return sorted(folder for folder in below if folder.name == last or cached in folder.parts)
+
+
 def search_in(folder: Path) -> None:
     """Have this process, and those it starts, search one more folder."""
     os.environ[SEARCHED] = os.pathsep.join(map(str, dict.fromkeys([*search_folders(), folder.resolve()])))
