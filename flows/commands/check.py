@@ -50,11 +50,11 @@ def check(
 ) -> None:
     """Prove the model in a folder, as a loop does before it opens, and show what a training would see.
 
-    MODEL is a Hugging Face folder, the tutor unless given; an adapter's is merged into its base first. Proved are: every tensor filled and used, what the
-    engine draws against plain passes, the end that is taught against the end that is obeyed, prompts asked
-    against prompts learned. Of prompts, what is read, refused and taken is counted. Shown is one example,
-    token by token, and which of its tokens are taught. What fails is one line and exit code 2. Nothing is
-    written.
+    MODEL is a Hugging Face folder, the tutor unless given; an adapter's is merged into its base first.
+    Proved are: every tensor filled and used, what the engine draws against plain passes, the end that is
+    taught against the end that is obeyed, prompts asked against prompts learned. Of prompts, what is read,
+    refused and taken is counted. Shown is one example, token by token, and which of its tokens are taught.
+    What fails is one line and exit code 2. Nothing is written.
     """
     from flows.commands.environment import prepare
 
