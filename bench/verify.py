@@ -25,7 +25,8 @@ from rich.table import Table
 import tutor
 import tutor.prompts
 from bench.verify_maths import read_graded
-from flows.grading.grading import Line, graded, grouped, judge_lines
+from flows.grading.grading import graded, grouped, judge_lines
+from flows.grading.lines import Line
 from flows.writers.judges import chosen_rubric
 from tasks.generate.embedded.embedded import EmbeddedEngine
 

@@ -23,6 +23,7 @@ from tasks.admit.prompts import (
     without,
 )
 from tasks.admit.reading import read_prompts
+from tasks.admit.references import same_answer, with_work
 from tasks.models.conversation import Message, dialogue, messages_of, prompts_of, read_messages
 
 TURNS: list[dict[str, str]] = [
@@ -154,7 +155,7 @@ def test_each_form_is_read_to_the_same_prompt(
         ({}, "no 'question'"),
         ({"chosen": "x"}, "no 'question'"),
         ({"question": "a"}, "no 'answer'"),
-        ({"question": "a", "answer": [1]}, "'answer' must be a text that is not empty, not a list"),
+        ({"question": "a", "answer": [[1]]}, "'answer' must be a text that is not empty, not a list"),
         ({"question": "a", "answer": True}, "'answer' must be a text that is not empty, not a boolean"),
         ('{"question": "a", "answer": NaN}', "'answer' must be a text that is not empty, not a number"),
         ({"question": None, "answer": "1"}, "'question' must be a text that is not empty, not null"),
@@ -211,3 +212,18 @@ def test_a_conversation_and_the_text_it_is_written_as_are_two_prompts(tmp_path: 
     assert read["text"].n_unique() == 1
     assert rows["line"].to_list() == [1, 2]
     assert rows["prompt_id"].n_unique() == 2
+
+
+def test_a_list_of_answers_is_one_reference_that_accepts_each_and_no_worked_solution(tmp_path: Path) -> None:
+    answers = [["12", 12, " a dozen "], [12], "12", ["so #### 12", "so \\boxed{12}"]]
+    read = read_prompts(
+        lines(tmp_path / "p.jsonl", *({"question": f"{n}?", "answer": a} for n, a in enumerate(answers)))
+    )
+    references = read["reference"].to_list()
+    assert references == ['["12", "a dozen"]', "12", "12", '["so #### 12", "so \\\\boxed{12}"]']
+    assert with_work(read.with_columns(solution=pl.lit(None, pl.String))).is_empty()
+    assert same_answer(references[0], '["a dozen", "12"]') is True
+    assert same_answer(references[0], "12") is None
+    for bad in ([], ["12", " "], [["12"]], [None], [str(n) for n in range(65)]):
+        with pytest.raises(PromptFileError, match="line 1"):
+            read_prompts(lines(tmp_path / "bad.jsonl", {"question": "q", "answer": bad}))

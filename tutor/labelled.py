@@ -22,6 +22,7 @@ from tutor.writers import careful, careless
 LABELLED = pl.Schema(
     {
         "prompt": pl.String,
+        "messages": pl.String,
         "answer": pl.String,
         "label": pl.Boolean,
         "topic": pl.String,
@@ -75,6 +76,7 @@ def _by_writers(story: Story, place: int, rng: random.Random) -> Iterator[dict[s
 def _row(story: Story, answer: str, writer: str, own: bool | None) -> dict[str, Any]:
     return {
         "prompt": story.question,
+        "messages": None,
         "answer": answer,
         "topic": story.topic,
         "writer": writer,

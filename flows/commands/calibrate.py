@@ -9,7 +9,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from flows.commands.options import json_option, one_line_errors, print_json, progress_on, trust_option, wide
+from flows.commands.options import (
+    json_option,
+    logits_option,
+    one_line_errors,
+    print_json,
+    progress_on,
+    trust_option,
+    wide,
+)
 
 
 @click.command()
@@ -36,6 +44,7 @@ from flows.commands.options import json_option, one_line_errors, print_json, pro
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn."
 )
+@logits_option
 @trust_option
 @json_option
 @one_line_errors
@@ -48,13 +57,14 @@ def calibrate(
     pairs: int,
     stories: int,
     seed: int,
+    logits: bool,
     as_json: bool,
 ) -> None:
     """Hold a judge against labels: agreement, blind spots, biases of place, length and writer, consistency.
 
-    FILE is JSONL with prompt, answer and label (true: right), and topic, writer and own where known. Without
-    it: the tutor's stories, answered by careful and careless writers and by the tutor's base, and labelled by
-    the stories' known answers. No lake is opened.
+    FILE is JSONL with prompt (a text or messages), answer and label (true: right), and topic, writer and own
+    where known. Without it: the tutor's stories, answered by careful and careless writers and by the tutor's
+    base, and labelled by the stories' known answers. No lake is opened.
     """
     from flows.commands.environment import prepare
 
@@ -75,7 +85,8 @@ def calibrate(
             with EmbeddedEngine(BASE) as writer:
                 answers = labelled(seed, stories, writer)
         total = answers.height * points.votes
-        judged = judged_answers(engine, points, answers, seed, reporter().begin("judge", total, "judgements"))
+        advance = reporter().begin("judge", total, "judgements")
+        judged = judged_answers(engine, points, answers, seed, advance, logits)
         advance = reporter().begin("judge pairs", pairs * 2 * pairwise.votes, "judgements")
         paired = judged_pairs(engine, pairwise, answers, pairs, seed, advance)
     values = [asdict(one) for one in readings(judged, paired)]

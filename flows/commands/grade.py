@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from rich.console import Console
 
-from flows.commands.options import P, one_line_errors, trust_option
+from flows.commands.options import P, logits_option, one_line_errors, trust_option
 from schemas.errors import BadInput
 
 
@@ -83,7 +83,10 @@ def report_options(function: Callable[P, None]) -> Callable[P, None]:
 )
 @one_line_errors
 def maths(file: Path, workers: int, summary: bool, explain: bool, **strictness: Any) -> None:
-    """Final answers against references: {"answer": ..., "reference": ...} a line."""
+    """Final answers against references: {"answer": ..., "reference": ...} a line.
+
+    Each is a text or a number; a reference may be a list of several that are all accepted.
+    """
     from flows.grading.grading import graded
     from schemas.recipes.strictness import Strictness
 
@@ -138,14 +141,16 @@ def unit_tests(
 @click.option("--votes", type=click.IntRange(1, 100), help="Judgements a line.  [default: the rubric's]")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Lines at a time.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the judgements.")
+@logits_option
 @trust_option
 @one_line_errors
 def judge_(
-    file: Path, model: Path | None, rubric: str | None, votes: int | None, batch: int, seed: int
+    file: Path, model: Path | None, rubric: str | None, votes: int | None, batch: int, seed: int, logits: bool
 ) -> None:
     """A model's judgement by a rubric: {"prompt": ..., "answer": ...} a line.
 
-    A reference in the line is shown to the judge where the rubric has room for it. Verdicts have votes too.
+    A prompt is a text or messages. A reference in the line is shown to the judge where the rubric has room
+    for it. Verdicts have votes too.
     """
     from flows.commands.environment import prepare
 
@@ -158,13 +163,15 @@ def judge_(
     folder = model or JUDGE
     chosen = chosen_rubric(folder, rubric, "points", votes)
     with EmbeddedEngine(folder) as engine, _lines(file) as lines:
-        _write(row for group in grouped(lines, batch) for row in judge_lines(engine, chosen, group, seed))
+        _write(
+            row for group in grouped(lines, batch) for row in judge_lines(engine, chosen, group, seed, logits)
+        )
 
 
 @contextmanager
 def _lines(file: Path) -> Iterator[Iterable[Any]]:
     """The file's lines, read as they are asked for; a file that cannot be read is refused in one line."""
-    from flows.grading.grading import read_lines
+    from flows.grading.lines import read_lines
 
     with ExitStack() as stack:
         try:

@@ -53,6 +53,15 @@ def trust_option(function: Callable[P, None]) -> Callable[P, None]:
     )(function)
 
 
+def logits_option(function: Callable[P, None]) -> Callable[P, None]:
+    """`--logits`."""
+    return click.option(
+        "--logits",
+        is_flag=True,
+        help="A vote is the points that the judge expects, by its probabilities of each verdict.",
+    )(function)
+
+
 def models_option(function: Callable[P, None]) -> Callable[P, None]:
     """`--models DIR`, as every command has it that uses or takes in models; commands need not take it."""
 

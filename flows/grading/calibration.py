@@ -10,10 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from flows.grading.grading import LONGEST, parsed, text_of
+from flows.grading.lines import LONGEST, parsed, prompt_in, text_of
 from schemas.errors import PromptFileError
 from tasks.evaluate.calibration import JUDGED, PAIRED, Calibration, calibration, pair_calibration
 from tasks.generate.engine import Engine, Progress
+from tasks.models.conversation import Conversation, plain_text, prompts_of
 from tasks.verify.judge.judge import JudgeInput, judge_answers
 from tasks.verify.judge.pairs import Pair, judge_pairs
 from tasks.verify.judge.rubric import Rubric
@@ -26,8 +27,8 @@ ATTACKS = ("key", "spoof")
 def read_labelled(file: Path) -> pl.DataFrame:
     """Labelled answers from JSONL (columns as `LABELLED`); PromptFileError names the first bad line.
 
-    `prompt`, `answer` and `label` (true: right) are needed; `topic`, `writer` and `own` (the judge's model
-    wrote it) may be absent.
+    `prompt` (a text or messages), `answer` and `label` (true: right) are needed; `topic`, `writer` and `own`
+    (the judge's model wrote it) may be absent.
     """
     rows = []
     try:
@@ -42,11 +43,17 @@ def read_labelled(file: Path) -> pl.DataFrame:
 
 
 def judged_answers(
-    engine: Engine, rubric: Rubric, answers: pl.DataFrame, seed: int, progress: Progress | None = None
+    engine: Engine,
+    rubric: Rubric,
+    answers: pl.DataFrame,
+    seed: int,
+    progress: Progress | None = None,
+    logits: bool = False,
 ) -> pl.DataFrame:
-    """The judge's verdicts beside the labels (columns as `JUDGED`)."""
-    inputs = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    verdicts = judge_answers(engine, rubric, inputs, seed=seed, progress=progress)
+    """The judge's verdicts beside the labels (columns as `JUDGED`); with `logits` by expected points."""
+    prompts = prompts_of(answers, "prompt")
+    inputs = [JudgeInput(prompt, text) for prompt, text in zip(prompts, answers["answer"], strict=True)]
+    verdicts = judge_answers(engine, rubric, inputs, seed=seed, progress=progress, logits=logits)
     return answers.with_columns(
         pl.Series("outcome", [one.verdict.outcome for one in verdicts], dtype=pl.String),
         pl.Series("value", [one.verdict.value for one in verdicts], dtype=pl.Float64),
@@ -90,12 +97,12 @@ def _pairs(answers: pl.DataFrame, rng: random.Random) -> Iterator[tuple[Pair, fl
     honest = answers.filter(
         ~pl.col("writer").is_in(ATTACKS).fill_null(False) & pl.col("answer").is_not_null()
     )
-    for (prompt,), part in honest.group_by("prompt", maintain_order=True):
+    for _, part in honest.group_by("prompt", "messages", maintain_order=True):
         distinct = part.unique("answer", keep="first", maintain_order=True)
         if distinct.height < 2:
             continue
         left, right = rng.sample(distinct.select("answer", "label").rows(), 2)
-        yield Pair(str(prompt), left[0], right[0]), (1.0 + left[1] - right[1]) / 2
+        yield Pair(prompts_of(part, "prompt")[0], left[0], right[0]), (1.0 + left[1] - right[1]) / 2
 
 
 def _labelled_row(file: Path, number: int, data: bytes) -> dict[str, Any]:
@@ -104,8 +111,10 @@ def _labelled_row(file: Path, number: int, data: bytes) -> dict[str, Any]:
         raise PromptFileError(f"{file}, line {number}: {line.why}")
     value = line.value
     try:
+        prompt = prompt_in(value)
         row: dict[str, Any] = {
-            "prompt": text_of(value, "prompt", needed=True),
+            "prompt": plain_text(prompt),
+            "messages": prompt.json if isinstance(prompt, Conversation) else None,
             "answer": text_of(value, "answer"),
             "label": value.get("label"),
             "own": value.get("own"),

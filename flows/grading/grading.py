@@ -7,27 +7,24 @@ memory, say) gives the lines it may have held the outcome `error`, and the rest 
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
+from flows.grading.lines import READS, Line, Malformed, judge_row
 from schemas.errors import RatchetError
 from schemas.recipes.strictness import Strictness
 from tasks.generate.engine import Engine
 from tasks.verify.judge.judge import NAME as JUDGE
-from tasks.verify.judge.judge import JudgeInput, judge_answers
+from tasks.verify.judge.judge import judge_answers
 from tasks.verify.judge.rubric import Rubric
-from tasks.verify.records import FIELDS, TESTS
 from tasks.verify.verifier import Verdict, get_verifier, verify_rows
 
-LONGEST = 16 * 2**20  # bytes of one line
 GROUP = 16  # lines a worker takes at once
 _LONGEST_KIND = 100  # characters of a reason in a summary
 AHEAD = 4  # groups a worker may lie ahead of what was written
@@ -35,82 +32,6 @@ AHEAD = 4  # groups a worker may lie ahead of what was written
 Item = TypeVar("Item")
 Row = dict[str, Any]
 Verdicts = dict[int, Verdict]
-Read = Callable[[Mapping[str, Any]], tuple[str | None, str | None]]
-
-
-class Malformed(ValueError):
-    """A line that cannot be graded; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of input: its number from 1, and its object, or why there is none."""
-
-    number: int
-    value: Mapping[str, Any] | None
-    why: str = ""
-
-
-def read_lines(stream: IO[bytes]) -> Iterator[Line]:
-    """Every line of a stream, read as it is asked for; a blank one is malformed as well."""
-    number = 0
-    while data := stream.readline(LONGEST + 1):
-        number += 1
-        if len(data) > LONGEST:
-            while not data.endswith(b"\n") and (data := stream.readline(LONGEST)):
-                pass
-            yield Line(number, None, f"longer than {LONGEST} bytes")
-        else:
-            yield parsed(number, data)
-
-
-def parsed(number: int, data: bytes) -> Line:
-    """A line as an object."""
-    try:
-        value = json.loads(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return Line(number, None, "not UTF-8")
-    except (ValueError, RecursionError):
-        return Line(number, None, "not JSON")
-    if not isinstance(value, dict):
-        return Line(number, None, "an object is needed")
-    return Line(number, value)
-
-
-def maths_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """`answer` and `reference`, both text."""
-    return text_of(value, "answer"), text_of(value, "reference")
-
-
-def program_row(value: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """`program` or `completion`, beside a benchmark's own fields (tasks/verify/records.py)."""
-    if not set(TESTS) & set(value):
-        raise Malformed("'program' and 'tests' are needed, or a benchmark's fields and 'completion'")
-    if value.get("tests", [""]) == []:
-        raise Malformed("'tests' must be a list of texts, one at least")
-    fields = {name: value[name] for name in FIELDS if name in value}
-    return text_of(value, "program" if "program" in value else "completion"), json.dumps(fields)
-
-
-def judge_row(value: Mapping[str, Any]) -> JudgeInput:
-    """`prompt`, `answer` and, where a right answer is known, `reference`."""
-    prompt = text_of(value, "prompt", needed=True)
-    reference = text_of(value, "reference") if "reference" in value else None
-    return JudgeInput(prompt or "", text_of(value, "answer"), reference)
-
-
-def text_of(value: Mapping[str, Any], name: str, needed: bool = False) -> str | None:
-    """A field that holds a text, or null where a text is not needed; Malformed where it does not."""
-    if name not in value:
-        raise Malformed(f"'{name}' is missing")
-    text = value[name]
-    if not (isinstance(text, str) or (text is None and not needed)):
-        raise Malformed(f"'{name}' must be a text")
-    return text
-
-
-READS: Mapping[str, Read] = {"gsm8k": maths_row, "maths": maths_row, "unit-tests": program_row}
-"""How a line becomes a text and a reference, by verifier."""
 
 
 def verify_lines(
@@ -129,8 +50,14 @@ def verify_lines(
 
 
 def _explanation(name: str, pair: tuple[str | None, str | None] | None) -> Row:
-    """How a verdict on final answers comes about; a program's is in its reason."""
-    if name != "maths" or pair is None or pair[0] is None or pair[1] is None:
+    """How a verdict comes about, by the verifiers that say so."""
+    if pair is None or pair[0] is None or pair[1] is None:
+        return {}
+    if name == "unit-tests":
+        from tasks.verify.sandbox.explain import explain_program
+
+        return explain_program(pair[0], pair[1])
+    if name != "maths":
         return {}
     from tasks.verify.maths.maths import explain
 
@@ -162,12 +89,17 @@ def _kind_of(reason: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"", "...", re.sub(r"[0-9]+", "N", reason))[:_LONGEST_KIND]
 
 
-def judge_lines(engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int) -> list[Row]:
-    """A row a line, by a judge, with its votes: null for one that held no verdict."""
+def judge_lines(
+    engine: Engine, rubric: Rubric, lines: Sequence[Line], seed: int, logits: bool = False
+) -> list[Row]:
+    """A row a line, by a judge, with its votes: null for one that held no verdict.
+
+    With `logits` a vote is the points that the judge expects (`tasks/verify/judge/expected.py`).
+    """
     inputs, wrong = _read(lines, judge_row)
     verdicts, votes = wrong, {line.number: list[float | None]() for line in lines}
     try:
-        judged = judge_answers(engine, rubric, list(inputs.values()), seed=seed)
+        judged = judge_answers(engine, rubric, list(inputs.values()), seed=seed, logits=logits)
     except RatchetError:
         raise
     except Exception as error:  # what broke is the judge, not the answers

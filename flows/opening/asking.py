@@ -18,6 +18,7 @@ from tasks.models.asking import put
 from tasks.models.conversation import Conversation, messages_of
 from tasks.models.neutral import special_texts
 from tasks.models.rendering import forged, prompt_text
+from tasks.verify.references import accepted_of
 
 R = TypeVar("R", bound=Recipe)
 _QUESTION = "What is 6 times 7?"
@@ -36,7 +37,7 @@ def with_shots(recipe: R) -> R:
             f"{source} holds {examples.height:,} examples: prompts.few_shots takes {MOST_SHOTS}"
         )
     for line, text, answer, messages in examples.select("line", "text", "reference", "messages").iter_rows():
-        if messages is not None or not (answer or "").strip():
+        if messages is not None or not (answer or "").strip() or len(accepted_of(answer)) > 1:
             raise PromptFileError(f"{source}, line {line}: an example is a question and its answer")
         if max(len(text), len(answer)) > LONGEST:
             raise PromptFileError(f"{source}, line {line}: a text of over {LONGEST:,} characters")

@@ -20,6 +20,7 @@ from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_lengths
 from tasks.models.turns import example_lengths
+from tasks.verify.references import accepted_of
 from tutor.world import stories
 
 
@@ -102,6 +103,6 @@ def _checked(model: Path, prompts: Prompts) -> Checked:
     )
     fits = fitting(fixed, tokenizer, room_for_prompts(model, recipe)[0])
     shown_row = (rows if worked.is_empty() else worked).head(1)
-    response = shown_row["reference" if worked.is_empty() else "worked"].fill_null("")[0]
+    response = accepted_of(shown_row["reference" if worked.is_empty() else "worked"].fill_null("")[0])[0]
     example = tuple(example_tokens(tokenizer, prompts_of(shown_row)[0], response))
     return Checked(proof, example, Files(lengths, fits.tallies, shortage(fits, recipe)))

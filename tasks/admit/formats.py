@@ -11,7 +11,8 @@
 | chosen, rejected | what both dialogues share (HH-RLHF) | the chosen one's last answer |
 
 columns.py says which column is which; other columns are not read. Content is never changed. A number as an
-answer becomes its text. Errors are BadInput, one line, without the line's number.
+answer becomes its text; a list of answers are several that are accepted. Errors are BadInput, one line,
+without the line's number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from schemas.errors import BadInput
 from schemas.recipes.columns import Named
 from tasks.admit.columns import Layout, layout_of
 from tasks.admit.files import parsed
-from tasks.admit.values import LONGEST, Value, as_text, label_of, text_of, whole_of
+from tasks.admit.values import LONGEST, Value, accepted_answers, as_text, label_of, text_of, whole_of
 from tasks.models.conversation import NAMES, Message, Prompt, Role, prompt_of, read_messages
 
 EMPTY, NO_ANSWER = "empty", "no answer"  # why a record asks nothing
@@ -242,10 +243,12 @@ def _answer_in(value: Value, key: str | None) -> str | None:
 
 
 def _answer(value: Value, key: str) -> str | None:
-    """A text, a number as the text of it, or one message by the assistant; None where there is none."""
+    """A text, a number as its text, a list of accepted answers, or one message by the assistant, if any."""
     content = value.get(key)
     if content is None:
         return None
-    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
-        return _only_answer(value, key)
+    if isinstance(content, list):
+        if len(content) == 1 and isinstance(content[0], dict):
+            return _only_answer(value, key)
+        return accepted_answers(content, key)
     return text_of({key: as_text(content)}, key, blank=True)

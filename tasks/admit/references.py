@@ -10,6 +10,7 @@ from schemas.identity import reference_id
 from tasks.admit.prompts import given_rows
 from tasks.verify.maths.marks import find_mark
 from tasks.verify.maths.maths import compare_phrase, read_reference, verify
+from tasks.verify.references import accepted_of
 
 MARK = "####"
 _LONGEST_BARE = 200  # characters of an answer that marks none, to be read as one
@@ -22,6 +23,8 @@ def shows_work(text: str) -> bool:
     """Whether an answer is a worked solution: it marks its final answer (`####`, a box, "the answer is ..."),
     and says something before that.
     """
+    if len(accepted_of(text)) > 1:
+        return False
     if MARK in text:
         return bool(text.partition(MARK)[0].strip())
     mark = find_mark(text)
@@ -57,6 +60,9 @@ def same_answer(one: str, other: str) -> bool | None:
     """Whether two references have the same final answer by the maths verifier; None: it reads none."""
     if one == other:
         return True
+    lists = [accepted_of(each) for each in (one, other)]
+    if any(len(each) > 1 for each in lists):
+        return True if set(lists[0]) == set(lists[1]) else None
     if not (_readable(one) and _readable(other)):
         return None
     if _marked(other):

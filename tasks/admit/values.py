@@ -6,11 +6,12 @@ Errors are BadInput, one line, and name the column.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from schemas.errors import BadInput
+from tasks.verify.references import reference_of
 
 LONGEST = 200_000  # characters of a question, an answer or a dialogue; longer ones are no prompts
 
@@ -43,6 +44,15 @@ def as_text(value: Any) -> Any:
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
     return value
+
+
+def accepted_answers(answers: Sequence[Any], key: str) -> str:
+    """One reference of a list of answers that are all accepted, each a text or a number."""
+    texts = [text_of({key: as_text(one)}, key, blank=True) for one in answers]
+    try:
+        return reference_of(texts)
+    except ValueError as error:
+        raise BadInput(f"{key!r}: {error}") from None
 
 
 def label_of(value: Value, key: str | None) -> str | None:

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flows.cli import main
-from flows.grading.grading import LONGEST, Line, graded, parsed, program_row
+from flows.grading.grading import graded
+from flows.grading.lines import LONGEST, Line, parsed, program_row
 from schemas.errors import RecipeError
 from tasks.verify.verifier import get_verifier
 from tests.conftest import REPOSITORY
@@ -32,7 +33,8 @@ def rows(result: Result) -> list[dict[str, Any]]:
 
 
 GOOD = {"answer": "so #### 4", "reference": "4"}
-BROKEN = ["{", "", "[1]", '"x"', "[" * 100_000, '{"answer": 4, "reference": "4"}', '{"answer": "4"}', "{}"]
+BROKEN = ["{", "", "[1]", '"x"', "[" * 100_000, '{"answer": true, "reference": "4"}', '{"answer": "4"}', "{}"]
+BROKEN += [f'{{"answer": "4", "reference": {reference}}}' for reference in ("[]", "[[4]]", '["4", ""]', "{}")]
 
 
 def test_each_line_has_one_verdict_in_order_with_its_reason() -> None:
@@ -46,6 +48,30 @@ def test_each_line_has_one_verdict_in_order_with_its_reason() -> None:
     assert found[0]["id"] == "a"
     assert set(KEYS) == set(found[1])
     assert all(row["verifier"] == "maths" and row["reason"] for row in found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "outcome"),
+    [
+        ("so #### 4", 4, "pass"),
+        ("#### 0.5", 0.5, "pass"),
+        (4, "4", "pass"),
+        ("#### 4", 5, "fail"),
+        ("#### 12", ["twelve dozen", 12], "pass"),
+        ("\\boxed{\\text{Paris}}", ["Lutetia", "Paris"], "pass"),
+        ("#### 13", ["12", "14"], "fail"),
+        ("#### 13", ["12", "A or B"], "unscorable"),
+        ("#### 1, 2", ["1, 2", "3"], "pass"),
+        ("#### 2", ["1, 2", "3"], "fail"),
+    ],
+)
+def test_a_reference_is_a_text_a_number_or_a_list_of_accepted_ones(
+    answer: object, reference: object, outcome: str
+) -> None:
+    (row,) = rows(ask("grade", "maths", "--explain", lines=[{"answer": answer, "reference": reference}]))
+    assert row["outcome"] == outcome, row
+    if outcome == "fail" and isinstance(reference, list):
+        assert "none of 2 references'" in row["reason"]
 
 
 def test_a_malformed_line_is_unscorable_by_its_number_and_the_others_are_graded() -> None:
@@ -200,3 +226,67 @@ def test_calibrate_reads_labels_and_says_how_far_the_judge_agrees(tmp_path: Path
     refused = ask("calibrate", str(file))
     assert refused.exit_code == 2
     assert "line 5: 'label' must be true or false" in refused.stderr
+
+
+PROGRAM = "Sure.\n```python\ndef double(n):\n    return 2 * n\n```\nIt doubles."
+
+
+@pytest.mark.parametrize(
+    ("line", "form", "tests", "names"),
+    [
+        ({"tests": ["assert double(2) == 4", "assert double(0) == 0"]}, "asserts", 2, ["double"]),
+        (
+            {"tests": ["def test_it():\n    assert double(2) == 4"]},
+            "test functions and classes",
+            1,
+            ["double"],
+        ),
+        (
+            {"test": "def check(candidate):\n    assert candidate(2) == 4", "entry_point": "double"},
+            "check(candidate)",
+            1,
+            ["double"],
+        ),
+    ],
+)
+def test_an_explanation_of_a_program_shows_what_was_run_and_by_which_tests(
+    line: dict[str, Any], form: str, tests: int, names: list[str]
+) -> None:
+    (row,) = rows(ask("grade", "unit-tests", "--explain", lines=[line | {"program": PROGRAM}]))
+    assert row["outcome"] in {"pass", "unscorable"}  # where no rung is safe nothing runs
+    assert row["program"] == "def double(n):\n    return 2 * n\n"
+    assert (row["form"], row["tests"], row["names"]) == (form, tests, names)
+
+
+def test_a_text_that_no_parser_survives_is_explained_as_none() -> None:
+    lines = [{"program": "(" * 150_000, "tests": ["assert f(1) == 1"]}, {"program": "x", "tests": "x"}]
+    deep, without = rows(ask("grade", "unit-tests", "--explain", lines=lines))
+    assert deep["program"] is None or deep["program"].startswith("(((")
+    assert "program" not in without
+
+
+def test_a_judge_grades_and_is_calibrated_on_conversations(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello!"}]
+    talk.append({"role": "user", "content": QUESTION})
+    answers = ["That leaves <<12-5=7>>7.\n#### 7", "That leaves <<12+5=17>>17.\n#### 17"]
+    lines = [{"messages": talk, "answer": answers[0]}, {"prompt": talk, "answer": answers[1]}]
+    bad = {"messages": [{"role": "user", "content": 3}], "answer": "x"}
+    found = rows(ask("grade", "judge", "--votes", "1", lines=[*lines, bad]))
+    assert [row["outcome"] == "unscorable" for row in found] == [False, False, True]
+    assert "messages" in found[2]["reason"]
+    file = tmp_path / "labelled.jsonl"
+    labelled = [one | {"label": place == 0} for place, one in enumerate(lines)]
+    file.write_text("".join(json.dumps(one) + "\n" for one in labelled))
+    told = ask("calibrate", str(file), "--votes", "1", "--pairs", "4", "--json")
+    assert told.exit_code == 0, told.output
+
+
+def test_votes_by_logits_are_what_the_judge_expects() -> None:
+    line = {"prompt": QUESTION, "answer": "That leaves <<12-5=7>>7.\n#### 7"}
+    (plain,) = rows(ask("grade", "judge", "--votes", "2", lines=[line]))
+    (weighed,) = rows(ask("grade", "judge", "--votes", "2", "--logits", lines=[line]))
+    assert all(vote == int(vote) for vote in plain["votes"])
+    assert any(vote != int(vote) for vote in weighed["votes"])
+    assert all(0 <= vote <= 5 for vote in weighed["votes"])
+    assert weighed["value"] == pytest.approx(sum(weighed["votes"]) / 2)
+    assert "expected" in weighed["reason"]

@@ -245,6 +245,7 @@ def test_a_rubric_that_changes_within_a_round_is_refused(tmp_path: Path, plain: 
         ("seeds.evaluation", {"question": "q", "answer": "a", "judgement": "I like it"}, "has no verdict"),
         ("seeds.evaluation", {"question": "q", "answer": "a"}, "no 'judgement'"),
         ("seeds.instruction", {"question": "q"}, "no 'answer'"),
+        ("seeds.instruction", {"question": "q", "answer": ["1", "2"]}, "has one answer, not a list"),
         ("verification.judge.share", "0.5", "judged already"),
         ("rewarding.model", "/nowhere", "no model folder at /nowhere"),
         ("rewarding.rubric", "pairwise", "one of points is needed"),

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.grading.grading import Line, verify_lines
+from flows.grading.grading import verify_lines
+from flows.grading.lines import Line
 from tasks.verify.sandbox.run import safe_rung
 
 

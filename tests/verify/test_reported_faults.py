@@ -213,7 +213,7 @@ def test_strictness_is_the_users_and_stands_in_the_version(
     strictness = Strictness.model_validate(values)
     verifier = get_verifier("maths", strictness=strictness)
     assert (verifier.verify(text, reference).outcome == "pass") == passes
-    assert (verifier.version == "4") == (not values)
+    assert (verifier.version == "5") == (not values)
 
 
 def test_an_explanation_says_what_was_read_as_the_answer() -> None:

@@ -27,6 +27,7 @@ from tasks.models.conversation import prompts_of, spoken_text
 from tasks.models.neutral import special_texts
 from tasks.verify.judge.judge import JudgeInput, judge_prompt
 from tasks.verify.judge.judgement import read_vote
+from tasks.verify.references import accepted_of
 from warehouse.lake import Lake
 
 SETS = ("instruction", JUDGING)
@@ -77,6 +78,11 @@ def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     without = rows.filter(pl.col("reference").fill_null("").str.strip_chars() == "")
     if not without.is_empty():
         raise PromptFileError(f"{path}, line {without['line'][0]}: a demonstration needs an answer")
+    several = [
+        line for line, text in rows.select("line", "reference").iter_rows() if len(accepted_of(text)) > 1
+    ]
+    if several:
+        raise PromptFileError(f"{path}, line {several[0]}: a demonstration has one answer, not a list")
     return rows
 
 

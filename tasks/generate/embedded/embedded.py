@@ -114,6 +114,16 @@ class EmbeddedEngine:
                     answers[prompt] += samples[place * count : (place + 1) * count]
             return [sorted(samples, key=lambda sample: sample.index) for samples in answers]
 
+    def logprobs_after(self, prompt: Prompt, tokens: Sequence[int]) -> list[float]:
+        """Log-probabilities (nats, temperature 1) of every token of the vocabulary after a prompt and the
+        tokens of an answer that was begun.
+        """
+        with self._lock:
+            (ids,) = self._encode([prompt], max(len(tokens), 1))
+            logits = self._workers.ask(lambda forward: forward.alone([*ids, *tokens]))
+        found: list[float] = torch.log_softmax(logits[0].double(), dim=-1).tolist()
+        return found
+
     @property
     def end_ids(self) -> list[int]:
         """The tokens that end an answer."""

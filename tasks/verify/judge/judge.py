@@ -22,8 +22,10 @@ from schemas.tables import CANDIDATES, SCORES
 from tasks.generate.engine import Engine, Progress, PromptRefused, Sample, first_seed
 from tasks.models.conversation import Prompt, prompts_of
 from tasks.models.neutral import quoted, quoted_prompt, says_nothing, special_texts
+from tasks.verify.judge.expected import Menu, menu_tokens
 from tasks.verify.judge.judgement import Vote, read_vote
 from tasks.verify.judge.rubric import Rubric
+from tasks.verify.references import accepted_of
 from tasks.verify.scores import Role
 from tasks.verify.verifier import Verdict
 
@@ -58,17 +60,22 @@ def judge_answers(
     seed: int = 0,
     round_number: int = 0,
     progress: Progress | None = None,
+    logits: bool = False,
 ) -> list[VotedVerdict]:
     """A verdict on each answer, in order. Equal judge prompts get equal judgements.
 
     `value` is the mean of the valid votes in points of the rubric; from `rubric.pass_from` on it is a pass.
-    `steps` are the valid votes.
+    `steps` are the valid votes: with `logits` the points that the judge expects, for which the engine must
+    offer its probabilities (BadInput where it does not).
     """
+    menu = menu_tokens(engine, rubric) if logits else None
     texts, refused = _judge_prompts(engine, rubric, inputs)
     judgement_samples = judgements(engine, rubric, list(texts.values()), seed, round_number, progress)
     samples = dict(zip(texts, judgement_samples, strict=True))
     return [
-        VotedVerdict(refused[place]) if place in refused else _voted(samples[place], rubric)
+        VotedVerdict(refused[place])
+        if place in refused
+        else _voted(samples[place], rubric, menu, texts[place])
         for place in range(len(inputs))
     ]
 
@@ -95,7 +102,8 @@ def _judge_prompts(
 def judge_prompt(rubric: Rubric, about: JudgeInput, specials: Sequence[str] = ()) -> str:
     """The judge prompt about one answer: the rubric, filled with texts that are harmless to quote."""
     slots = {"prompt": quoted_prompt(about.prompt, specials), "answer": quoted(about.answer or "", specials)}
-    reference = None if about.reference is None else quoted(about.reference, specials)
+    accepted = None if about.reference is None else " or ".join(accepted_of(about.reference))
+    reference = None if accepted is None else quoted(accepted, specials)
     return rubric.render(slots, reference)
 
 
@@ -268,17 +276,21 @@ def _verdict_without_judge(one: JudgeInput, rubric: Rubric) -> Verdict | None:
     return None
 
 
-def _voted(samples: tuple[Sample, ...] | None, rubric: Rubric) -> VotedVerdict:
+def _voted(
+    samples: tuple[Sample, ...] | None, rubric: Rubric, menu: Menu | None, question: str
+) -> VotedVerdict:
     if samples is None:
         return VotedVerdict(_TOO_LONG)
     votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples)
+    if menu is not None:
+        votes = tuple(menu.weighed(question, one, vote) for one, vote in zip(samples, votes, strict=True))
     return VotedVerdict(_mean_verdict(votes, rubric), samples, votes)
 
 
 def _mean_verdict(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
     """The votes' mean as a verdict."""
     points = tuple(vote.points for vote in votes if vote.points is not None)
-    reason = "votes " + ", ".join(vote.verdict or f"none ({vote.why})" for vote in votes[:_SHOWN_VOTES])
+    reason = "votes " + ", ".join(_shown(vote) for vote in votes[:_SHOWN_VOTES])
     if len(points) < rubric.least_valid:
         return Verdict("error", None, points, f"{reason}: {rubric.least_valid} valid ones are needed")
     assert rubric.pass_from is not None
@@ -286,3 +298,9 @@ def _mean_verdict(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
     if mean >= rubric.pass_from:
         return Verdict("pass", mean, points, reason)
     return Verdict("fail", mean, points, f"{reason}: below {rubric.pass_from:g}")
+
+
+def _shown(vote: Vote) -> str:
+    if vote.verdict is None:
+        return f"none ({vote.why})"
+    return vote.verdict if vote.expected is None else f"{vote.verdict} (expected {vote.expected:.2f})"

@@ -16,14 +16,20 @@ from tasks.verify.judge.rubric import Rubric
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One judgement as read: the verdict as it stands on the menu, or None and why there is none."""
+    """One judgement as read: the verdict as it stands on the menu, or None and why there is none.
+
+    `expected` are points by the judge's own probabilities (`expected.py`).
+    """
 
     verdict: str | None
     why: str = ""
+    expected: float | None = None
 
     @property
     def points(self) -> float | None:
-        """The verdict as a number, where the menu is one of points."""
+        """The expected points where they are known, else the verdict as a number (a menu of points)."""
+        if self.expected is not None:
+            return self.expected
         return None if self.verdict is None else float(self.verdict)
 
 

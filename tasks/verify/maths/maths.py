@@ -24,7 +24,7 @@ reference that offers a choice ("A or B") or is empty is `unscorable`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
 
@@ -39,6 +39,7 @@ from tasks.verify.maths.marks import Marked, find_mark
 from tasks.verify.maths.plain_number import Reading, canonical_number, read_number, read_short
 from tasks.verify.maths.scalars import near, rounds_to
 from tasks.verify.maths.units import CURRENCY, ratio
+from tasks.verify.references import accepted_of
 from tasks.verify.verifier import Verdict, Verifier
 
 __all__ = ["VERIFIER", "equations", "verify"]
@@ -64,10 +65,25 @@ class Wanted:
 def verify(text: str | None, reference: str | None, strictness: Strictness | None = None) -> Verdict:
     """The verdict on a solution: pass where its final answer equals the reference's.
 
-    `reference` is a whole solution that marks its answer (a GSM8K `answer` field, a MATH `solution`) or a
-    bare answer; one without an answer, or none at all, is unscorable. A text without exactly one marked
-    answer fails, and says why in its reason.
+    `reference` is a whole solution that marks its answer (a GSM8K `answer` field, a MATH `solution`), a
+    bare answer, or a list of several that are accepted (`references.py`); one without an answer, or none at
+    all, is unscorable. A text without exactly one marked answer fails, and says why in its reason.
     """
+    if reference is None or len(accepted := accepted_of(reference)) == 1:
+        return _verdict(text, reference, strictness)
+    verdicts = [_verdict(text, one, strictness) for one in accepted]
+    for outcome in ("pass", "unscorable"):  # one that cannot be read may be the one that is right
+        for verdict in verdicts:
+            if verdict.outcome == outcome:
+                return verdict
+    return replace(verdicts[0], reason=verdicts[0].reason.replace(_OTHER, _NONE_OF.format(len(verdicts))))
+
+
+_OTHER = "the final answer is not the reference's"
+_NONE_OF = "the final answer is none of {} references', the first of them"
+
+
+def _verdict(text: str | None, reference: str | None, strictness: Strictness | None) -> Verdict:
     target = _reference(reference)
     if target.answer.tree is None and not target.answer.written:
         return Verdict("unscorable", None, reason=f"reference: {target.answer.why}")
@@ -78,7 +94,7 @@ def verify(text: str | None, reference: str | None, strictness: Strictness | Non
     if equal:
         return Verdict("pass", 1.0, steps, "the final answer is the reference's", answer, path)
     if answer is not None and not why:
-        why = f"the final answer is not the reference's {_short(_shown(target.answer))}"
+        why = f"{_OTHER} {_short(_shown(target.answer))}"
     return Verdict("fail", 0.0, steps, why, answer, path)
 
 
@@ -229,8 +245,13 @@ def _shown(answer: Answer) -> str:
 
 
 def explain(text: str, reference: str) -> dict[str, str | None]:
-    """How a verdict comes about: the marked answer, and how it and the reference are read."""
-    mark, target = find_mark(text), _reference(reference)
+    """How a verdict comes about: the marked answer, and how it and the reference are read.
+
+    Of several references it is the first that the answer equals, else the first.
+    """
+    accepted = accepted_of(reference)
+    equal = (one for one in accepted if len(accepted) > 1 and verify(text, one).outcome == "pass")
+    mark, target = find_mark(text), _reference(next(equal, accepted[0]))
     phrase = " | ".join(mark.boxes.content) if mark.boxes is not None else mark.phrase
     answer = _candidate(phrase) if phrase else Answer(None, "")
     return {
@@ -246,4 +267,4 @@ def _short(answer: str) -> str:
     return ascii(answer)[1:-1] if len(answer) <= 40 else ascii(answer[:40])[1:-1] + "..."
 
 
-VERIFIER = Verifier("maths", "4", "rule", verify)
+VERIFIER = Verifier("maths", "5", "rule", verify)
