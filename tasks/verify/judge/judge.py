@@ -23,14 +23,13 @@ from tasks.generate.engine import Engine, Progress, PromptRefused, Sample, first
 from tasks.models.conversation import Prompt, prompts_of
 from tasks.models.neutral import quoted, quoted_prompt, says_nothing, special_texts
 from tasks.verify.judge.expected import Menu, menu_tokens
-from tasks.verify.judge.judgement import Vote, read_vote
+from tasks.verify.judge.judgement import Vote, mean_verdict, read_vote
 from tasks.verify.judge.rubric import Rubric
 from tasks.verify.references import accepted_of
 from tasks.verify.scores import Role
 from tasks.verify.verifier import Verdict
 
 NAME = "judge"
-_SHOWN_VOTES = 12  # of a reason
 _TOO_LONG = Verdict("unscorable", None, reason="too long for the judge's context")
 
 
@@ -187,14 +186,14 @@ def verdict_rows(
     votes = _votes(rubric, texts_written)
     texts, verdicts = _judge_prompts(engine, rubric, _inputs(candidates))
     verdicts |= {
-        place: _mean_verdict(votes[rows[place]["candidate_id"]], rubric)
+        place: mean_verdict(votes[rows[place]["candidate_id"]], rubric)
         for place in texts
         if rows[place]["candidate_id"] in votes
     }
     silent = [place for place in texts if place not in verdicts]
     judgement_samples = judgements(engine, rubric, [texts[place] for place in silent], seed, round_number)
     for place, samples in zip(silent, judgement_samples, strict=True):
-        verdicts[place] = _TOO_LONG if samples is None else _mean_verdict((), rubric)
+        verdicts[place] = _TOO_LONG if samples is None else mean_verdict((), rubric)
     shared = {
         "verifier": NAME,
         "verifier_version": rubric.label,
@@ -284,23 +283,4 @@ def _voted(
     votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples)
     if menu is not None:
         votes = tuple(menu.weighed(question, one, vote) for one, vote in zip(samples, votes, strict=True))
-    return VotedVerdict(_mean_verdict(votes, rubric), samples, votes)
-
-
-def _mean_verdict(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
-    """The votes' mean as a verdict."""
-    points = tuple(vote.points for vote in votes if vote.points is not None)
-    reason = "votes " + ", ".join(_shown(vote) for vote in votes[:_SHOWN_VOTES])
-    if len(points) < rubric.least_valid:
-        return Verdict("error", None, points, f"{reason}: {rubric.least_valid} valid ones are needed")
-    assert rubric.pass_from is not None
-    mean = sum(points) / len(points)
-    if mean >= rubric.pass_from:
-        return Verdict("pass", mean, points, reason)
-    return Verdict("fail", mean, points, f"{reason}: below {rubric.pass_from:g}")
-
-
-def _shown(vote: Vote) -> str:
-    if vote.verdict is None:
-        return f"none ({vote.why})"
-    return vote.verdict if vote.expected is None else f"{vote.verdict} (expected {vote.expected:.2f})"
+    return VotedVerdict(mean_verdict(votes, rubric), samples, votes)

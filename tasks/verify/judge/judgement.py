@@ -7,11 +7,15 @@ is an error with a reason. An error is never a number.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from tasks.generate.engine import FinishReason
 from tasks.verify.judge.rubric import Rubric
+from tasks.verify.verifier import Verdict
+
+_SHOWN_VOTES = 12  # of a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,22 @@ def _forms(word: str, form: str = "line") -> tuple[re.Pattern[str], re.Pattern[s
         return re.compile(rf".*{key}", re.IGNORECASE), re.compile(exact)
     likely = re.compile(rf"[\W_]*(?:final\s+)?{word}\b", re.IGNORECASE)
     return likely, re.compile(rf"{word}: ([0-9A-Za-z.,/+-]{{1,12}})")
+
+
+def mean_verdict(votes: Sequence[Vote], rubric: Rubric) -> Verdict:
+    """The votes' mean as a verdict."""
+    points = tuple(vote.points for vote in votes if vote.points is not None)
+    reason = "votes " + ", ".join(_shown(vote) for vote in votes[:_SHOWN_VOTES])
+    if len(points) < rubric.least_valid:
+        return Verdict("error", None, points, f"{reason}: {rubric.least_valid} valid ones are needed")
+    assert rubric.pass_from is not None
+    mean = sum(points) / len(points)
+    if mean >= rubric.pass_from:
+        return Verdict("pass", mean, points, reason)
+    return Verdict("fail", mean, points, f"{reason}: below {rubric.pass_from:g}")
+
+
+def _shown(vote: Vote) -> str:
+    if vote.verdict is None:
+        return f"none ({vote.why})"
+    return vote.verdict if vote.expected is None else f"{vote.verdict} (expected {vote.expected:.2f})"
