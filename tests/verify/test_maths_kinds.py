@@ -28,6 +28,9 @@ BESIDE_BOXES = [
 ]  # fmt: skip
 
 FAILS = [
+    (B(r"x=5\text{ cm}"), r"5\text{ m}"), (B(r"5\text{ cm}"), r"x=5\text{ m}"), (B(r"x=\$5"), "€5"), (B(r"x=50\%"), "50"),
+    (B(r"0.5=70\%"), r"70\%"), (B(r"0.5=70\%"), "0.5"), (B(r"50\%=0.5"), "50"), (B(r"(f\circ g)(2)=5"), "6"), (B("(x+1)(2)=5"), "5"),
+    (B(r"2x=10\text{ cm}"), r"5\text{ cm}"),
     (B(r"7,5"), r"5\text{ apples},7\text{ oranges}"), (B(r"x=1\text{ or }y=2"), "x=1,y=2"), (B("(3,100)"), "3100"),
     (B(r"5\text{ score}"), "5"), (B(r"5\text{M}"), "5"), (B("5百"), "5"), (B(r"\text{€}5"), r"\$5"), (B("5 mio"), "5"),
     (B(r"5\text{ quadrillion}"), "5"), (B("3!=6"), "3"), (B("5!=119"), "119"), (B(r"3!\ne 6"), "6"), (B("3!+2"), "8"),
@@ -41,6 +44,9 @@ FAILS = [
 ]  # fmt: skip
 
 PASSES = [
+    (B(r"x=5\text{ cm}"), r"5\text{ cm}"), (B(r"x=500\text{ cm}"), r"5\text{ m}"), (B(r"x=50\%"), r"50\%"), (B("50\\%"), r"0.5=50\%"),
+    (B(r"0.5=50\%"), r"50\%"), (B(r"0.5=50\%"), "0.5"), (B(r"(f\circ g)(2)=5"), "5"), (B("(f∘g)(2)=5"), "5"), (B("(f+g)(2)=5"), "5"),
+    (B("f^{(3)}(0)=6"), "6"), ("The answer is P(A) = 50%.", "50%"),
     ("The answer is 72 (12 x 6).", "72"), ("The answer is 72 = 8*9.", "72"), ("The answer is 72, i.e., seventy-two.", "72"),
     ("## Final Answer\n\n9", "9"), ("### Answer\n\n$$\n9\n$$", "9"), ("#### Final Answer\n9", "9"), ("Answer\n9", "9"),
     ("Answer:\n- 9", "9"), ("Answer:\n> 9", "9"), ("[Answer: 220]", "220"), ("Ans: 220", "220"), ("ANS = 220", "220"),

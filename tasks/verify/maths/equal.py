@@ -43,6 +43,15 @@ def same(answer: Tree, reference: Tree) -> bool:
     if answer == reference:
         return True
     answer, reference = spread(answer), spread(reference)
+    for chain, other in ((answer, reference), (reference, answer)):
+        if isinstance(chain, Chain) and not isinstance(other, Chain) and _is_a_share_twice(chain):
+            return any(same(side, other) for side in chain.sides)
+    if isinstance(answer, Chain) and isinstance(reference, Measure):  # x = 5 cm has its own unit
+        value = _assigned(answer)
+        return value is not None and same(value, reference)
+    if isinstance(answer, Measure) and isinstance(reference, Chain):
+        value = _assigned(reference)
+        return value is not None and same(answer, value)
     if isinstance(answer, Measure) or isinstance(reference, Measure):
         return _same_measure(answer, reference)
     if isinstance(answer, Chain) or isinstance(reference, Chain):
@@ -167,6 +176,17 @@ def _same_chain(answer: Tree, reference: Tree) -> bool:
         return value is not None and same(value, reference)
     value = _assigned(reference) if isinstance(reference, Chain) else None
     return value is not None and same(answer, value)
+
+
+def _is_a_share_twice(chain: Chain) -> bool:
+    """Whether a relation says one share as a number and in percent: 0.5 = 50%."""
+    if chain.signs != ("=",):
+        return False
+    shares = [side.amount for side in chain.sides if isinstance(side, Measure) and side.unit == "%"]
+    numbers = [side for side in chain.sides if not isinstance(side, Measure)]
+    if len(shares) != 1 or len(numbers) != 1 or variables(chain):
+        return False
+    return _true(Apply("*", (Number(Fraction(100)), numbers[0])), shares[0])
 
 
 def _solved(chain: Chain) -> bool:

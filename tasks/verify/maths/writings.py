@@ -44,7 +44,14 @@ _MODULO = re.compile(
 _DOTS = re.compile(r"\\(?:dots|cdots|dotsc|dotsb)(?![a-z])|…|(?<![0-9.])\.\.\.")
 _WHERE_BACKSLASH = re.compile(
     "[\\\\…\u00a0\u2009\u202f]|\\.\\.\\.|[0-9] [0-9]| to | of |for |with | and |[A-J],|ption |hoice "
+    "|\\) ?\\(|\\^\\{\\("
 )
+
+_OF_FUNCTIONS = re.compile(
+    r"^\s*(?:\(\s*([f-hF-H])\s*(?:\\circ|\u2218|\+|-|\\cdot|/)\s*[f-hF-H]\s*\)"
+    r"|([f-hF-H])\^\{\(\d{1,3}\)\})\s*(\([^()=]{1,40}\)\s*=)"
+)
+"""A left side that is a composition, a sum or a derivative of functions: it only says what the value is."""
 
 
 def plainer(phrase: str) -> str:
@@ -70,6 +77,7 @@ def plainer(phrase: str) -> str:
         phrase = pattern.sub(replacement, phrase) if pattern.fullmatch(phrase) else phrase
     if "{aligned}" in phrase or "{gathered}" in phrase:
         phrase = re.sub(r"&\s*(?=[=<>])", "", phrase)
+    phrase = _OF_FUNCTIONS.sub(r"\1\2\3", phrase)
     cases = _CASES.fullmatch(phrase)
     if cases:
         phrase = ", ".join(part.strip(" ,") for part in re.split(r"\\\\", cases[1]) if part.strip(" ,"))
