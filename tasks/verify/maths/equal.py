@@ -16,17 +16,24 @@ from tasks.verify.maths.expression import (
     Measure,
     Name,
     Number,
-    Numeral,
     Row,
     Tree,
     Words,
     negative,
     rational,
     variables,
-    walk,
 )
 from tasks.verify.maths.intervals import as_pieces, same_pieces
-from tasks.verify.maths.scalars import comparable, is_real, points, quotient, same_at, same_scalar
+from tasks.verify.maths.relations import (
+    applied,
+    comes_to,
+    has_number,
+    is_a_share_twice,
+    is_label,
+    is_solved,
+    subject,
+)
+from tasks.verify.maths.scalars import comparable, is_real, points, quotient, same_scalar
 from tasks.verify.maths.signs import spread
 from tasks.verify.maths.units import ratio
 from tasks.verify.maths.values import Undefined, Value, compute
@@ -44,7 +51,7 @@ def same(answer: Tree, reference: Tree) -> bool:
         return True
     answer, reference = spread(answer), spread(reference)
     for chain, other in ((answer, reference), (reference, answer)):
-        if isinstance(chain, Chain) and not isinstance(other, Chain) and _is_a_share_twice(chain):
+        if isinstance(chain, Chain) and not isinstance(other, Chain) and is_a_share_twice(chain):
             return any(same(side, other) for side in chain.sides)
     if isinstance(answer, Chain) and isinstance(reference, Measure):  # x = 5 cm has its own unit
         value = _assigned(answer)
@@ -167,10 +174,10 @@ def _same_chain(answer: Tree, reference: Tree) -> bool:
     names a value, else up to one constant factor of their sides (2x + 4y = 6 and x + 2y = 3)."""
     pieces = as_pieces(answer), as_pieces(reference)
     if pieces[0] is not None and pieces[1] is not None:
-        subjects = [_subject(tree) for tree in (answer, reference)]
+        subjects = [subject(tree) for tree in (answer, reference)]
         return (None in subjects or subjects[0] == subjects[1]) and same_pieces(pieces[0], pieces[1])
     if isinstance(answer, Chain) and isinstance(reference, Chain):
-        return (_solved(answer) or not _solved(reference)) and _same_relation(answer, reference)
+        return (is_solved(answer) or not is_solved(reference)) and _same_relation(answer, reference)
     if isinstance(answer, Chain):
         value = _assigned(answer)
         return value is not None and same(value, reference)
@@ -178,36 +185,13 @@ def _same_chain(answer: Tree, reference: Tree) -> bool:
     return value is not None and same(answer, value)
 
 
-def _is_a_share_twice(chain: Chain) -> bool:
-    """Whether a relation says one share as a number and in percent: 0.5 = 50%."""
-    if chain.signs != ("=",):
-        return False
-    shares = [side.amount for side in chain.sides if isinstance(side, Measure) and side.unit == "%"]
-    numbers = [side for side in chain.sides if not isinstance(side, Measure)]
-    if len(shares) != 1 or len(numbers) != 1 or variables(chain):
-        return False
-    return _true(Apply("*", (Number(Fraction(100)), numbers[0])), shares[0])
-
-
-def _solved(chain: Chain) -> bool:
-    """Whether a relation says what one unknown is: x = 5, 5 > x; an answer to it must say so too."""
-    names = [side for side in chain.sides if isinstance(side, Name) and variables(side)]
-    return len(chain.sides) == 2 and len(names) == 1 and len(variables(chain)) == 1
-
-
-def _subject(tree: Tree) -> str | None:
-    """The one variable that an inequality is about."""
-    names = variables(tree) if isinstance(tree, Chain) else frozenset()
-    return next(iter(names)) if len(names) == 1 else None
-
-
 def _assigned(chain: Chain) -> Tree | None:
     """The value in x = 5, f(x) = 2x, (p, q) = (3, 2), x = 3 + 2 = 5; None for a bare equation (2x = 10)."""
     if set(chain.signs) == {"="} and not variables(chain) and not _is_equal_to_itself(chain):
-        return chain.sides[-1] if all(_true(side, chain.sides[-1]) for side in chain.sides[:-1]) else None
-    label = _is_label(chain.sides[0])
+        return chain.sides[-1] if all(comes_to(side, chain.sides[-1]) for side in chain.sides[:-1]) else None
+    label = is_label(chain.sides[0])
     if (set(chain.signs) - {"=", "in"} and chain.signs != ("~",)) or (
-        not label and _has_number(chain.sides[0])
+        not label and has_number(chain.sides[0])
     ):
         sides = chain.sides
         if chain.signs == ("=",) and isinstance(sides[1], Name) and not variables(sides[0]):
@@ -216,42 +200,13 @@ def _assigned(chain: Chain) -> Tree | None:
     if not variables(chain.sides[0]):
         return None
     value = chain.sides[-1]
-    if value == Number(Fraction(0)) and any(part.function == "+" for part in _applied(chain.sides[0])):
+    if value == Number(Fraction(0)) and any(part.function == "+" for part in applied(chain.sides[0])):
         return None  # x - y = 0 is a relation, x + y = 7 may be asked for
-    return value if all(same(side, value) or _true(side, value) for side in chain.sides[1:-1]) else None
+    return value if all(same(side, value) or comes_to(side, value) for side in chain.sides[1:-1]) else None
 
 
 def _is_equal_to_itself(chain: Chain) -> bool:
     return len(set(chain.sides)) == 1 or any(isinstance(side, Row | Chain | Measure) for side in chain.sides)
-
-
-def _true(left: Tree, right: Tree) -> bool:
-    """Whether a left side without unknowns comes to the value beside it: \\sqrt{16} = 4."""
-    try:
-        return same_at(left, right, {}, real=False)
-    except Undefined:
-        return False
-
-
-_LABELS = frozenset(("sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "exp", "abs", "floor", "ceil"))
-
-
-def _is_label(tree: Tree) -> bool:
-    """A left side that is a function of what is unknown: \\cos^2 x, |z|, f^{-1}(x); no polynomial is."""
-    match tree:
-        case Apply("^", (Apply(function), Number())) | Apply(function) if function in _LABELS:
-            return True
-        case Apply("*", (Apply("^", (Name(text), Number())), Name())):
-            return text in "fghFGH"
-    return False
-
-
-def _applied(tree: Tree) -> list[Apply]:
-    return [part for part in walk(tree) if isinstance(part, Apply)]
-
-
-def _has_number(tree: Tree) -> bool:
-    return any(isinstance(part, (Number, Numeral)) for part in walk(tree))
 
 
 def _same_relation(answer: Chain, reference: Chain) -> bool:
