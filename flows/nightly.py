@@ -48,6 +48,9 @@ from warehouse.models.location import agrees, search_in
 from warehouse.query import read
 from warehouse.seal import seal_rounds, unsealed
 
+_CHECKED: dict[tuple[str | None, ...], Opening | None] = {}
+"""What was checked for the night that follows in this process, by its values."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -84,8 +87,8 @@ def night(
     or the tutor for a new loop.
     """
     _tag(loop, recipe)
+    opening = _checked(recipe, loop, lake, model)
     recipe = with_shots(recipe)
-    opening = check(recipe, loop, lake, model)
     opened = Lake.create(lake)
     one_round = run_round if in_flow_run() else run_round.fn
     with locked(opened, loop), closing_servers():
@@ -142,13 +145,31 @@ def seal(log: Log, loop: str) -> None:
     reporter().end("seal", f"{files:,} files", time.monotonic() - start)
 
 
-def check(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
-    """Refuse what cannot run before anything is written; returns what a new loop opens with."""
+def check(
+    recipe: AnyRecipe, loop: str, lake: str, model: str | None, *, keep: bool = False
+) -> Opening | None:
+    """Refuse what cannot run before anything is written; returns what a new loop opens with.
+
+    With `keep` the next night of the same values in this process takes that, and does not check again.
+    """
     check_loop(loop)
-    recipe = with_shots(recipe)
-    opening = _checked_opening(recipe, loop, lake, Path(model) if model else None)
-    check_engines(recipe)
+    settled = with_shots(recipe)
+    opening = _checked_opening(settled, loop, lake, Path(model) if model else None)
+    check_engines(settled)
+    if keep:
+        _CHECKED[_values(recipe, loop, lake, model)] = opening
     return opening
+
+
+def _checked(recipe: AnyRecipe, loop: str, lake: str, model: str | None) -> Opening | None:
+    """What a command has just checked and kept for this night, else what is checked now."""
+    values = _values(recipe, loop, lake, model)
+    return _CHECKED.pop(values) if values in _CHECKED else check(recipe, loop, lake, model)
+
+
+def _values(recipe: AnyRecipe, *others: str | None) -> tuple[str | None, ...]:
+    """A night's values, to be told apart by."""
+    return (recipe.model_dump_json(), *others)
 
 
 def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | None) -> Opening | None:

@@ -116,7 +116,7 @@ def run(
         ready = stack.enter_context(prefect_server())
         from flows.nightly import check, night  # loads torch, while the server starts
 
-        check(chosen, loop, lake, str(model) if model else None)  # before anything is written
+        check(chosen, loop, lake, str(model) if model else None, keep=True)  # before anything is written
         ready()
         stack.enter_context(progress_on(console))
         try:

@@ -25,7 +25,7 @@ from schemas.units import Unit
 from tasks.admit.prompts import prompt_rows
 from tasks.admit.references import reference_rows
 from tasks.models.asking import put
-from tasks.models.checkpoint import context_length, load_tokenizer, weights_hash
+from tasks.models.checkpoint import check_readable, context_length, load_tokenizer
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_lengths
 from tasks.train.fits import check_fits
@@ -152,7 +152,7 @@ def check_recipe(recipe: Recipe, base: Path) -> None:
     if verification.judge.share:
         folder = None if verification.judge.endpoint else judge_folder(verification.judge.model)
         if folder is not None:
-            weights_hash(folder)
+            check_readable(folder)
         chosen_rubric(folder, verification.judge.rubric, "points", verification.judge.votes)
 
 

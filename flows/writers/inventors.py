@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.writers.tutors import tutor_of
 from schemas.recipes.shared import Invention
 from tasks.invent.inventor import Inventor, load_inventor
-from tasks.models.checkpoint import weights_hash
+from tasks.models.checkpoint import check_readable
 
 
 def chosen_inventor(invention: Invention, base: Path) -> Inventor:
@@ -25,4 +25,4 @@ def check_invention(invention: Invention, base: Path) -> None:
     """Refuse what cannot run for a loop that begins from `base`; RecipeError or ModelError of one line."""
     chosen_inventor(invention, base)
     if invention.model is not None:
-        weights_hash(Path(invention.model))
+        check_readable(Path(invention.model))

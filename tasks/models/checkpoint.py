@@ -36,6 +36,7 @@ from tasks.models.tokens import append_nothing
 from tasks.models.whole import check_filled, check_whole
 from warehouse.models.code import code_files
 from warehouse.models.described import deciding_files
+from warehouse.models.tensors import check_headers
 from warehouse.models.tensors import weights_hash as hash_of
 
 # What transformers warns of (lengths, templates) is checked here, and steps have bars of their own.
@@ -74,6 +75,11 @@ def check_folder(folder: Path) -> list[Path]:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         raise ModelError(f"{folder} has no tokenizer")
     return weights
+
+
+def check_readable(folder: Path) -> None:
+    """ModelError unless a folder is safe to load and its tensors lie as its files say; nothing is hashed."""
+    check_headers(check_folder(folder))
 
 
 def file_stamps(folder: Path) -> tuple[tuple[str, int], ...]:

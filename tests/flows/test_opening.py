@@ -8,14 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from flows.nightly import check
-from flows.opening.opening import check_opening, open_loop
+from flows.nightly import check, night
+from flows.opening.opening import check_opening, check_recipe, open_loop
 from schemas.errors import BadInput, ModelError
 from schemas.recipes.rft import Rft
 from tasks.models.recorded import check_weights
-from tutor import BASE
+from tutor import BASE, JUDGE
+from tutor.world import stories
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import fold
@@ -85,6 +87,35 @@ def test_a_lake_from_before_such_hashes_goes_by_the_weights(lake: Lake) -> None:
     assert state is not None
     edited(state.base.folder, "chat_template.jinja")
     check_weights(replace(state.base, files_hash=None))
+
+
+def test_what_a_command_checks_is_not_done_again_by_its_night(tmp_path: Path, small_recipe: Rft) -> None:
+    """The file is gone when the night begins, and so is what was kept when the next one does."""
+    file, lake = tmp_path / "prompts.jsonl", Lake.create(str(tmp_path / "lake"))
+    told = [{"question": one.question, "answer": one.solution} for one in stories(3, 40)]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in told))
+    values = small_recipe.model_dump() | {"prompts": {"path": str(file), "per_round": 4, "eval_count": 8}}
+    recipe = Rft.model_validate(values)
+    opening = check(recipe, LOOP, lake.where, None, keep=True)
+    assert opening is not None
+    file.unlink()
+    night.fn(recipe, LOOP, 1, lake.where)
+    rows = read(lake, "prompts").filter(pl.col("split") == "eval")
+    assert set(rows["text"]) == set(opening.held_out["text"])
+    with pytest.raises(BadInput, match=r"prompts\.jsonl"):
+        night.fn(recipe, "other", 1, lake.where)
+
+
+def test_a_judge_that_is_not_whole_is_refused_before_a_round(tmp_path: Path, small_recipe: Rft) -> None:
+    judge = tmp_path / "judge"
+    shutil.copytree(JUDGE, judge)
+    values = small_recipe.model_dump()
+    values["verification"]["judge"] = {"share": 0.5, "model": str(judge)}
+    check_recipe(Rft.model_validate(values), BASE)
+    weights = (judge / "model.safetensors").read_bytes()
+    (judge / "model.safetensors").write_bytes(weights[:-100])
+    with pytest.raises(ModelError, match="is not a readable safetensors file"):
+        check_recipe(Rft.model_validate(values), BASE)
 
 
 def test_an_origin_that_does_not_parse_is_refused_before_anything_is_written(

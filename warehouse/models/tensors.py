@@ -60,12 +60,7 @@ def weights_hash(folder: Path, files: Sequence[Path] | None = None) -> str:
 
     `files` are the safetensors files (None: the folder's). ModelError names one that is not readable.
     """
-    where: dict[str, _Tensor] = {}
-    for file in weight_files(folder) if files is None else files:
-        try:
-            where |= dict(_tensors(file))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(f"{file} is not a readable safetensors file: {first_line(error)}") from None
+    where = _places(weight_files(folder) if files is None else files)
     sha = hashlib.sha256()
     for name in sorted(where):
         tensor = where[name]
@@ -74,6 +69,22 @@ def weights_hash(folder: Path, files: Sequence[Path] | None = None) -> str:
             sha.update(piece)
     sha.update(code_hash(folder).encode())
     return sha.hexdigest()
+
+
+def check_headers(files: Sequence[Path]) -> None:
+    """ModelError where a safetensors file is not readable, as far as its header tells; no tensor is read."""
+    _places(files)
+
+
+def _places(files: Sequence[Path]) -> dict[str, _Tensor]:
+    """Where each tensor of some files lies, by its name; ModelError names a file that is not readable."""
+    where: dict[str, _Tensor] = {}
+    for file in files:
+        try:
+            where |= dict(_tensors(file))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelError(f"{file} is not a readable safetensors file: {first_line(error)}") from None
+    return where
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from flows.steps.train import train
 from flows.writers.inventors import check_invention
 from schemas.recipes.self_rewarding import SelfRewarding
 from tasks.admit.prompts import draw_prompts
-from tasks.models.checkpoint import weights_hash
+from tasks.models.checkpoint import check_readable
 from tasks.train.fits import check_fits
 from warehouse.query import read
 
@@ -74,7 +74,7 @@ def sft_start(round_: Round[SelfRewarding]) -> Outcome:
 def check(recipe: SelfRewarding, base: Path) -> None:
     """Refuse judges, rubrics, inventors and a first fine-tuning that cannot be used."""
     if recipe.rewarding.model is not None:
-        weights_hash(Path(recipe.rewarding.model))
+        check_readable(Path(recipe.rewarding.model))
     reward_rubric(recipe, base)
     if recipe.seeds.sft_start:
         check_fits(base, recipe.seeds.sft_training)
