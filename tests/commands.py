@@ -97,13 +97,13 @@ def ratchet(
 
     Another `program` ("module:function", of `LOADED`) is only ever forked.
     """
-    given = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
-    given["PYTHONPATH"] = str(REPOSITORY)
+    variables = os.environ | environment | ({"RATCHET_FAULT": fault} if fault else {})
+    variables["PYTHONPATH"] = str(REPOSITORY)
     forks = _FORKS.get(environment.get("PREFECT_HOME", ""))
     if forks is not None and not anew:
         command_line = "flows.cli:main" if "PREFECT_API_URL" in environment else "tests.flows.plain:main"
-        return forks.run(program or command_line, arguments, given, cwd)
+        return forks.run(program or command_line, arguments, variables, cwd)
     command = [sys.executable, "-m", "flows.cli", *arguments]
     return subprocess.run(
-        command, env=given, capture_output=True, text=True, timeout=300, check=False, cwd=cwd
+        command, env=variables, capture_output=True, text=True, timeout=300, check=False, cwd=cwd
     )

@@ -48,12 +48,12 @@ class Forks:
         """
         assert self.server.stdin
         with tempfile.TemporaryDirectory() as folder:
-            said = {name: str(Path(folder) / name) for name in ("stdout", "stderr")}
+            outputs = {name: str(Path(folder) / name) for name in ("stdout", "stderr")}
             request = {"main": main, "arguments": arguments, "environment": dict(environment)}
-            self.server.stdin.write(json.dumps(request | said | {"cwd": str(cwd)}) + "\n")
+            self.server.stdin.write(json.dumps(request | outputs | {"cwd": str(cwd)}) + "\n")
             self.server.stdin.flush()
             code = self._answer([main, *arguments])
-            texts = [Path(place).read_text("utf-8") for place in said.values()]
+            texts = [Path(place).read_text("utf-8") for place in outputs.values()]
         return subprocess.CompletedProcess([main, *arguments], code, *texts)
 
     def _answer(self, asked: list[str]) -> int:

@@ -67,8 +67,8 @@ def test_a_held_out_prompt_in_other_case_and_spacing_is_kept_from_training() -> 
     def texts(*some: str) -> pl.DataFrame:
         return pl.DataFrame({"text": some})
 
-    kept = without(texts("How  many\nDucks?", "another"), texts(" how many ducks? "))
-    assert kept["text"].to_list() == ["another"]
+    survivors = without(texts("How  many\nDucks?", "another"), texts(" how many ducks? "))
+    assert survivors["text"].to_list() == ["another"]
 
 
 def test_a_text_is_admitted_once_and_ids_do_not_move(tmp_path: Path) -> None:
@@ -161,13 +161,13 @@ def opened(folder: Path, **prompts: Any) -> tuple[Lake, Opening]:
 def test_whatever_marks_its_answer_and_shows_its_work_is_reference_data(tmp_path: Path) -> None:
     held_out = written(tmp_path / "held.jsonl", *sums("held", 5))
     lake, opening = opened(tmp_path, path=written(tmp_path / "p.jsonl", *TOLD), eval_path=held_out)
-    told = query(
+    rows = query(
         lake,
         "SELECT p.text AS asked, c.text FROM candidates AS c JOIN prompts AS p USING (prompt_id)"
         " ORDER BY p.line",
     ).rows()
     worked = [TOLD[place] for place in (1, 2, 3, 4)]
-    assert told == [(one.get("question", "apart"), one.get("solution", one["answer"])) for one in worked]
+    assert rows == [(one.get("question", "apart"), one.get("solution", one["answer"])) for one in worked]
     outcomes = query(lake, "SELECT outcome FROM scores ORDER BY ALL")["outcome"].to_list()
     assert outcomes == ["fail", "pass", "pass", "pass"], "a solution that marks nothing is judged too"
     assert opening.admitted.tallies[0].worked == 4
@@ -177,7 +177,7 @@ def test_every_record_is_taken_or_refused_for_a_reason_that_is_on_record(tmp_pat
     file = written(tmp_path / "p.jsonl", *TWICE, {"question": "HELD  2?", "answer": "2"}, *sums("train", 3))
     held_out = written(tmp_path / "held.jsonl", *sums("held", 9), *sums("held", 1))
     lake, opening = opened(tmp_path, path=file, eval_path=held_out, eval_count=6)
-    train, held = opening.admitted.tallies
+    train, held_out_tally = opening.admitted.tallies
     assert train.refused == {
         "empty": 1,
         "no answer": 1,
@@ -188,13 +188,15 @@ def test_every_record_is_taken_or_refused_for_a_reason_that_is_on_record(tmp_pat
         "its answer holds an end of turn": 1,
         "does not fit the model's context": 1,
     }
-    assert held.refused == {"duplicate": 1, "held out, not drawn": 3}
+    assert held_out_tally.refused == {"duplicate": 1, "held out, not drawn": 3}
     assert (train.read, train.training, train.held_out) == (15, 5, 0)
-    assert (held.read, held.training, held.held_out) == (10, 0, 6)
+    assert (held_out_tally.read, held_out_tally.training, held_out_tally.held_out) == (10, 0, 6)
     on_record = dict(
         query(lake, "SELECT refusal, count(*) FROM prompts WHERE split = 'refused' GROUP BY 1").rows()
     )
-    both = train.refused | {key: held.refused[key] + train.refused.get(key, 0) for key in held.refused}
+    both = train.refused | {
+        key: held_out_tally.refused[key] + train.refused.get(key, 0) for key in held_out_tally.refused
+    }
     assert on_record == both
     assert read(lake, "prompts").filter(pl.col("split") != "refused")["refusal"].null_count() == 11
     assert verify_lake(lake, deep=True).items == []
@@ -203,8 +205,10 @@ def test_every_record_is_taken_or_refused_for_a_reason_that_is_on_record(tmp_pat
 def test_held_out_prompts_are_a_seeded_sample_and_none_of_their_file_is_trained_on(tmp_path: Path) -> None:
     everything = sums("q", 30)
     path = written(tmp_path / "all.jsonl", *everything, *sums("own", 5))
-    held = written(tmp_path / "held.jsonl", *everything)
-    by_seed = [fixed_prompts(Prompts(path=path, eval_path=held, eval_count=10), seed) for seed in (0, 0, 1)]
+    held_out_path = written(tmp_path / "held.jsonl", *everything)
+    by_seed = [
+        fixed_prompts(Prompts(path=path, eval_path=held_out_path, eval_count=10), seed) for seed in (0, 0, 1)
+    ]
     lines = [one.held_out["line"].to_list() for one in by_seed]
     assert lines[0] == lines[1] == sorted(lines[0])
     assert lines[0] != lines[2]
@@ -232,10 +236,10 @@ def test_too_few_held_out_prompts_for_any_promotion_are_refused_by_the_gates_own
     with pytest.raises(PromptFileError, match=r"no result on 4 held-out prompts passes .* 0.05 needs 5"):
         check_opening(tutor.BASE, parse_recipe({"prompts": {"path": path}, "sampling": {"max_tokens": 16}}))
     world = check_opening(tutor.BASE, parse_recipe({"prompts": {"eval_count": 4}}))
-    (said,) = (
+    (warning,) = (
         remark for remark in world.remarks if "no result on 4 held-out prompts passes the gate" in remark
     )
-    assert "--eval-prompts" not in said
+    assert "--eval-prompts" not in warning
     for alpha in (1.0, 0.5, 0.05, 0.0625, 1e-6):
         n = fewest(alpha)
         assert decide([False] * n, [True] * n, alpha).promote
@@ -279,10 +283,10 @@ def test_two_references_conflict_only_where_both_are_read(one: str, other: str, 
 
 
 def test_a_question_with_an_answer_and_again_without_one_keeps_the_first(tmp_path: Path) -> None:
-    asked = {"prompt": "What is 2 + 3?"}
-    path = written(tmp_path / "p.jsonl", asked | {"answer": "5"}, asked)
-    kept, refused = sound(read_file(Path(path), "train").rows)
-    assert kept["reference"].to_list() == ["5"]
+    record = {"prompt": "What is 2 + 3?"}
+    path = written(tmp_path / "p.jsonl", record | {"answer": "5"}, record)
+    survivors, refused = sound(read_file(Path(path), "train").rows)
+    assert survivors["reference"].to_list() == ["5"]
     assert refused["refusal"].to_list() == ["duplicate with another answer"]
 
 

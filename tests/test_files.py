@@ -122,16 +122,16 @@ def test_the_same_records_are_the_same_prompts_in_any_format(
 ) -> None:
     lines = jsonl(tmp_path, RECORDS)
     expected = ids(lines)
-    told = read_prompts(lines).drop("source", "format")
+    rows = read_prompts(lines).drop("source", "format")
     path = write(tmp_path, RECORDS)
     read = read_prompts(path)
-    given = (
+    texts = (
         [ending.replace("\r\n", "\n") for ending in read["text"]]
         if write is marked
         else read["text"].to_list()
     )
-    assert given == [one["question"] for one in RECORDS]
-    assert read.drop("source", "format").equals(told)
+    assert texts == [one["question"] for one in RECORDS]
+    assert read.drop("source", "format").equals(rows)
     if write is shards:  # a split's name is the name of its prompts
         lines.rename(tmp_path / "train.jsonl")
         expected = ids(tmp_path / "train.jsonl")
@@ -154,8 +154,8 @@ def test_a_folder_that_datasets_saved_is_read(tmp_path: Path) -> None:
 
 def test_messages_are_the_same_prompts_in_a_table(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    asked = [*turns, {"role": "user", "content": "c"}]
-    records = [{"messages": [*asked, {"role": "assistant", "content": "d"}]}, {"messages": turns}]
+    prompt = [*turns, {"role": "user", "content": "c"}]
+    records = [{"messages": [*prompt, {"role": "assistant", "content": "d"}]}, {"messages": turns}]
     rows = read_prompts(jsonl(tmp_path, records)).drop("source", "format")
     assert read_prompts(parquet(tmp_path, records)).drop("source", "format").equals(rows)
     assert read_prompts(saved(tmp_path, records)).drop("source", "format").equals(rows)

@@ -50,8 +50,8 @@ def lines(path: Path, *records: Any) -> Path:
 def whole(row: dict[str, Any], answer: str | None) -> str:
     """A dialogue from what was read of it."""
     (prompt,) = prompts_of(pl.DataFrame([row], schema_overrides={"messages": pl.String}))
-    said = [] if answer is None else [Message("assistant", answer)]
-    return dialogue([*messages_of(prompt), *said])
+    turns = [] if answer is None else [Message("assistant", answer)]
+    return dialogue([*messages_of(prompt), *turns])
 
 
 def test_every_dialogue_of_hh_rlhf_is_read_and_written_again_to_the_character(hh_rlhf: Path) -> None:
@@ -79,10 +79,10 @@ def test_hh_rlhf_is_admitted_split_and_drawn_by_what_was_said(hh_rlhf: Path) -> 
     assert {"rejected", "rejected_dialogue"}.isdisjoint(rows.columns)
     assert without(training, held_out).height <= training.height
     assert not draw_prompts(rows, 50, 0, 1).equals(draw_prompts(rows, 50, 0, 2))
-    told = training.with_columns(response="reference")
-    shown = demonstration_rows(told, rows, "loop")
-    assert shown.height == rows.height
-    assert shown["candidate_id"].n_unique() == rows.height
+    demonstrations = training.with_columns(response="reference")
+    responses = demonstration_rows(demonstrations, rows, "loop")
+    assert responses.height == rows.height
+    assert responses["candidate_id"].n_unique() == rows.height
 
 
 def test_dialogues_that_part_before_their_last_turn_are_kept_whole(tmp_path: Path) -> None:
@@ -186,10 +186,10 @@ def test_each_form_is_read_to_the_same_prompt(
 )
 def test_a_bad_line_is_named_by_its_number(record: Any, problem: str, tmp_path: Path) -> None:
     file = lines(tmp_path / "p.jsonl", {"messages": TURNS}, "", record)
-    with pytest.raises(PromptFileError) as told:
+    with pytest.raises(PromptFileError) as refusal:
         read_prompts(file)
-    assert f"{file}, line 3: {problem}" in str(told.value)
-    assert len(str(told.value).splitlines()) == 1
+    assert f"{file}, line 3: {problem}" in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ def test_a_bad_line_is_named_by_its_number(record: Any, problem: str, tmp_path: 
 def test_a_broken_gzip_is_one_line(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl.gz"
     file.write_bytes(data)
-    with pytest.raises(PromptFileError, match=r"prompt file .*p\.jsonl\.gz: ") as told:
+    with pytest.raises(PromptFileError, match=r"prompt file .*p\.jsonl\.gz: ") as refusal:
         read_prompts(file)
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 def test_a_conversation_and_the_text_it_is_written_as_are_two_prompts(tmp_path: Path) -> None:

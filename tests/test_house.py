@@ -43,11 +43,11 @@ DECLARATIONS = {"schemas/tables.py"}  # one list, read from top to bottom
 def sources() -> Mapping[str, ast.Module]:
     """Every module of the house by its dotted name."""
     files = (path for floor in (*FLOORS, *BESIDE) for path in (REPOSITORY / floor).rglob("*.py"))
-    found = {}
+    trees = {}
     for path in files:
         name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = ast.parse(path.read_text("utf-8"))
-    return found
+        trees[name] = ast.parse(path.read_text("utf-8"))
+    return trees
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
@@ -71,7 +71,7 @@ def edges() -> Mapping[str, frozenset[str]]:
         )
 
     return {
-        name: frozenset(found for one in imported(tree) if (found := of(one)) and found != name)
+        name: frozenset(result for one in imported(tree) if (result := of(one)) and result != name)
         for name, tree in known.items()
     }
 
@@ -83,20 +83,20 @@ def room(module: str) -> str:
 
 def circle(graph: Mapping[str, frozenset[str]]) -> list[str]:
     """Names in a circle, where there is one."""
-    done: set[str] = set()
+    visited: set[str] = set()
 
     def walk(name: str, path: list[str]) -> list[str]:
         if name in path:
             return [*path[path.index(name) :], name]
-        if name in done:
+        if name in visited:
             return []
         for other in sorted(graph.get(name, ())):
-            if found := walk(other, [*path, name]):
-                return found
-        done.add(name)
+            if cycle := walk(other, [*path, name]):
+                return cycle
+        visited.add(name)
         return []
 
-    return next((found for name in sorted(graph) if (found := walk(name, []))), [])
+    return next((cycle for name in sorted(graph) if (cycle := walk(name, []))), [])
 
 
 def test_imports_go_to_the_same_floor_or_one_below() -> None:
@@ -133,14 +133,14 @@ def test_a_circle_would_be_found() -> None:
 
 @pytest.mark.parametrize("floor", FORBIDDEN)
 def test_a_floor_keeps_off_what_is_not_its_work(floor: str) -> None:
-    found = [
+    faults = [
         f"{module} imports {one}"
         for module, tree in sources().items()
         if module.split(".")[0] == floor
         for one in imported(tree)
         if one.split(".")[0] in FORBIDDEN[floor]
     ]
-    assert found == []
+    assert faults == []
 
 
 def test_every_file_says_what_it_is_for_and_can_be_read_at_once() -> None:

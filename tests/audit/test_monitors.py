@@ -82,9 +82,9 @@ def test_another_answer_format_is_drift() -> None:
     then = answers(0, 1)
     boxed = pl.col("text").str.replace(r"#### (\d+)$", r"\boxed{$1}")
     now = sabotaged(answers(1, 2), lambda f: f.with_columns(boxed))
-    found = verdicts(drift.readings(now, [then]))
-    assert found["format_js"] == "stop"
-    assert found["length_js"] == "pass"
+    readings_by_metric = verdicts(drift.readings(now, [then]))
+    assert readings_by_metric["format_js"] == "stop"
+    assert readings_by_metric["length_js"] == "pass"
 
 
 def test_longer_answers_are_drift() -> None:

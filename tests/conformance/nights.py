@@ -102,8 +102,10 @@ def undisturbed(
             if not (folder / "whole").exists():
                 shutil.rmtree(folder / "lake", ignore_errors=True)  # of one that failed
                 environment = request.getfixturevalue("prefect_server")
-                done = ratchet(*night_arguments(recipe, folder / "lake"), environment=environment, anew=True)
-                assert done.returncode == 0, done.stderr
+                result = ratchet(
+                    *night_arguments(recipe, folder / "lake"), environment=environment, anew=True
+                )
+                assert result.returncode == 0, result.stderr
                 (folder / "whole").touch()
         return Lake(folder / "lake")
 

@@ -88,10 +88,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(kind: str, request: pytest.FixtureRequest) -> AnySettings:
-    given = request.getfixturevalue(ENGINES[kind][0])
-    assert isinstance(given, AnySettings)
-    assert given.kind == kind
-    return given
+    chosen_settings = request.getfixturevalue(ENGINES[kind][0])
+    assert isinstance(chosen_settings, AnySettings)
+    assert chosen_settings.kind == kind
+    return chosen_settings
 
 
 @pytest.fixture
@@ -104,20 +104,20 @@ def engine(kind: str, settings: AnySettings) -> Iterator[Engine]:
 
 def test_replies_are_in_order_whole_and_fixed_by_their_seeds(engine: Engine) -> None:
     heard: list[int] = []
-    drawn = engine.generate(QUESTIONS, THREE, seeds(QUESTIONS), heard.append)
-    assert [[(one.index, one.seed) for one in samples] for samples in drawn] == [
+    outputs = engine.generate(QUESTIONS, THREE, seeds(QUESTIONS), heard.append)
+    assert [[(one.index, one.seed) for one in samples] for samples in outputs] == [
         [(index, seed + index) for index in range(3)] for seed in seeds(QUESTIONS)
     ]
-    assert len({one.text for one in chain(*drawn)}) > 3
+    assert len({one.text for one in chain(*outputs)}) > 3
     assert sum(heard) == 3 * len(QUESTIONS)
-    assert told(engine.generate(QUESTIONS, THREE, seeds(QUESTIONS))) == told(drawn)
+    assert told(engine.generate(QUESTIONS, THREE, seeds(QUESTIONS))) == told(outputs)
     turned = engine.generate(QUESTIONS[::-1], THREE, seeds(QUESTIONS)[::-1])
-    assert told(turned[::-1]) == told(drawn)
+    assert told(turned[::-1]) == told(outputs)
     one = THREE.model_copy(update={"samples": 1})
-    assert engine.generate(QUESTIONS[:1], one, [1])[0][0].text == drawn[0][1].text, "sample i has seed + i"
+    assert engine.generate(QUESTIONS[:1], one, [1])[0][0].text == outputs[0][1].text, "sample i has seed + i"
 
     end = load_tokenizer(BASE).eos_token
-    for sample in chain(*drawn):
+    for sample in chain(*outputs):
         assert sample.finish_reason in {"stop", "length"}
         assert end not in sample.text
         assert sample.token_count is None or 1 <= sample.token_count <= THREE.max_tokens

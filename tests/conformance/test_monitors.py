@@ -48,13 +48,13 @@ def audited(
 
 def write_answers(log: Log) -> None:
     """Answers to two prompts, which no verifier has seen."""
-    asked = [prompt_id(0, LOOP, "train", "test", line, f"1 + {line}?") for line in range(2)]
+    ids = [prompt_id(0, LOOP, "train", "test", line, f"1 + {line}?") for line in range(2)]
     texts = [f"1 + {line}?" for line in range(2)]
-    prompts = pl.DataFrame({"prompt_id": asked, "split": "train", "source": "test", "text": texts})
+    prompts = pl.DataFrame({"prompt_id": ids, "split": "train", "source": "test", "text": texts})
     answers = pl.DataFrame(
         {
             "candidate_id": [f"cand-00000-{line:024x}" for line in range(2)],
-            "prompt_id": asked,
+            "prompt_id": ids,
             "kind": "answer",
             "split": "train",
             "sample_index": 0,

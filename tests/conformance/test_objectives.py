@@ -48,9 +48,9 @@ def rows(name: str, request: pytest.FixtureRequest) -> pl.DataFrame:
     """22 examples of different lengths."""
     if name not in ROWS:
         pytest.fail(f"objective {name} has no examples: add a fixture's name to ROWS of {__name__}")
-    given = request.getfixturevalue(ROWS[name])
-    assert isinstance(given, pl.DataFrame)
-    return given
+    value = request.getfixturevalue(ROWS[name])
+    assert isinstance(value, pl.DataFrame)
+    return value
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_all_that_is_measured_is_on_record(
     job = make_job(objective=name, rows=rows, epochs=1)
     for row in ledger_rows(job, train(job), 0).to_dicts():
         assert math.isfinite(row["loss"])
-        told = json.loads(row["metrics"] or "{}") | row
-        assert set(metrics) <= set(told)
-        assert all(told[one] is None or math.isfinite(told[one]) for one in metrics)
+        measures = json.loads(row["metrics"] or "{}") | row
+        assert set(metrics) <= set(measures)
+        assert all(measures[one] is None or math.isfinite(measures[one]) for one in metrics)
         assert set(row) <= set(STEPS.own_polars)
 
 

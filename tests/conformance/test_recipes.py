@@ -67,9 +67,9 @@ def ask(lake: Lake, plain: dict[str, str]) -> Ask:
     """`ask(command, ...)`: what a command says of that lake."""
 
     def answer(*arguments: str) -> str:
-        done = ratchet(*arguments, "--lake", str(lake.root), environment=plain)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
+        result = ratchet(*arguments, "--lake", str(lake.root), environment=plain)
+        assert result.returncode == 0, result.stderr + result.stdout
+        return result.stdout
 
     return answer
 
@@ -95,10 +95,10 @@ def test_a_night_killed_at_every_kind_of_step_ends_as_an_undisturbed_one(
     for point in (*BEFORE_THE_FREEZE, *small_night(recipe).kills, *AFTER_IT, *IN_THE_NEXT_ROUND):
         killed = ratchet(*the_night, environment=plain, fault=point)
         assert killed.returncode == -signal.SIGKILL, f"{point} was never reached: {killed.stderr}"
-    done = ratchet(*the_night, "--json", environment=plain)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    rounds = [one["round"] for one in json.loads(done.stdout)]
+    result = ratchet(*the_night, "--json", environment=plain)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    rounds = [one["round"] for one in json.loads(result.stdout)]
     assert rounds == list(range(ROUNDS)), "no round beyond the night"
     disturbed = Lake(root)
     for name, table in TABLES.items():
@@ -125,10 +125,10 @@ def test_status_gives_one_object_a_round_and_a_table(recipe: str, lake: Lake, as
     assert [(one["loop"], one["round"], one["recipe"]) for one in rounds] == [
         (LOOP, number, recipe) for number in range(ROUNDS)
     ]
-    shown = ask("status")
+    page = ask("status")
     for one in rounds:
-        told = query(lake, COUNTED, {"round": one["round"]}).row(0, named=True)
-        assert {name: one[name] for name in told} == told
+        row = query(lake, COUNTED, {"round": one["round"]}).row(0, named=True)
+        assert {name: one[name] for name in row} == row
         assert one["accepted"] > 0
         assert one["trained_on"] > 0
         assert set(one["champion"]) >= {"checkpoint", "accuracy", "low", "high"}
@@ -136,7 +136,7 @@ def test_status_gives_one_object_a_round_and_a_table(recipe: str, lake: Lake, as
         assert one["verdict"] in {"promoted", "held"}
         assert one["reason"]
         assert {"train", "evaluate", "audit"} <= set(one["seconds"])
-        assert f"round {one['round']} {one['verdict']}: " in shown
+        assert f"round {one['round']} {one['verdict']}: " in page
 
 
 COUNTED = """
@@ -213,12 +213,12 @@ def test_the_last_checkpoint_is_traced_to_the_base_with_who_wrote_its_examples(l
         .sort("round")
         .row(-1, named=True)
     )
-    told = json.loads(ask("trace", "--json", last["checkpoint_id"]))["generations"]
-    assert told[0]["checkpoint"]["checkpoint_id"] == last["checkpoint_id"]
-    assert told[-1]["checkpoint"]["parent_id"] is None
-    for one, parent in pairwise(told):
+    generations = json.loads(ask("trace", "--json", last["checkpoint_id"]))["generations"]
+    assert generations[0]["checkpoint"]["checkpoint_id"] == last["checkpoint_id"]
+    assert generations[-1]["checkpoint"]["parent_id"] is None
+    for one, parent in pairwise(generations):
         assert one["checkpoint"]["parent_id"] == parent["checkpoint"]["checkpoint_id"]
-    for one in told[:-1]:
+    for one in generations[:-1]:
         wrote = [(writer["kind"], writer["examples"]) for writer in one["writers"]]
         assert sum(n for kind, n in wrote if kind != "rejected") == one["snapshot"]["rows"]
         assert sum(n for kind, n in wrote if kind == "rejected") == (one["pairs"] or {"pairs": 0})["pairs"]
@@ -247,12 +247,12 @@ def test_what_a_round_trained_on_is_exported_and_reads_back_row_by_row(
 ) -> None:
     for snapshot in read(lake, "snapshots").to_dicts():
         own, to = snapshot["snapshot_id"], tmp_path / snapshot["snapshot_id"]
-        told = json.loads(ask("export", own, "--to", str(to), "--json"))
-        rows = pl.read_parquet(to / told["file"])
+        report = json.loads(ask("export", own, "--to", str(to), "--json"))
+        rows = pl.read_parquet(to / report["file"])
         frozen = pl.read_parquet(lake.place(snapshot["path"]) / "examples.parquet")
-        assert told["rows_hash_to_it"]
+        assert report["rows_hash_to_it"]
         assert rows.equals(frozen)
-        assert content_hash(rows) == told["content_hash"] == snapshot["content_hash"]
+        assert content_hash(rows) == report["content_hash"] == snapshot["content_hash"]
         assert own in (to / "README.md").read_text("utf-8")
 
 
@@ -263,8 +263,8 @@ def test_a_training_is_run_again_from_what_is_on_record_to_the_same_weights(
         job = recorded_job(lake, training, tmp_path / training["training_id"])
         file = tmp_path / "job.json"
         file.write_text(job.model_dump_json())
-        done = ratchet(str(file), environment=plain, program="tasks.train.launch:main")
-        assert done.returncode == 0, done.stderr
+        process = ratchet(str(file), environment=plain, program="tasks.train.launch:main")
+        assert process.returncode == 0, process.stderr
         result = json.loads((Path(job.output) / "result.json").read_text())
         made = read(lake, "checkpoints", {"checkpoint_id": training["checkpoint_id"]})
         assert result["weights_hash"] == made["content_hash"].item()

@@ -64,12 +64,12 @@ def test_entries_are_those_below_a_folder_in_order_with_size_and_time(store: Sto
     before = store.now()
     for name in ("t/b/2.txt", "t/a.txt", "t/b/1.txt", "tt/other.txt"):
         store.put_new(name, name.encode())
-    found = store.entries("t")
-    assert [entry.name for entry in found] == ["t/a.txt", "t/b/1.txt", "t/b/2.txt"]
-    assert [entry.size for entry in found] == [7, 9, 9]
+    entries = store.entries("t")
+    assert [entry.name for entry in entries] == ["t/a.txt", "t/b/1.txt", "t/b/2.txt"]
+    assert [entry.size for entry in entries] == [7, 9, 9]
     assert [entry.name for entry in store.entries("")][-1] == "tt/other.txt"
-    assert all(before - 2 <= entry.modified <= store.now() + 2 for entry in found)
-    assert store.entry("t/a.txt") == found[0]
+    assert all(before - 2 <= entry.modified <= store.now() + 2 for entry in entries)
+    assert store.entry("t/a.txt") == entries[0]
     assert store.entry("t") is None, "a folder is nothing that is stored"
 
 

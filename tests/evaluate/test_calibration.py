@@ -38,35 +38,35 @@ def find(found: list[Calibration], reading: str, subject: str | None = None) -> 
 def test_agreement_kappa_and_errors_are_what_counting_gives() -> None:
     rows = [verdict(5, True)] * 40 + [verdict(1, True)] * 10 + [verdict(1, False)] * 35
     rows += [verdict(5, False)] * 15 + [verdict(None, True)] * 25
-    found = calibration(judged(rows))
-    agreement = find(found, "agreement")
+    readings = calibration(judged(rows))
+    agreement = find(readings, "agreement")
     assert (agreement.value, agreement.n) == (0.75, 100)
     assert agreement.low == pytest.approx(0.6570, abs=1e-3)
     assert agreement.high == pytest.approx(0.8245, abs=1e-3)
-    assert find(found, "kappa").value == pytest.approx((0.75 - 0.5) / 0.5)
-    assert find(found, "no verdict").value == 0.2
-    assert find(found, "wrong answers passed").value == 0.3
-    assert find(found, "right answers failed").value == 0.2
+    assert find(readings, "kappa").value == pytest.approx((0.75 - 0.5) / 0.5)
+    assert find(readings, "no verdict").value == 0.2
+    assert find(readings, "wrong answers passed").value == 0.3
+    assert find(readings, "right answers failed").value == 0.2
 
 
 def test_the_area_under_the_curve_is_the_share_of_ordered_pairs() -> None:
     rng = random.Random(1)
     values = [rng.randint(0, 5) for _ in range(60)]
     labels = [rng.random() < 0.3 + value / 10 for value in values]
-    told = list(zip(values, labels, strict=True))
-    pairs = [(a > b) + (a == b) / 2 for a, x in told if x for b, y in told if not y]
-    found = roc_auc(pl.Series(values, dtype=pl.Float64), pl.Series(labels))
-    assert found == pytest.approx(np.mean(pairs))
+    labelled_values = list(zip(values, labels, strict=True))
+    pairs = [(a > b) + (a == b) / 2 for a, x in labelled_values if x for b, y in labelled_values if not y]
+    area = roc_auc(pl.Series(values, dtype=pl.Float64), pl.Series(labels))
+    assert area == pytest.approx(np.mean(pairs))
     assert roc_auc(pl.Series([1.0, 2.0]), pl.Series([True, True])) is None
     assert kappa(pl.Series([True, True]), pl.Series([True, True])) is None
 
 
 def test_a_blind_topic_shows_in_its_own_line() -> None:
     rows = [verdict(5, False, topic="half")] * 30 + [verdict(1, False, topic="giving")] * 30
-    found = calibration(judged(rows))
-    assert find(found, "agreement", "half").value == 0.0
-    assert find(found, "agreement", "giving").value == 1.0
-    assert find(found, "wrong answers passed", "half").value == 1.0
+    readings = calibration(judged(rows))
+    assert find(readings, "agreement", "half").value == 0.0
+    assert find(readings, "agreement", "giving").value == 1.0
+    assert find(readings, "wrong answers passed", "half").value == 1.0
 
 
 def test_a_judge_that_likes_length_is_found_and_one_that_likes_what_is_right_is_not() -> None:
@@ -86,17 +86,17 @@ def test_self_preference_is_read_among_equally_right_answers() -> None:
     rng = random.Random(3)
     rows = [verdict(2 + own + rng.random() / 4, False, own=own) for own in (True, False) * 40]
     rows += [verdict(4 + rng.random() / 4, True, own=own) for own in (True, False) * 40]
-    found = calibration(judged(rows))
-    wrong = find(found, "own answers above others', points", "wrong answers")
+    readings = calibration(judged(rows))
+    wrong = find(readings, "own answers above others', points", "wrong answers")
     assert wrong.value == pytest.approx(1.0, abs=0.1)
     assert (wrong.low or 0) > 0
-    assert abs(find(found, "own answers above others', points", "right answers").value or 0) < 0.1
+    assert abs(find(readings, "own answers above others', points", "right answers").value or 0) < 0.1
 
 
 def test_repeat_consistency_counts_answers_whose_votes_are_all_equal() -> None:
     votes = [[5.0, 5.0, 5.0]] * 3 + [[5.0, 4.0, 5.0]] + [[5.0]]
-    found = calibration(judged([verdict(5, True, votes=one) for one in votes]))
-    same = find(found, "all votes equal")
+    readings = calibration(judged([verdict(5, True, votes=one) for one in votes]))
+    same = find(readings, "all votes equal")
     assert (same.value, same.n) == (0.75, 4)
 
 
@@ -105,18 +105,18 @@ def pairs(rows: list[tuple[float | None, float | None, float]]) -> list[Calibrat
 
 
 def test_a_judge_that_takes_the_first_is_found_by_turning_the_pair() -> None:
-    found = pairs([(1.0, 1.0, 1.0)] * 20 + [(None, 1.0, 1.0)] * 5)
-    assert find(found, "first place wins").value == 1.0
-    assert find(found, "both orders agree").value == 0.0
-    assert find(found, "the better one is preferred").n == 0
-    assert find(found, "pairs without a verdict").value == 0.2
+    readings = pairs([(1.0, 1.0, 1.0)] * 20 + [(None, 1.0, 1.0)] * 5)
+    assert find(readings, "first place wins").value == 1.0
+    assert find(readings, "both orders agree").value == 0.0
+    assert find(readings, "the better one is preferred").n == 0
+    assert find(readings, "pairs without a verdict").value == 0.2
 
 
 def test_a_judge_that_knows_the_better_one_has_no_place() -> None:
-    found = pairs([(1.0, 0.0, 1.0), (0.0, 1.0, 0.0)] * 20 + [(1.0, 0.0, 0.5)] * 10)
-    assert find(found, "first place wins").value == 0.5
-    assert find(found, "both orders agree").value == 1.0
-    assert find(found, "the better one is preferred").value == 1.0
+    readings = pairs([(1.0, 0.0, 1.0), (0.0, 1.0, 0.0)] * 20 + [(1.0, 0.0, 0.5)] * 10)
+    assert find(readings, "first place wins").value == 0.5
+    assert find(readings, "both orders agree").value == 1.0
+    assert find(readings, "the better one is preferred").value == 1.0
 
 
 def test_nothing_judged_gives_readings_without_a_value() -> None:

@@ -77,10 +77,10 @@ def test_a_coin_is_thrown_for_each_problem_not_for_each_prompt_that_tells_it() -
     assert decide(champion, challenger, 0.05, problems=once) == alone
     assert alone.promote
     twice = ["the same" if place < 9 else str(place) for place in range(len(champion))]
-    held = decide(champion, challenger, 0.05, problems=twice)
-    assert held.p_value > 0.05 > alone.p_value
-    assert not held.promote
-    assert "over 16 problems" in held.reason
+    decision = decide(champion, challenger, 0.05, problems=twice)
+    assert decision.p_value > 0.05 > alone.p_value
+    assert not decision.promote
+    assert "over 16 problems" in decision.reason
 
 
 def test_numpy_verdicts_are_verdicts() -> None:

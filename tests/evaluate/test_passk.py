@@ -92,11 +92,11 @@ def test_wilsons_interval_refuses_what_is_no_proportion(passed: int, n: int) -> 
 @pytest.mark.parametrize(("prompts", "chance"), [(200, 0.2), (100, 0.003), (100, 0.5), (20, 0.1)])
 def test_nineteen_of_twenty_intervals_of_a_mean_cover_it(prompts: int, chance: float) -> None:
     rng = np.random.default_rng(1)
-    held = 0
+    hits = 0
     for _ in range(2000):
         low, high = mean_interval(pass_at_k(np.full(prompts, 8), rng.binomial(8, chance, size=prompts), 4))
-        held += low <= 1 - (1 - chance) ** 4 <= high
-    assert 0.935 < held / 2000 < 0.995
+        hits += low <= 1 - (1 - chance) ** 4 <= high
+    assert 0.935 < hits / 2000 < 0.995
 
 
 @pytest.mark.parametrize("n", [1, 3, 100])
@@ -109,17 +109,17 @@ def test_a_mean_of_0_or_1_has_an_interval_too(n: int) -> None:
 
 def test_prompts_that_tell_one_problem_make_intervals_as_wide_as_they_are_alike() -> None:
     """Over 200 problems in groups of one to seven, solved or missed as a whole, 19 of 20 intervals cover."""
-    rng, held, bare = np.random.default_rng(2), 0, 0
+    rng, hits, bare = np.random.default_rng(2), 0, 0
     problems = [str(n) for n in range(200) for _ in range(1 if n % 2 else 7)]
     sizes = [1 if n % 2 else 7 for n in range(200)]
     for _ in range(1000):
         marks = np.repeat(rng.random(200) < 0.4, sizes)
         passed, n = int(marks.sum()), len(marks)
         low, high = wilson_interval(passed, n, design_effect(marks, problems))
-        held += low <= 0.4 <= high
+        hits += low <= 0.4 <= high
         low, high = wilson_interval(passed, n)
         bare += low <= 0.4 <= high
-    assert held / 1000 == pytest.approx(0.95, abs=0.025)
+    assert hits / 1000 == pytest.approx(0.95, abs=0.025)
     assert bare / 1000 < 0.7
 
 

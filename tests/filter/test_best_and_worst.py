@@ -61,9 +61,9 @@ def test_a_gap_of_just_so_many_points_makes_a_pair(thirds: tuple[int, int]) -> N
 
 def test_a_judge_without_a_verdict_is_no_reward_of_zero() -> None:
     answers = frame([("p", 5, 9), ("p", None, 9), ("p", 3, 9)])
-    decisions, kept = run_chain(answers, [rewarded, lambda rows: best_and_worst(rows, 0.5)])
+    decisions, survivors = run_chain(answers, [rewarded, lambda rows: best_and_worst(rows, 0.5)])
     assert reasons(decisions.filter(filter="rewarded")) == [None, "error", None]
-    assert kept["candidate_id"].to_list() == ["c0", "c2"]
+    assert survivors["candidate_id"].to_list() == ["c0", "c2"]
 
 
 def test_a_length_penalty_turns_a_pair_against_the_longer_answer() -> None:
@@ -83,15 +83,15 @@ def test_a_length_penalty_turns_a_pair_against_the_longer_answer() -> None:
 def test_every_pair_is_the_extremes_of_its_prompt_and_far_enough_apart(
     answers: list[Answer], gap: float, seed: int
 ) -> None:
-    asked = frame(answers)
-    decisions = best_and_worst(asked, gap, seed=seed)
-    assert decisions["candidate_id"].to_list() == asked["candidate_id"].to_list()
+    candidates = frame(answers)
+    decisions = best_and_worst(candidates, gap, seed=seed)
+    assert decisions["candidate_id"].to_list() == candidates["candidate_id"].to_list()
     for pair in pairs(decisions).to_dicts():
-        own = asked.filter(prompt_id=pair["prompt_id"])["points"]
+        own = candidates.filter(prompt_id=pair["prompt_id"])["points"]
         assert (pair["chosen_value"], pair["rejected_value"]) == (own.max(), own.min())
         assert pair["chosen_value"] > pair["rejected_value"]
         assert pair["chosen_value"] - pair["rejected_value"] >= gap
-    spread = asked.group_by("prompt_id").agg(gap=pl.col("points").max() - pl.col("points").min())
+    spread = candidates.group_by("prompt_id").agg(gap=pl.col("points").max() - pl.col("points").min())
     assert pairs(decisions).height == spread.filter((pl.col("gap") > 0) & (pl.col("gap") >= gap)).height
 
 

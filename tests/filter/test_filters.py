@@ -62,16 +62,16 @@ def _kept(decisions: pl.DataFrame) -> list[str]:
 
 
 def test_every_filter_decides_once_on_exactly_what_the_one_before_kept(graded: pl.DataFrame) -> None:
-    decisions, kept = run_chain(graded, CHAIN)
-    shown = graded["candidate_id"].to_list()
+    decisions, survivors = run_chain(graded, CHAIN)
+    ids = graded["candidate_id"].to_list()
     for position, name in enumerate(("correct", "equations_hold", "distinct", "cap")):
         stage = decisions.filter(pl.col("position") == position)
         assert set(stage["filter"]) == {name}
-        assert stage["candidate_id"].to_list() == shown
-        shown = _kept(stage)
-        assert 0 < len(shown) < stage.height  # each has something to drop on real answers
-    assert kept["candidate_id"].to_list() == shown
-    assert kept.columns == graded.columns
+        assert stage["candidate_id"].to_list() == ids
+        ids = _kept(stage)
+        assert 0 < len(ids) < stage.height  # each has something to drop on real answers
+    assert survivors["candidate_id"].to_list() == ids
+    assert survivors.columns == graded.columns
     assert decisions["kept"].to_list() == decisions["reason"].is_null().to_list()
     assert dict(decisions.schema) == {**SCHEMA, "position": pl.Int64}
 
@@ -88,13 +88,13 @@ def test_a_path_column_from_the_verifier_gives_the_decisions_that_the_text_gives
 ) -> None:
     paths = pl.Series([list(equations(text)) for text in graded["text"]], dtype=pl.List(pl.String))
     some = pl.when(pl.int_range(pl.len()) % 3 > 0).then(paths)  # an older row may lack it
-    for given in (paths, some):
-        assert run_chain(graded.with_columns(path=given), CHAIN)[0].equals(run_chain(graded, CHAIN)[0])
+    for column in (paths, some):
+        assert run_chain(graded.with_columns(path=column), CHAIN)[0].equals(run_chain(graded, CHAIN)[0])
 
 
 def test_an_empty_frame_gives_typed_empty_decisions() -> None:
-    decisions, kept = run_chain(pl.DataFrame(schema=INPUT), CHAIN)
-    assert (decisions.height, kept.height) == (0, 0)
+    decisions, survivors = run_chain(pl.DataFrame(schema=INPUT), CHAIN)
+    assert (decisions.height, survivors.height) == (0, 0)
     assert dict(decisions.schema) == {**SCHEMA, "position": pl.Int64}
 
 
@@ -204,17 +204,17 @@ def test_a_cap_keeps_so_many_a_prompt_and_different_paths_first() -> None:
     texts |= {f"other {n}": f"<<{n}+7={n + 7}>> #### 7" for n in range(2)}
     for seed in range(5):
         decisions = cap(_frame(texts), per_prompt=3, seed=seed)
-        kept = _kept(decisions)
-        assert len(kept) == 3
-        assert {"other 0", "other 1"} < set(kept)
+        ids = _kept(decisions)
+        assert len(ids) == 3
+        assert {"other 0", "other 1"} < set(ids)
         assert sorted(decisions["rank"]) == list(range(8))
         assert set(decisions.filter(~pl.col("kept"))["reason"]) == {"over cap"}
 
 
 def test_the_cap_is_fixed_by_its_seed_and_prefers_no_id() -> None:
     frame = _frame({f"{n:02}": f"<<{n}+7={n + 7}>> #### 7" for n in range(20)})
-    kept = [tuple(_kept(cap(frame, per_prompt=5, seed=seed))) for seed in range(8)]
-    assert kept == [tuple(_kept(cap(frame, per_prompt=5, seed=seed))) for seed in range(8)]
-    assert len(set(kept)) == 8
+    draws = [tuple(_kept(cap(frame, per_prompt=5, seed=seed))) for seed in range(8)]
+    assert draws == [tuple(_kept(cap(frame, per_prompt=5, seed=seed))) for seed in range(8)]
+    assert len(set(draws)) == 8
     with pytest.raises(BadInput, match="cap of 0"):
         cap(frame, per_prompt=0)

@@ -94,18 +94,18 @@ def test_a_text_that_ran_into_the_token_limit_is_dropped_however_well_it_looks()
 def test_a_story_has_one_line_and_ends_in_its_only_question() -> None:
     for story in stories(5, 200):
         assert fault(story.question, STORY) is None
-    told = stories(5, 1)[0].question
-    assert fault(f"{told} {told}", STORY) == "not one prompt"
-    assert fault(f"{told}\n#### 7", STORY) == "not one prompt"
-    assert fault(told[:-1] + ".", STORY) == "no question at its end"
-    assert fault(told + " Yes.", STORY) == "no question at its end"
-    assert fault(f"Story: {told}", STORY) == "not one prompt"
+    tales = stories(5, 1)[0].question
+    assert fault(f"{tales} {tales}", STORY) == "not one prompt"
+    assert fault(f"{tales}\n#### 7", STORY) == "not one prompt"
+    assert fault(tales[:-1] + ".", STORY) == "no question at its end"
+    assert fault(tales + " Yes.", STORY) == "no question at its end"
+    assert fault(f"Story: {tales}", STORY) == "not one prompt"
 
 
 def near(known: HeldOut, text: str) -> tuple[float, str | None]:
     """How much of a text, or of the held-out prompt it overlaps most, they share, and that prompt."""
-    found = known.overlap(text)
-    return (found.share, found.prompt) if found else (0.0, None)
+    match = known.overlap(text)
+    return (match.share, match.prompt) if match else (0.0, None)
 
 
 def test_a_prompt_is_held_out_by_more_than_half_of_its_words_in_runs_of_eight() -> None:
@@ -138,9 +138,9 @@ def test_runs_shared_with_several_held_out_prompts_do_not_add_up() -> None:
 
 def test_the_stretch_of_words_that_two_prompts_share_is_told() -> None:
     known = HeldOut(["p-0"], ["Then: one two three four five six seven eight nine ten. Why?"])
-    found = known.overlap("a b c one two, three four five six seven EIGHT nine ten")
-    assert found is not None
-    assert found.span == "one two three four five six seven eight nine ten"
+    match = known.overlap("a b c one two, three four five six seven EIGHT nine ten")
+    assert match is not None
+    assert match.span == "one two three four five six seven eight nine ten"
 
 
 def test_words_of_every_script_are_read_and_texts_without_words_are_like_none() -> None:
@@ -210,7 +210,7 @@ def test_a_chain_is_a_funnel_with_a_reason_for_each_that_falls() -> None:
         lambda frame: held_out(frame, known),
         lambda frame: novel(frame, earlier, 0.7),
     ]
-    decisions, kept = run_chain(frame, chain)
-    assert kept["candidate_id"].to_list() == ["cand-002"]
+    decisions, survivors = run_chain(frame, chain)
+    assert survivors["candidate_id"].to_list() == ["cand-002"]
     reasons = decisions.filter(~pl.col("kept"))["reason"].to_list()
     assert reasons == ["empty", "overlaps a held-out prompt", "like an earlier prompt"]

@@ -25,8 +25,8 @@ def reference(a: str, b: str) -> float:
 def texts_of_few_words(draw: st.DrawFn) -> list[str]:
     """Texts over so small a vocabulary that they share words often and repeat them."""
     vocabulary = draw(st.lists(st.text("ab1-İ'é \n", min_size=1, max_size=3), min_size=1, max_size=5))
-    told = st.lists(st.sampled_from(vocabulary), max_size=30).map(" ".join)
-    return draw(st.lists(told, min_size=1, max_size=12))
+    lines = st.lists(st.sampled_from(vocabulary), max_size=30).map(" ".join)
+    return draw(st.lists(lines, min_size=1, max_size=12))
 
 
 @settings(max_examples=150, deadline=None)
@@ -36,30 +36,30 @@ def test_the_nearest_and_its_f_are_those_of_rouge_score(
 ) -> None:
     text = data.draw(st.sampled_from([*texts, f"{texts[0]} {other}", other]))
     expected = [reference(one, text) for one in texts]
-    found = nearest(texts, text)
-    assert (0.0 if found is None else found.f) == pytest.approx(max(expected), abs=1e-12)
-    if found is not None:
-        assert expected[found.place] == pytest.approx(max(expected), abs=1e-12)
-        assert all(f < found.f - 1e-12 for f in expected[: found.place]), "the first of several"
+    match = nearest(texts, text)
+    assert (0.0 if match is None else match.f) == pytest.approx(max(expected), abs=1e-12)
+    if match is not None:
+        assert expected[match.place] == pytest.approx(max(expected), abs=1e-12)
+        assert all(f < match.f - 1e-12 for f in expected[: match.place]), "the first of several"
 
 
 def nearest(texts: list[str], text: str) -> Nearest | None:
-    (found,) = Texts(texts).nearest([text])
-    return found
+    (match,) = Texts(texts).nearest([text])
+    return match
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 7))
 def test_what_else_is_asked_changes_no_answer(seed: int, at_once: int) -> None:
     draw = np.random.default_rng(seed)
-    told = [" ".join(map(str, draw.integers(0, 12, draw.integers(0, 90)))) for _ in range(40)]
-    old, new = Texts(told[:25]), told[20:]
+    corpus = [" ".join(map(str, draw.integers(0, 12, draw.integers(0, 90)))) for _ in range(40)]
+    old, new = Texts(corpus[:25]), corpus[20:]
     together = old.nearest(new)
     assert old.nearest(new, at_once=at_once) == together
-    assert [nearest(told[:25], text) for text in new] == together
+    assert [nearest(corpus[:25], text) for text in new] == together
     f = old.f(new)
     assert [0.0 if one is None else one.f for one in together] == f.max(axis=1).tolist()
-    assert (f[:5] == Texts(new[:5]).f(told[:25]).T).all(), "F is the same both ways"
+    assert (f[:5] == Texts(new[:5]).f(corpus[:25]).T).all(), "F is the same both ways"
 
 
 def test_a_text_without_words_is_like_nothing_and_no_texts_are_like_none() -> None:
@@ -77,27 +77,27 @@ def test_exactly_seven_tenths_is_seven_tenths() -> None:
         same = [f"w{i}" for i in range(count * 7 // 10)]
         left = same + [f"l{i}" for i in range(count - len(same))]
         right = same + [f"r{i}" for i in range(count - len(same))]
-        found = nearest([" ".join(left)], " ".join(right))
-        assert found is not None
-        assert found.f == 0.7
+        match = nearest([" ".join(left)], " ".join(right))
+        assert match is not None
+        assert match.f == 0.7
 
 
 def test_longer_texts_and_words_beyond_256_make_no_difference() -> None:
     draw = np.random.default_rng(4)
-    told = [" ".join(f"w{n}" for n in draw.integers(0, 700, 900)) for _ in range(6)]
-    expected = [reference(one, told[5]) for one in told[:5]]
-    found, same = Texts(told[:5]).nearest([told[5], told[3]])
-    assert found is not None
-    assert found.f == pytest.approx(max(expected), abs=1e-12)
+    corpus = [" ".join(f"w{n}" for n in draw.integers(0, 700, 900)) for _ in range(6)]
+    expected = [reference(one, corpus[5]) for one in corpus[:5]]
+    match, same = Texts(corpus[:5]).nearest([corpus[5], corpus[3]])
+    assert match is not None
+    assert match.f == pytest.approx(max(expected), abs=1e-12)
     assert same == Nearest(3, 1.0)
 
 
 def test_on_the_tutors_stories_every_decision_is_that_of_rouge_score() -> None:
-    told = [story.question for story in stories(11, 160)]
-    for text, found in zip(told[150:], Texts(told[:150]).nearest(told[150:]), strict=True):
-        expected = [reference(one, text) for one in told[:150]]
-        assert found is not None
-        assert found.f == pytest.approx(max(expected), abs=1e-12)
+    questions = [story.question for story in stories(11, 160)]
+    for text, match in zip(questions[150:], Texts(questions[:150]).nearest(questions[150:]), strict=True):
+        expected = [reference(one, text) for one in questions[:150]]
+        assert match is not None
+        assert match.f == pytest.approx(max(expected), abs=1e-12)
 
 
 def test_near_duplicates_of_self_instructs_seeds_are_found(shared_data: Path) -> None:
@@ -107,12 +107,12 @@ def test_near_duplicates_of_self_instructs_seeds_are_found(shared_data: Path) ->
     seeds = [json.loads(line)["instruction"] for line in file.read_text("utf-8").splitlines()]
     index = Texts(seeds)
     for place, seed in enumerate(seeds):
-        told = words(seed)
-        if len(told) < 10:
+        seed_words = words(seed)
+        if len(seed_words) < 10:
             continue
-        changed = " ".join([*told[:3], "instead", *told[4:]]).upper() + "!"
-        (found,) = index.nearest([changed])
-        assert found is not None
-        assert found.f > 0.7
-        assert found.f == pytest.approx(max(reference(seed, changed) for seed in seeds), abs=1e-12)
-        assert words(seeds[found.place]) == told or found.place == place
+        changed = " ".join([*seed_words[:3], "instead", *seed_words[4:]]).upper() + "!"
+        (match,) = index.nearest([changed])
+        assert match is not None
+        assert match.f > 0.7
+        assert match.f == pytest.approx(max(reference(seed, changed) for seed in seeds), abs=1e-12)
+        assert words(seeds[match.place]) == seed_words or match.place == place

@@ -45,8 +45,8 @@ def changed(recipe: Rft, **settings: Any) -> Rft:
 
 
 def written(file: Path, seed: int, count: int) -> Path:
-    told = [{"question": one.question, "answer": one.solution} for one in stories(seed, count)]
-    file.write_text("".join(f"{json.dumps(one)}\n" for one in told))
+    records = [{"question": one.question, "answer": one.solution} for one in stories(seed, count)]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in records))
     return file
 
 
@@ -98,9 +98,9 @@ def test_a_round_asks_learns_and_measures_by_one_rendering_and_keeps_the_questio
     tokenizer = load_tokenizer(model, settled.prompts.chat)
     learned = SFT.encode(tokenizer, examples)
     for example, row in zip(learned, examples.to_dicts(), strict=True):
-        asked = put(questions[row["prompt_id"]], asking)
-        assert row["prompt"] == plain_text(asked)
-        ids = prompt_ids(tokenizer, asked)
+        prompt = put(questions[row["prompt_id"]], asking)
+        assert row["prompt"] == plain_text(prompt)
+        ids = prompt_ids(tokenizer, prompt)
         assert example.tensors["input_ids"].tolist()[: len(ids)] == ids
         assert tokenizer.decode(ids).count(SYSTEM) == tokenizer.decode(ids).count(STYLE) == 1
 
@@ -131,9 +131,9 @@ def test_two_ways_of_asking_draw_other_answers(small_recipe: Rft) -> None:
 def test_what_the_model_would_read_as_a_turn_is_refused_before_a_loop_opens(
     settings: dict[str, Any], why: str, tmp_path: Path, small_recipe: Rft
 ) -> None:
-    with pytest.raises(BadInput, match=why) as found:
+    with pytest.raises(BadInput, match=why) as refusal:
         check(changed(small_recipe, **settings), "asked", str(tmp_path / "lake"), None)
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(refusal.value)
     assert not (tmp_path / "lake").exists()
 
 
@@ -183,14 +183,14 @@ def test_a_template_without_a_system_role_is_told(tmp_path: Path, small_recipe: 
 def test_examples_that_are_no_examples_or_held_out_are_refused(
     tmp_path: Path, small_recipe: Rft, shots: Path
 ) -> None:
-    shown = json.loads(shots.read_text().splitlines()[0])
+    example = json.loads(shots.read_text().splitlines()[0])
     held_out, training = tmp_path / "eval.jsonl", written(tmp_path / "train.jsonl", 5, 9)
-    held_out.write_text(json.dumps(shown | {"question": shown["question"].upper()}) + "\n")
+    held_out.write_text(json.dumps(example | {"question": example["question"].upper()}) + "\n")
     files = {"prompts__path": str(training), "prompts__eval_path": str(held_out)}
     recipe = changed(small_recipe, **files, prompts__few_shots=str(shots))
     with pytest.raises(BadInput, match="few_shots holds a held-out prompt"):
         check(recipe, "asked", str(tmp_path / "lake"), None)
-    said = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
-    shots.write_text(json.dumps({"messages": said, "answer": "y"}) + "\n")
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant", "user")]
+    shots.write_text(json.dumps({"messages": turns, "answer": "y"}) + "\n")
     with pytest.raises(BadInput, match="line 1: an example is a question and its answer"):
         with_shots(recipe)

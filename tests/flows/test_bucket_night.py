@@ -21,18 +21,18 @@ def test_a_night_in_a_bucket_goes_on_after_a_kill_and_another_machine_reads_and_
         night = small_night(lake, rounds=1)
         killed = ratchet(*night, environment=here, fault="append decisions: file written")
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        done = ratchet(*night, "--json", environment=here)
-        assert done.returncode == 0, done.stderr
-        (told,) = json.loads(done.stdout)
-        assert told["verdict"] in {"promoted", "held"}
+        result = ratchet(*night, "--json", environment=here)
+        assert result.returncode == 0, result.stderr
+        (report,) = json.loads(result.stdout)
+        assert report["verdict"] in {"promoted", "held"}
 
         def ask(*arguments: str) -> str:
             answer = ratchet(*arguments, "--lake", lake, environment=there)
             assert answer.returncode == 0, answer.stderr + answer.stdout
             return answer.stdout
 
-        (shown,) = json.loads(ask("status", "--json"))
-        assert {key: shown[key] for key in told} == told
+        (round_status,) = json.loads(ask("status", "--json"))
+        assert {key: round_status[key] for key in report} == report
         (counted,) = json.loads(
             ask("sql", "--json", "SELECT count(*) AS n FROM candidates WHERE split='train'")
         )
@@ -42,8 +42,10 @@ def test_a_night_in_a_bucket_goes_on_after_a_kill_and_another_machine_reads_and_
         assert len(story["generations"]) == 2
         checked = json.loads(ask("verify", "--deep", "--json"))
         assert checked["clean"], checked
-        assert {found["kind"] for found in checked["findings"]} == {"leftover"}, "the killed append's file"
+        assert {finding["kind"] for finding in checked["findings"]} == {"leftover"}, (
+            "the killed append's file"
+        )
         assert checked["seals"]["night"]["round"] == 0
         weights = f"lakes/first/{made['path']}/model.safetensors"
-        held = client(server).head_object(Bucket=lake.split("/")[2], Key=weights)
-        assert held["ContentLength"] > 1_000_000
+        head = client(server).head_object(Bucket=lake.split("/")[2], Key=weights)
+        assert head["ContentLength"] > 1_000_000

@@ -87,14 +87,14 @@ def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_written(
     made: Callable[[Path], Path], why: str, small_recipe: Rft, tmp_path: Path
 ) -> None:
     folder = made(tmp_path / "model")
-    with pytest.raises(ModelError, match=why) as found:
+    with pytest.raises(ModelError, match=why) as refusal:
         check(small_recipe, "ada", str(tmp_path / "lake"), str(folder))
-    assert "\n" not in str(found.value)
-    assert str(folder) in str(found.value)
+    assert "\n" not in str(refusal.value)
+    assert str(folder) in str(refusal.value)
     assert not (tmp_path / "lake").exists()
-    told = CliRunner().invoke(main, ["check", str(folder)])
-    assert (told.exit_code, told.stdout) == (2, "")
-    assert told.stderr.count("\n") == 1
+    result = CliRunner().invoke(main, ["check", str(folder)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
 
 
 def test_hyperparameters_that_do_not_fit_the_model_are_refused_too(small_recipe: Rft, tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_hyperparameters_that_do_not_fit_the_model_are_refused_too(small_recipe:
 
 
 def test_the_tutor_is_proved_and_nothing_is_to_be_said_of_it() -> None:
-    found = prove(BASE)
-    assert found.remarks == ()
-    assert found.drawing is not None
-    assert found.drawing.deviation < 1e-3
-    assert prove(BASE) is found
+    proof = prove(BASE)
+    assert proof.remarks == ()
+    assert proof.drawing is not None
+    assert proof.drawing.deviation < 1e-3
+    assert prove(BASE) is proof
 
 
 def test_a_model_whose_files_changed_is_proved_again(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def of_type(folder: Path, dtype: torch.dtype) -> Path:
     ids=["bfloat16", "float16", "experts", "no template", "date", "thought"],
 )
 def test_what_a_user_is_to_know_is_told(made: Callable[[Path], Path], remark: str, tmp_path: Path) -> None:
-    told = prove(made(tmp_path)).remarks
-    assert any(re.search(remark, line) for line in told), told
+    remarks = prove(made(tmp_path)).remarks
+    assert any(re.search(remark, line) for line in remarks), remarks
 
 
 @pytest.mark.parametrize(("longest", "told"), [(96, False), (256, True), (300, True)])
@@ -173,21 +173,21 @@ def test_a_model_with_a_running_state_is_proved(tmp_path: Path) -> None:
 
 def test_the_command_shows_what_a_training_will_see(shared_data: Path) -> None:
     file = shared_data / "gsm8k" / "test.jsonl"
-    done = CliRunner().invoke(main, ["check", str(BASE), "--prompts", str(file), "--json"])
-    assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
+    result = CliRunner().invoke(main, ["check", str(BASE), "--prompts", str(file), "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
     row = json.loads(file.read_text("utf-8").splitlines()[0])
-    parts = [[one["id"] for one in told["example"] if one["taught"] is part] for part in (True, False)]
+    parts = [[one["id"] for one in report["example"] if one["taught"] is part] for part in (True, False)]
     taught, masked = load_tokenizer(BASE).batch_decode(parts)
     assert taught == row["answer"] + "<|end|>"
     assert row["question"] in masked
-    assert told["prompts"]["prompts"] == len(file.read_text("utf-8").splitlines())
-    assert told["end_of_turn"] == "<|end|>"
+    assert report["prompts"]["prompts"] == len(file.read_text("utf-8").splitlines())
+    assert report["end_of_turn"] == "<|end|>"
 
 
 def test_the_command_prints_the_same_for_people() -> None:
-    done = CliRunner().invoke(main, ["check"])
-    assert done.exit_code == 0, done.stderr
-    assert "<|end|> (token 1) is taught, and ends generation" in done.stdout
-    assert done.stdout.count("masked") > 5
-    assert done.stdout.count("taught") > 5
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.stderr
+    assert "<|end|> (token 1) is taught, and ends generation" in result.stdout
+    assert result.stdout.count("masked") > 5
+    assert result.stdout.count("taught") > 5

@@ -25,12 +25,12 @@ def ask(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_json_and_a_lake(command: str) -> None:
-    shown = ask(command, "--help")
-    assert shown.exit_code == 0
-    assert ("--json" in shown.output) != (command == "grade")
-    assert ("--lake" in shown.output) != (command in WITHOUT_A_LAKE)
-    assert ("RATCHET_LAKE" in shown.output) != (command in WITHOUT_A_LAKE)
-    assert len(shown.output.splitlines()[2].strip()) > 20, "what it does, in a sentence"
+    result = ask(command, "--help")
+    assert result.exit_code == 0
+    assert ("--json" in result.output) != (command == "grade")
+    assert ("--lake" in result.output) != (command in WITHOUT_A_LAKE)
+    assert ("RATCHET_LAKE" in result.output) != (command in WITHOUT_A_LAKE)
+    assert len(result.output.splitlines()[2].strip()) > 20, "what it does, in a sentence"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -89,11 +89,11 @@ def refused(result: Result, *words: str) -> None:
     """One line on standard error, a non-zero exit and no traceback."""
     assert result.exit_code != 0, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    said = result.stderr.strip()
-    assert said.startswith("ratchet: ")
-    assert "\n" not in said
+    stderr = result.stderr.strip()
+    assert stderr.startswith("ratchet: ")
+    assert "\n" not in stderr
     for word in words:
-        assert word in said
+        assert word in stderr
 
 
 @pytest.mark.parametrize(

@@ -67,21 +67,21 @@ def seeds_of(asked: list[dict[str, object]]) -> set[object]:
 def test_killed_at_any_point_it_asks_for_nothing_that_is_on_record(
     peer: Peer, in_house: pl.DataFrame, tmp_path: Path, plain: dict[str, str]
 ) -> None:
-    lake, asked, peer.pause = Lake.create(tmp_path / "lake"), endpoint(peer), 0.08
-    held: set[object] = set()
+    lake, engine, peer.pause = Lake.create(tmp_path / "lake"), endpoint(peer), 0.08
+    seeds_on_record: set[object] = set()
     for fault in ("append requests: committed#2", "request: finished#4"):
-        given = (str(lake.root), asked.model_dump_json())
-        killed = ratchet(*given, environment=plain, fault=fault, program="tests.serving.round:main")
+        arguments = (str(lake.root), engine.model_dump_json())
+        killed = ratchet(*arguments, environment=plain, fault=fault, program="tests.serving.round:main")
         assert killed.returncode == -signal.SIGKILL, (fault, killed.stderr)
-        assert not held & seeds_of(peer.asked), "what was on record has been asked for again"
-        held = set(read(lake, "requests")["seed"])
+        assert not seeds_on_record & seeds_of(peer.asked), "what was on record has been asked for again"
+        seeds_on_record = set(read(lake, "requests")["seed"])
         peer.asked.clear()
-    assert len(held) > 5
-    rows = write(lake, asked)
-    assert not held & seeds_of(peer.asked)
-    told = ("candidate_id", "text", "finish_reason", "token_count", "seed")
-    assert rows.select(told).equals(in_house.select(told))
-    again = write(lake, asked)
+    assert len(seeds_on_record) > 5
+    rows = write(lake, engine)
+    assert not seeds_on_record & seeds_of(peer.asked)
+    columns = ("candidate_id", "text", "finish_reason", "token_count", "seed")
+    assert rows.select(columns).equals(in_house.select(columns))
+    again = write(lake, engine)
     assert again.equals(rows)
     requests = read(lake, "requests")
     assert requests.height == 40
@@ -131,8 +131,8 @@ def test_a_key_that_a_server_echoes_stays_off_the_record(
     ended = changed(lambda body: {"choices": [body["choices"][0] | {"finish_reason": KEY}]})
     peer.poison = {json.dumps(echoed)[1:40]: ended}
     assert write(lake, endpoint(peer)).height == 38
-    told = read(lake, "requests")["error"].drop_nulls()
-    assert sorted(told) == ["sample 0: it ended by '(key)'", "sample 1: it ended by '(key)'"]
+    errors = read(lake, "requests")["error"].drop_nulls()
+    assert sorted(errors) == ["sample 0: it ended by '(key)'", "sample 1: it ended by '(key)'"]
     peer.model = f"tutor {KEY}"
     with pytest.raises(EndpointRefused, match=r"there is: tutor \(key\)"):
         check_endpoint(endpoint(peer), KEY)
@@ -158,14 +158,14 @@ def test_the_budgets_of_two_endpoints_are_apart_and_each_is_told_by_its_own_name
     lake = Lake.create(tmp_path / "lake")
     write(lake, endpoint(peer))
     taken = read(lake, "requests")["tokens"].sum()
-    other, asked = "ckpt-00000-" + "1" * 24, shard(1)["text"].to_list()
+    other, texts = "ckpt-00000-" + "1" * 24, shard(1)["text"].to_list()
     served = ServedEngine(endpoint(peer, budget={"tokens": taken}), KEY)
     judge = Recorded(Log(lake), served, UNIT, other, {}, "verification.judge.endpoint")
-    assert len(judge.generate(asked, SAMPLING, [0])[0]) == 2, "the other endpoint has spent nothing of it"
+    assert len(judge.generate(texts, SAMPLING, [0])[0]) == 2, "the other endpoint has spent nothing of it"
     small = ServedEngine(endpoint(peer, budget={"tokens": 10}), KEY)
     judge = Recorded(Log(lake), small, UNIT, other, {}, "verification.judge.endpoint")
     with pytest.raises(BudgetSpent, match=r"larger verification\.judge\.endpoint\.budget\.tokens"):
-        judge.generate(asked, SAMPLING, [99])
+        judge.generate(texts, SAMPLING, [99])
 
 
 def test_an_endpoint_that_gives_out_leaves_what_it_answered_on_record(peer: Peer, tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
     arguments += ["--set", "verification.judge.share=0.1", "--set", f"verification.judge.endpoint={judge}"]
     killed = ratchet(*arguments, environment=environment, fault="request: finished#40")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    done = ratchet(*arguments, environment=environment)
-    assert done.returncode == 0, done.stderr
+    result = ratchet(*arguments, environment=environment)
+    assert result.returncode == 0, result.stderr
     lake = Lake(root)
     (teacher,) = query(lake, "SELECT * FROM checkpoints WHERE role = 'teacher'").to_dicts()
     assert teacher["path"] == peer.url
@@ -204,7 +204,7 @@ def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
     recipe = parse_recipe(json.loads(read(lake, "rounds")["recipe_values"][0]))
     with EmbeddedEngine(BASE, device="cpu") as engine:
         prompts = read(lake, "prompts").filter(pl.col("split") == "train")
-        wanted = candidate_rows(
+        expected = candidate_rows(
             engine,
             prompts,
             recipe.sampling,
@@ -212,23 +212,23 @@ def test_a_whole_night_by_an_endpoint_is_that_of_the_same_model_in_process(
             round_number=0,
             seed=recipe.seed,
         ).sort("candidate_id")
-    assert answers.select("candidate_id", "text").equals(wanted.select("candidate_id", "text"))
+    assert answers.select("candidate_id", "text").equals(expected.select("candidate_id", "text"))
     judged = query(lake, "SELECT count(*) AS n FROM candidates WHERE kind = 'judgement'")
     assert judged["n"][0] > 0
     assert verify_lake(lake, deep=True).clean
     for file in root.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
-    assert KEY not in killed.stdout + killed.stderr + done.stdout + done.stderr
+    assert KEY not in killed.stdout + killed.stderr + result.stdout + result.stderr
 
 
 def refused(lake: Path, *arguments: str) -> Result:
     result = CliRunner().invoke(main, ["run", "rft", "--lake", str(lake), *arguments])
     assert result.exit_code == 2, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    said = result.stderr.strip()
-    assert said.startswith("ratchet: ")
-    assert "\n" not in said
-    assert KEY not in said
+    stderr = result.stderr.strip()
+    assert stderr.startswith("ratchet: ")
+    assert "\n" not in stderr
+    assert KEY not in stderr
     assert not lake.exists()
     return result
 
@@ -266,10 +266,10 @@ def test_an_endpoint_that_cannot_be_used_is_refused_before_anything_is_written(
         monkeypatch.delenv("RATCHET_API_KEY", raising=False)
     else:
         monkeypatch.setenv("RATCHET_API_KEY", key)
-    given = ["--endpoint", peer.url, "--endpoint-model", "tutor", *more]
-    said = refused(tmp_path / "lake", *given).stderr
-    assert words in said
-    assert "hunter2" not in said
+    options = ["--endpoint", peer.url, "--endpoint-model", "tutor", *more]
+    stderr = refused(tmp_path / "lake", *options).stderr
+    assert words in stderr
+    assert "hunter2" not in stderr
 
 
 def test_an_endpoint_without_a_model_is_refused(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_the_time_left_is_told_by_what_was_done_now(
     time.sleep(0.5)
     capsys.readouterr()
     advance(1)
-    said = capsys.readouterr().err
-    assert "81 of 100" in said
-    left = float(said.split("about ")[1].split()[0])
-    assert 9 <= left < 60, "19 are left at half a second each"
+    stderr = capsys.readouterr().err
+    assert "81 of 100" in stderr
+    remaining = float(stderr.split("about ")[1].split()[0])
+    assert 9 <= remaining < 60, "19 are left at half a second each"

@@ -99,11 +99,11 @@ def test_a_round_begun_before_goes_on_by_its_chain_and_the_next_one_drops_what_i
     whole = pool.filter_pool(begun, prompts, candidates, scores)
     assert set(first["decision_id"]) < set(whole["decision_id"])
     assert "finished" not in set(whole["filter"])
-    kept = survivors(whole).join(candidates.filter(finish_reason="length"), on="candidate_id")
-    assert kept.height > pool.GROUP
+    rows = survivors(whole).join(candidates.filter(finish_reason="length"), on="candidate_id")
+    assert rows.height > pool.GROUP
 
     later = pool.filter_pool(replace(opened, number=2), prompts, candidates.head(0), scores.head(0))
-    assert set(kept["candidate_id"]) == set(later.filter(reason="cut off")["candidate_id"])
+    assert set(rows["candidate_id"]) == set(later.filter(reason="cut off")["candidate_id"])
 
 
 def test_an_answer_that_was_cut_off_is_neither_chosen_nor_rejected(opened: Round[Rft]) -> None:

@@ -38,16 +38,16 @@ BROKEN += [f'{{"answer": "4", "reference": {reference}}}' for reference in ("[]"
 
 
 def test_each_line_has_one_verdict_in_order_with_its_reason() -> None:
-    found = rows(
+    verdicts = rows(
         ask(
             "grade", "maths", lines=[GOOD | {"id": "a"}, GOOD | {"answer": "#### 5"}, GOOD | {"answer": None}]
         )
     )
-    assert [row["outcome"] for row in found] == ["pass", "fail", "unscorable"]
-    assert [row["value"] for row in found] == [1.0, 0.0, None]
-    assert found[0]["id"] == "a"
-    assert set(KEYS) == set(found[1])
-    assert all(row["verifier"] == "maths" and row["reason"] for row in found)
+    assert [row["outcome"] for row in verdicts] == ["pass", "fail", "unscorable"]
+    assert [row["value"] for row in verdicts] == [1.0, 0.0, None]
+    assert verdicts[0]["id"] == "a"
+    assert set(KEYS) == set(verdicts[1])
+    assert all(row["verifier"] == "maths" and row["reason"] for row in verdicts)
 
 
 @pytest.mark.parametrize(
@@ -75,19 +75,19 @@ def test_a_reference_is_a_text_a_number_or_a_list_of_accepted_ones(
 
 
 def test_a_malformed_line_is_unscorable_by_its_number_and_the_others_are_graded() -> None:
-    found = rows(ask("grade", "maths", lines=[GOOD, *BROKEN, GOOD]))
-    assert [row["line"] for row in found] == list(range(1, len(BROKEN) + 3))
-    assert [row["outcome"] for row in found] == ["pass", *["unscorable"] * len(BROKEN), "pass"]
-    assert all(row["reason"].startswith(f"line {row['line']}: ") for row in found[1:-1])
+    verdicts = rows(ask("grade", "maths", lines=[GOOD, *BROKEN, GOOD]))
+    assert [row["line"] for row in verdicts] == list(range(1, len(BROKEN) + 3))
+    assert [row["outcome"] for row in verdicts] == ["pass", *["unscorable"] * len(BROKEN), "pass"]
+    assert all(row["reason"].startswith(f"line {row['line']}: ") for row in verdicts[1:-1])
 
 
 def test_bytes_that_are_no_text_and_a_line_without_end_are_unscorable(tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
     good = json.dumps(GOOD).encode()
     file.write_bytes(b"\xff\xfe\n" + b"x" * (LONGEST + 5) + b"\n" + good)
-    found = rows(ask("grade", "maths", str(file)))
-    assert [row["outcome"] for row in found] == ["unscorable", "unscorable", "pass"]
-    assert "longer than" in found[1]["reason"]
+    verdicts = rows(ask("grade", "maths", str(file)))
+    assert [row["outcome"] for row in verdicts] == ["unscorable", "unscorable", "pass"]
+    assert "longer than" in verdicts[1]["reason"]
 
 
 def test_workers_give_the_same_lines_in_the_same_order() -> None:
@@ -123,10 +123,10 @@ def test_nothing_to_grade_is_nothing_and_a_file_that_is_not_there_is_refused() -
 
 def test_a_programs_line_is_its_text_and_its_tests() -> None:
     assert program_row({"program": "x = 1", "tests": ["assert x"]}) == ("x = 1", '{"tests": ["assert x"]}')
-    told = {"prompt": "def f():\n", "test": "def check(f): ...", "entry_point": "f"}
-    text, reference = program_row(told | {"completion": "    return 1\n", "task_id": "HumanEval/0"})
+    fields = {"prompt": "def f():\n", "test": "def check(f): ...", "entry_point": "f"}
+    text, reference = program_row(fields | {"completion": "    return 1\n", "task_id": "HumanEval/0"})
     assert text == "    return 1\n"
-    assert json.loads(reference or "") == told
+    assert json.loads(reference or "") == fields
 
 
 def test_unit_tests_are_graded_from_either_form() -> None:
@@ -135,7 +135,7 @@ def test_unit_tests_are_graded_from_either_form() -> None:
     except RecipeError:
         pytest.skip("the unit-test verifier is not registered here")
     human = {"prompt": "def one():\n", "test": "def check(f):\n    assert f() == 1\n", "entry_point": "one"}
-    found = rows(
+    verdicts = rows(
         ask(
             "grade",
             "unit-tests",
@@ -147,21 +147,21 @@ def test_unit_tests_are_graded_from_either_form() -> None:
             ],
         )
     )
-    if found[0]["outcome"] == "unscorable" and found[0]["reason"]:
-        pytest.skip(f"no sandbox on this machine: {found[0]['reason']}")
-    assert [row["outcome"] for row in found] == ["pass", "fail", "pass", "unscorable"]
+    if verdicts[0]["outcome"] == "unscorable" and verdicts[0]["reason"]:
+        pytest.skip(f"no sandbox on this machine: {verdicts[0]['reason']}")
+    assert [row["outcome"] for row in verdicts] == ["pass", "fail", "pass", "unscorable"]
 
 
 def test_a_summary_counts_and_an_explanation_shows_the_answer_as_read() -> None:
     lines = [GOOD, GOOD, GOOD | {"answer": "#### 5"}, {"answer": "#### 6", "reference": "7"}, "{"]
-    (told,) = rows(ask("grade", "maths", "--summary", lines=lines))
-    assert told["lines"] == 5
-    assert told["outcomes"] == {"pass": 2, "fail": 2, "unscorable": 1}
-    assert told["mean_value"] == 0.5
-    assert [row["count"] for row in told["reasons"]] == [2, 2, 1]
-    shown = rows(ask("grade", "maths", "--explain", lines=lines))
-    assert [row.get("marked") for row in shown] == ["4", "4", "5", "6", None]
-    assert shown[3]["reference"] == "7"
+    (summary,) = rows(ask("grade", "maths", "--summary", lines=lines))
+    assert summary["lines"] == 5
+    assert summary["outcomes"] == {"pass": 2, "fail": 2, "unscorable": 1}
+    assert summary["mean_value"] == 0.5
+    assert [row["count"] for row in summary["reasons"]] == [2, 2, 1]
+    explanations = rows(ask("grade", "maths", "--explain", lines=lines))
+    assert [row.get("marked") for row in explanations] == ["4", "4", "5", "6", None]
+    assert explanations[3]["reference"] == "7"
 
 
 def test_strictness_is_given_by_options() -> None:
@@ -179,13 +179,13 @@ def test_a_judge_grades_lines_with_its_votes() -> None:
         {"prompt": QUESTION, "answer": ""},
         {"prompt": QUESTION},
     ]
-    found = rows(ask("grade", "judge", "--votes", "2", lines=lines))
-    assert found[0]["outcome"] in ("pass", "fail")
-    assert len(found[0]["votes"]) == 2
-    assert [row["outcome"] for row in found[1:]] == ["fail", "unscorable"]
-    assert [row["votes"] for row in found[1:]] == [[], []]
-    assert found[0]["version"].startswith("story-1-")
-    assert rows(ask("grade", "judge", "--votes", "2", "--batch", "1", lines=lines)) == found
+    verdicts = rows(ask("grade", "judge", "--votes", "2", lines=lines))
+    assert verdicts[0]["outcome"] in ("pass", "fail")
+    assert len(verdicts[0]["votes"]) == 2
+    assert [row["outcome"] for row in verdicts[1:]] == ["fail", "unscorable"]
+    assert [row["votes"] for row in verdicts[1:]] == [[], []]
+    assert verdicts[0]["version"].startswith("story-1-")
+    assert rows(ask("grade", "judge", "--votes", "2", "--batch", "1", lines=lines)) == verdicts
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_calibrate_reads_labels_and_says_how_far_the_judge_agrees(tmp_path: Path
         for sign, n in (("-", 7), ("+", 17), ("*", 60), ("-", 8))
     ]
     file.write_text("\n".join(map(json.dumps, lines)))
-    told = json.loads(ask("calibrate", str(file), "--json").stdout)
-    readings = {(one["reading"], one["subject"]): one for one in told["readings"]}
+    report = json.loads(ask("calibrate", str(file), "--json").stdout)
+    readings = {(one["reading"], one["subject"]): one for one in report["readings"]}
     assert readings["no verdict", None]["n"] == 4
     assert readings["agreement", "giving"]["n"] == readings["agreement", None]["n"]
     assert readings["first place wins", None]["n"] <= 2

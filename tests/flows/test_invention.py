@@ -82,10 +82,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, plain: dict[str, str]) ->
     codes, stderr = defaultdict(list), defaultdict(list)
     for job in jobs:
         lake, fault = str(job["lake"]), job.get("fault", "")
-        given = (str(folder / lake), str(job.get("rounds", 1)), json.dumps(job["invention"]))
-        done = ratchet(*given, environment=plain, fault=fault, program="tests.flows.inventing:main")
-        codes[lake].append(done.returncode)
-        stderr[lake].append(done.stderr)
+        arguments = (str(folder / lake), str(job.get("rounds", 1)), json.dumps(job["invention"]))
+        result = ratchet(*arguments, environment=plain, fault=fault, program="tests.flows.inventing:main")
+        codes[lake].append(result.returncode)
+        stderr[lake].append(result.stderr)
     return Outcomes(folder, codes, stderr)
 
 
@@ -139,17 +139,17 @@ def test_every_text_is_a_fact_with_its_fate_and_its_parents(undisturbed: Lake) -
 
 
 def test_the_view_adds_up_to_what_was_written(undisturbed: Lake) -> None:
-    told = query(undisturbed, "FROM inventions")
-    written = query(
+    inventions = query(undisturbed, "FROM inventions")
+    texts = query(
         undisturbed, "SELECT round, count(*) AS n FROM candidates WHERE kind = 'instruction' GROUP BY 1"
     )
-    assert set(written["round"]) == {0, 1}
-    for number, n in written.iter_rows():
-        part = told.filter(told["round"] == number)
+    assert set(texts["round"]) == {0, 1}
+    for number, n in texts.iter_rows():
+        part = inventions.filter(inventions["round"] == number)
         assert part["texts"].sum() == n
         assert part["share"].sum() == pytest.approx(1.0)
         assert part.filter(part["kept"])["reason"].null_count() == part["kept"].sum() == 1
-    assert set(told["inventor"]) == {
+    assert set(inventions["inventor"]) == {
         one.removeprefix("inventor:")
         for one in query(undisturbed, "SELECT source FROM prompts WHERE split = 'invention'")["source"]
     }
@@ -181,19 +181,21 @@ def test_another_model_can_write_and_is_on_record_once(outcomes: Outcomes) -> No
     lake = outcomes.lake("guest")
     teachers = query(lake, "SELECT checkpoint_id, round FROM checkpoints WHERE role = 'teacher'")
     assert teachers["round"].to_list() == [0]
-    written = query(lake, "SELECT DISTINCT checkpoint_id FROM candidates WHERE kind = 'instruction'")
-    assert written["checkpoint_id"].to_list() == teachers["checkpoint_id"].to_list()
-    told = query(lake, "SELECT round, sum(texts) AS n, count_if(kept) AS kept FROM inventions GROUP BY ALL")
-    assert set(told.rows()) == {(0, 2 * WANTED, 0), (1, 2 * WANTED, 0)}
+    writers = query(lake, "SELECT DISTINCT checkpoint_id FROM candidates WHERE kind = 'instruction'")
+    assert writers["checkpoint_id"].to_list() == teachers["checkpoint_id"].to_list()
+    inventions = query(
+        lake, "SELECT round, sum(texts) AS n, count_if(kept) AS kept FROM inventions GROUP BY ALL"
+    )
+    assert set(inventions.rows()) == {(0, 2 * WANTED, 0), (1, 2 * WANTED, 0)}
     findings = verify_lake(lake, deep=True)
     assert findings.clean, findings.items
 
 
 def test_an_invention_that_cannot_work_is_refused_in_one_line(outcomes: Outcomes) -> None:
     assert outcomes.codes["refused"] == [2] * len(REFUSED)
-    for (_, words), said in zip(REFUSED, outcomes.stderr["refused"], strict=True):
-        assert words in said.splitlines()[-1]
-        assert "Traceback" not in said.splitlines()[-1]
+    for (_, words), stderr in zip(REFUSED, outcomes.stderr["refused"], strict=True):
+        assert words in stderr.splitlines()[-1]
+        assert "Traceback" not in stderr.splitlines()[-1]
 
 
 def test_a_new_prompt_meets_all_that_came_before_and_examples_are_training_prompts(
@@ -209,16 +211,16 @@ def test_a_new_prompt_meets_all_that_came_before_and_examples_are_training_promp
         log.once(unit, "prompts", lambda: rows)
         return own
 
-    given = admitted(Unit(loop, 0, "admit-train"), "train", "Name three rivers that flow through France")
+    original = admitted(Unit(loop, 0, "admit-train"), "train", "Name three rivers that flow through France")
     admitted(Unit(loop, 0, "admit-refused"), "refused", "Describe every bridge over the Seine at length")
     admitted(Unit(loop, 0, "admit-eval"), "eval", "Tell a child in two lines why the sky is blue")
     admitted(demonstrations_unit(loop, "instruction"), "seed", "Write an apology to a very noisy neighbour")
     admitted(demonstrations_unit(loop, "evaluation"), "seed", "Grade the answer that is quoted below fairly")
-    old = admitted(Unit(loop, 0, "admit-invented"), "train", "List the seas that touch Asia", [given])
-    admitted(Unit(loop, 1, "admit-invented"), "train", "Say how one ties a bow tie", [given])
+    old = admitted(Unit(loop, 0, "admit-invented"), "train", "List the seas that touch Asia", [original])
+    admitted(Unit(loop, 1, "admit-invented"), "train", "Say how one ties a bow tie", [original])
     round_ = Round(log, loop, 1, small_recipe, writer, writer)
     so_far = PromptsSoFar(round_)
-    assert [one for one, _ in so_far.originals] == [given]
+    assert [one for one, _ in so_far.originals] == [original]
     assert [one for one, _ in so_far.invented] == [old]
     earlier, held_out = so_far.indexed()
     texts = read(log.lake, "prompts").sort("text")["text"].to_list()

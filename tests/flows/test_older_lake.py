@@ -46,9 +46,9 @@ def unpacked(folder: Path) -> Lake:
 
 
 def state(lake: Lake) -> LoopState:
-    found = fold(lake, LOOP)
-    assert found is not None
-    return found
+    loop_state = fold(lake, LOOP)
+    assert loop_state is not None
+    return loop_state
 
 
 def damage(lake: Lake) -> list[str]:
@@ -93,7 +93,7 @@ def test_an_older_lake_is_adopted_moved_and_goes_on(tmp_path: Path) -> None:
     lake = unpacked(tmp_path)
     before = state(lake)
     base, recipe = before.base, parse_recipe(before.open_recipe or {})
-    kept = shutil.move(HOME / "base", tmp_path / "models" / "deep" / "base")
+    folder = shutil.move(HOME / "base", tmp_path / "models" / "deep" / "base")
     try:
         with pytest.raises(ModelError, match=f"neither in the lake nor at {HOME}/base.*--adopt --models DIR"):
             check(recipe, LOOP, lake.where, None)
@@ -107,7 +107,7 @@ def test_an_older_lake_is_adopted_moved_and_goes_on(tmp_path: Path) -> None:
         assert taken.exit_code == 0, taken.output
         assert f"adopted: {base.id}" in taken.output
     finally:
-        shutil.rmtree(kept)
+        shutil.rmtree(folder)
     shutil.move(lake.root, tmp_path / "elsewhere")
     moved = Lake(tmp_path / "elsewhere")
     rounds = night.fn(recipe, LOOP, None, moved.where)  # type: ignore[attr-defined]

@@ -37,9 +37,9 @@ def test_a_prompt_that_is_almost_a_held_out_one_is_told_or_dropped(
     log = Log(Lake.create(tmp_path / "lake"))
     with reporting(Lines()):
         open_loop(log, "near", check_opening(tutor.BASE, recipe(tmp_path, overlap)))
-    said = "".join(capsys.readouterr())
-    assert "1 of 2 training prompts share more than half of their words" in said
-    assert "train.jsonl:1 and eval.jsonl:1 share 'ada has 12 pears and gives 5 pears to ben" in said
+    output = "".join(capsys.readouterr())
+    assert "1 of 2 training prompts share more than half of their words" in output
+    assert "train.jsonl:1 and eval.jsonl:1 share 'ada has 12 pears and gives 5 pears to ben" in output
     rows = {row["text"]: row for row in read(log.lake, "prompts").to_dicts()}
     assert rows[APART]["split"] == "train"
     assert rows[LONGER]["split"] == ("refused" if overlap == "drop" else "train")

@@ -54,17 +54,17 @@ def phase(round_: Round[Rft], prompts: pl.DataFrame) -> tuple[str, str]:
 
 def test_a_round_of_two_phases_is_kept_apart_resumed_traced_and_sealed(opened: Round[Rft]) -> None:
     prompts = admit(opened)
-    done = [phase(opened.in_phase(*one), prompts) for one in PHASES]
+    results = [phase(opened.in_phase(*one), prompts) for one in PHASES]
     again = [phase(opened.in_phase(*one), prompts) for one in PHASES]
-    assert done == again
-    (first, first_weights), (second, second_weights) = done
+    assert results == again
+    (first, first_weights), (second, second_weights) = results
     assert first != second
     assert first_weights != second_weights
     assert admit(opened.in_phase(1, "first")).equals(prompts)
 
-    written = read(opened.lake, "candidates").filter(kind="answer")
-    assert written["unit"].str.extract(r"/(0[12]-[a-z]+)[.]generate/").n_unique() == 2
-    assert written["candidate_id"].n_unique() == written.height
+    rows = read(opened.lake, "candidates").filter(kind="answer")
+    assert rows["unit"].str.extract(r"/(0[12]-[a-z]+)[.]generate/").n_unique() == 2
+    assert rows["candidate_id"].n_unique() == rows.height
     chains = set(read(opened.lake, "decisions")["chain"])
     assert chains == {f"{number:02d}-{name}.filter" for number, name in PHASES}
     assert trace(opened.lake, second_weights)["generations"][0]["snapshot"]["snapshot_id"] == second
@@ -75,7 +75,7 @@ def test_a_round_of_two_phases_is_kept_apart_resumed_traced_and_sealed(opened: R
     assert verify_lake(opened.lake, deep=True).items == []
     status = "SELECT accepted, candidates FROM funnel WHERE loop = 'phased'"
     accepted, candidates = query(opened.lake, status).row(0)
-    assert candidates == written.height
+    assert candidates == rows.height
     assert 0 < accepted <= candidates
 
 

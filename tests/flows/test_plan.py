@@ -24,6 +24,6 @@ def test_another_number_of_rounds_begins_a_night_at_the_round_that_is_open() -> 
 
 
 def test_after_a_finished_night_the_next_one_begins() -> None:
-    done = replace(OPEN, next_round=3)
-    assert plan(done, 3) == Plan(3, 3, 6, False)
-    assert plan(done, None) == Plan(3, 3, 4, False)
+    state = replace(OPEN, next_round=3)
+    assert plan(state, 3) == Plan(3, 3, 6, False)
+    assert plan(state, None) == Plan(3, 3, 4, False)

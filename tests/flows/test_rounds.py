@@ -23,9 +23,9 @@ def run(
 ) -> tuple[int, list[dict[str, object]], str]:
     """A small night with more settings: exit code, status, standard error."""
     settings = [word for setting in more for word in ("--set", setting)]
-    done = ratchet(*small_night(root, rounds), *settings, "--json", environment=environment)
-    assert "Traceback" not in done.stderr
-    return done.returncode, json.loads(done.stdout) if done.stdout else [], done.stderr
+    result = ratchet(*small_night(root, rounds), *settings, "--json", environment=environment)
+    assert "Traceback" not in result.stderr
+    return result.returncode, json.loads(result.stdout) if result.stdout else [], result.stderr
 
 
 DECIDED = "SELECT decision_id, kept, reason FROM decisions ORDER BY ALL"
@@ -36,8 +36,8 @@ TRAINED = "SELECT round, content_hash FROM checkpoints WHERE training_id IS NOT 
 def unwatched(tmp_path_factory: pytest.TempPathFactory, plain: dict[str, str]) -> Lake:
     """Two rounds that nobody audits, and nobody judges but the verifier."""
     root = tmp_path_factory.mktemp("unwatched") / "lake"
-    code, _, said = run(root, plain, "verification.audit_share=0", rounds=2)
-    assert code == 0, said
+    code, _, stderr = run(root, plain, "verification.audit_share=0", rounds=2)
+    assert code == 0, stderr
     return Lake(root)
 
 
@@ -46,8 +46,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, plain: dict[str, str]) -> 
     """The same rounds, a model judging a third of the answers, an independent verifier half of them."""
     root = tmp_path_factory.mktemp("watched") / "lake"
     more = ("verification.audit_share=0.5", "verification.judge.share=0.3")
-    code, _, said = run(root, plain, *more, rounds=2)
-    assert code == 0, said
+    code, _, stderr = run(root, plain, *more, rounds=2)
+    assert code == 0, stderr
     return Lake(root)
 
 
@@ -55,8 +55,8 @@ def test_accelerate_launch_trains_the_same_weights_as_this_process(
     tmp_path: Path, unwatched: Lake, plain: dict[str, str]
 ) -> None:
     own = ("launcher=accelerate", "verification.audit_share=0")
-    code, _, said = run(tmp_path / "lake", plain, *own)
-    assert code == 0, said
+    code, _, stderr = run(tmp_path / "lake", plain, *own)
+    assert code == 0, stderr
     launched = query(Lake(tmp_path / "lake"), TRAINED)
     assert launched.height == 1
     assert launched.equals(query(unwatched, TRAINED).filter(round=0))
@@ -68,8 +68,8 @@ def test_two_processes_train_one_challenger_and_say_how_far_they_are(
     config = tmp_path / "two.yaml"
     config.write_text("{distributed_type: MULTI_CPU, num_machines: 1, num_processes: 2, use_cpu: true}")
     own = ("launcher=accelerate", f"accelerate_config={config}")
-    code, _, said = run(tmp_path / "lake", prefect_server, *own)
-    assert code == 0, said
+    code, _, stderr = run(tmp_path / "lake", prefect_server, *own)
+    assert code == 0, stderr
     lake = Lake(tmp_path / "lake")
     finished = read(lake, "trainings").filter(state="finished").row(0, named=True)
     assert finished["devices"].startswith("2 x cpu")
@@ -82,29 +82,29 @@ def test_two_processes_train_one_challenger_and_say_how_far_they_are(
     fed = steps.explode("example_ids")["example_ids"]
     frozen = query(lake, "SELECT example_id FROM examples")["example_id"]
     assert sorted(fed) == sorted(frozen)
-    shown = artifact(prefect_server, finished["training_id"])
-    assert shown["type"] == "progress"
-    assert shown["data"] == 100
-    assert f"step {steps.height} of {steps.height}: loss " in shown["description"]
+    progress_artifact = artifact(prefect_server, finished["training_id"])
+    assert progress_artifact["type"] == "progress"
+    assert progress_artifact["data"] == 100
+    assert f"step {steps.height} of {steps.height}: loss " in progress_artifact["description"]
 
 
 def artifact(environment: dict[str, str], key: str) -> dict[str, Any]:
     """What Prefect's server holds under a key: the newest, since loops of other lakes have the same ids."""
-    asked = urllib.request.Request(
+    request = urllib.request.Request(
         f"{environment['PREFECT_API_URL']}/artifacts/filter",
         json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(asked, timeout=30) as answer:
-        found = json.load(answer)
-    return dict(max(found, key=lambda one: str(one["created"])))
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        artifacts = json.load(answer)
+    return dict(max(artifacts, key=lambda one: str(one["created"])))
 
 
 def test_a_round_that_keeps_nothing_is_held_and_the_loop_goes_on(
     tmp_path: Path, plain: dict[str, str]
 ) -> None:
-    code, rounds, said = run(tmp_path / "lake", plain, "sampling.max_tokens=1", rounds=2)
-    assert code == 0, said
+    code, rounds, stderr = run(tmp_path / "lake", plain, "sampling.max_tokens=1", rounds=2)
+    assert code == 0, stderr
     assert [(r["verdict"], r["challenger"]) for r in rounds] == [("held", None)] * 2
     assert "nothing to train on" in str(rounds[0]["reason"])
 
@@ -112,22 +112,22 @@ def test_a_round_that_keeps_nothing_is_held_and_the_loop_goes_on(
 def test_a_training_that_diverges_is_recorded_and_the_champion_stays(
     tmp_path: Path, plain: dict[str, str]
 ) -> None:
-    code, rounds, said = run(
+    code, rounds, stderr = run(
         tmp_path / "lake",
         plain,
         "training.learning_rate=1e30",
         "training.max_grad_norm=1e30",
     )
     assert code == 1
-    assert "ratchet: round 0 stopped the night: TrainingFailed" in said
+    assert "ratchet: round 0 stopped the night: TrainingFailed" in stderr
     lake = Lake(tmp_path / "lake")
     states = read(lake, "trainings")
     assert sorted(states["state"]) == ["failed", "started"]
     assert "diverged at step" in str(states.filter(state="failed")["error"][0])
     assert read(lake, "checkpoints").height == 1
     healthy = ("training.learning_rate=1e-3", "training.max_grad_norm=1.0")
-    code, rounds, said = run(tmp_path / "lake", plain, *healthy)
-    assert code == 0, said
+    code, rounds, stderr = run(tmp_path / "lake", plain, *healthy)
+    assert code == 0, stderr
     assert rounds[0]["verdict"] == "stopped"
     first, second = rounds[0]["champion"], rounds[1]["champion"]
     assert second["checkpoint"] == first["checkpoint"]  # type: ignore[index]
@@ -142,14 +142,14 @@ def test_only_right_answers_are_trained_on(unwatched: Lake) -> None:
 def test_several_checkpoints_write_and_kept_answers_are_pooled(
     tmp_path: Path, plain: dict[str, str], start: str, number: int
 ) -> None:
-    code, rounds, said = run(
+    code, rounds, stderr = run(
         tmp_path / "lake",
         plain,
         "pool_checkpoints=2",
         f"start_from={start}",
         rounds=number,
     )
-    assert code == 0, said
+    assert code == 0, stderr
     lake = Lake(tmp_path / "lake")
     writers = query(
         lake,
@@ -171,8 +171,8 @@ def test_several_checkpoints_write_and_kept_answers_are_pooled(
         " WHERE c.training_id IS NOT NULL ORDER BY c.round",
     )
     base = rounds[0]["champion"]["checkpoint"]  # type: ignore[index]
-    wanted = [base] * parents.height if start == "base" else parents["champion_in"].to_list()
-    assert parents["parent_id"].to_list() == wanted
+    expected = [base] * parents.height if start == "base" else parents["champion_in"].to_list()
+    assert parents["parent_id"].to_list() == expected
 
 
 def test_gsm8k_runs_as_it_is_with_its_references_as_training_data(
@@ -182,7 +182,7 @@ def test_gsm8k_runs_as_it_is_with_its_references_as_training_data(
     file = tmp_path / "train.jsonl"
     file.write_text("\n".join(lines))
     arguments = small_night(tmp_path / "lake", 1)
-    done = ratchet(
+    result = ratchet(
         *arguments,
         "--prompts",
         str(file),
@@ -192,7 +192,7 @@ def test_gsm8k_runs_as_it_is_with_its_references_as_training_data(
         "training.epochs=1",
         environment=plain,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     lake = Lake(tmp_path / "lake")
     splits = dict(query(lake, "SELECT split, count(*) FROM prompts GROUP BY 1").iter_rows())
     assert splits == {"train": 32, "eval": 8}
@@ -214,16 +214,16 @@ def test_who_only_watches_changes_no_decision_and_no_weight(watched: Lake, unwat
 
 def test_an_audit_judges_a_sample_that_no_filter_sees(watched: Lake, unwatched: Lake) -> None:
     assert query(unwatched, "FROM audited_verdicts").is_empty()
-    told = query(watched, "FROM audited_verdicts WHERE verifier LIKE 'maths %' AND round = 0").row(
+    row = query(watched, "FROM audited_verdicts WHERE verifier LIKE 'maths %' AND round = 0").row(
         0, named=True
     )
-    assert told["audited_by"].split()[0] == "gsm8k"
-    assert 0 < told["audited"] < 96
-    assert told["agreement"] > 0.9
+    assert row["audited_by"].split()[0] == "gsm8k"
+    assert 0 < row["audited"] < 96
+    assert row["agreement"] > 0.9
     prompts = query(
         watched, "SELECT count(DISTINCT prompt_id) AS n FROM scores WHERE role = 'audit' AND round = 0"
     )
-    assert told["audited"] == 4 * prompts["n"][0], "every answer to an audited prompt"
+    assert row["audited"] == 4 * prompts["n"][0], "every answer to an audited prompt"
 
 
 def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None:
@@ -232,7 +232,7 @@ def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None
     assert judges["round"].to_list() == [0], "one judge, on record once"
     champions = query(watched, "SELECT champion_in AS id FROM round_states")["id"]
     assert judges["checkpoint_id"][0] not in champions
-    told = query(
+    rows = query(
         watched,
         """
         SELECT s.round, s.candidate_id, s.role, s.value, s.steps, count(j.candidate_id) AS texts
@@ -241,9 +241,9 @@ def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None
             ON j.loop = s.loop AND j.kind = 'judgement' AND list_contains(j.parents, s.candidate_id)
         WHERE s.verifier = 'judge' GROUP BY ALL""",
     )
-    assert set(told["round"]) == {0, 1}
-    assert set(told["role"]) == {"also"}
-    voted = told.filter(told["value"].is_not_null())
+    assert set(rows["round"]) == {0, 1}
+    assert set(rows["role"]) == {"also"}
+    voted = rows.filter(rows["value"].is_not_null())
     assert voted.height > 20
     assert (voted["texts"] == 3).sum() > 20, "three judgements each, kept as they were written"
     findings = verify_lake(watched, deep=True)
@@ -251,16 +251,16 @@ def test_a_model_judges_a_sample_and_all_it_wrote_is_kept(watched: Lake) -> None
 
 
 def test_a_loop_says_how_it_does_by_the_steps_of_a_prompt_and_over_how_many_problems(unwatched: Lake) -> None:
-    found = query(unwatched, "FROM accuracy_by_steps ORDER BY ALL")
+    rows = query(unwatched, "FROM accuracy_by_steps ORDER BY ALL")
     whole = query(unwatched, "SELECT round, place, value, n FROM accuracy WHERE metric = 'accuracy'")
-    for (number, place), steps in found.group_by("round", "place"):
+    for (number, place), steps in rows.group_by("round", "place"):
         value, n = whole.row(by_predicate=(pl.col("round") == number) & (pl.col("place") == place))[2:]
         assert set(steps["steps"]) <= {1, 2, 3}
         assert steps["prompts"].sum() == n
         assert (steps["prompts"] * steps["accuracy"]).sum() == pytest.approx(value * n)
         assert (steps["problems"] <= steps["prompts"]).all()
-    assert found.select("round", "place").unique().height == whole.height == 4
-    shown = status(unwatched)[0]["champion"]["by_steps"]
-    assert [one["steps"] for one in shown] == found.filter(round=0, place="champion")["steps"].to_list()
+    assert rows.select("round", "place").unique().height == whole.height == 4
+    by_steps = status(unwatched)[0]["champion"]["by_steps"]
+    assert [one["steps"] for one in by_steps] == rows.filter(round=0, place="champion")["steps"].to_list()
     held_out = read(unwatched, "prompts").filter(pl.col("split") == "eval")
     assert not held_out["problem"].has_nulls()

@@ -29,9 +29,9 @@ def run(
     """A small self-rewarding night on the tutor: exit code, status, standard error."""
     settings = [word for setting in (*FEW, *more) for word in ("--set", setting)]
     arguments = ("run", "self-rewarding", "--lake", str(lake), "--rounds", str(rounds), *settings, "--json")
-    done = ratchet(*arguments, environment=environment, fault=fault)
-    assert "Traceback" not in done.stderr
-    return done.returncode, json.loads(done.stdout) if done.stdout else [], done.stderr
+    result = ratchet(*arguments, environment=environment, fault=fault)
+    assert "Traceback" not in result.stderr
+    return result.returncode, json.loads(result.stdout) if result.stdout else [], result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,11 @@ def test_chosen_is_a_prompts_best_by_the_judge_and_rejected_its_worst(told: Lake
         SELECT s.round, s.prompt_id, max(s.value) AS best, min(s.value) AS worst
         FROM scores AS s JOIN candidates AS c USING (loop, round, candidate_id)
         WHERE s.verifier = 'judge' AND c.kind = 'answer' GROUP BY ALL"""
-    found = pairs_of(told).join(query(told, rewards), on=["round", "prompt_id"])
-    assert found.height == pairs_of(told).height > 4
-    assert found.select((pl.col("chosen_value") == pl.col("best")).all()).item()
-    assert found.select((pl.col("rejected_value") == pl.col("worst")).all()).item()
-    assert (found["best"] - found["worst"]).min() >= 1.0
+    pairs = pairs_of(told).join(query(told, rewards), on=["round", "prompt_id"])
+    assert pairs.height == pairs_of(told).height > 4
+    assert pairs.select((pl.col("chosen_value") == pl.col("best")).all()).item()
+    assert pairs.select((pl.col("rejected_value") == pl.col("worst")).all()).item()
+    assert (pairs["best"] - pairs["worst"]).min() >= 1.0
 
 
 def test_every_answer_is_decided_on_with_a_reason(told: Lake) -> None:
@@ -61,10 +61,10 @@ def test_every_answer_is_decided_on_with_a_reason(told: Lake) -> None:
         SELECT arg_max(d.kept, d.position) AS kept, arg_max(d.reason, d.position) AS reason
         FROM candidates AS c LEFT JOIN decisions AS d USING (loop, round, candidate_id)
         WHERE c.kind = 'answer' AND c.split = 'train' GROUP BY c.round, c.candidate_id"""
-    found = query(told, sql)
-    assert found["kept"].null_count() == 0
-    assert found.filter("kept").height == 2 * pairs_of(told).height
-    assert found.filter(~pl.col("kept"))["reason"].null_count() == 0
+    decisions = query(told, sql)
+    assert decisions["kept"].null_count() == 0
+    assert decisions.filter("kept").height == 2 * pairs_of(told).height
+    assert decisions.filter(~pl.col("kept"))["reason"].null_count() == 0
 
 
 def test_a_checkpoint_judges_its_own_answers_and_each_round_goes_on_from_the_champion(told: Lake) -> None:
@@ -82,10 +82,10 @@ def test_a_checkpoint_judges_its_own_answers_and_each_round_goes_on_from_the_cha
 def test_every_pair_and_a_share_of_the_judging_is_trained_on(told: Lake) -> None:
     frozen = query(told, "SELECT preference_id FROM examples WHERE preference_id IS NOT NULL")
     assert sorted(frozen["preference_id"]) == pairs_of(told)["preference_id"].to_list()
-    held = query(told, "SELECT round, rejected_id IS NOT NULL AS is_pair FROM examples_of_checkpoint")
+    examples = query(told, "SELECT round, rejected_id IS NOT NULL AS is_pair FROM examples_of_checkpoint")
     for number, pairs in pairs_of(told).group_by("round").len().iter_rows():
-        assert held.filter(round=number, is_pair=True).height == pairs
-        assert held.filter(round=number, is_pair=False).height == min(30, round(0.5 * pairs))
+        assert examples.filter(round=number, is_pair=True).height == pairs
+        assert examples.filter(round=number, is_pair=False).height == min(30, round(0.5 * pairs))
 
 
 def test_views_and_monitor_say_how_the_judge_does_by_topic(told: Lake) -> None:
@@ -106,10 +106,10 @@ def test_views_and_monitor_say_how_the_judge_does_by_topic(told: Lake) -> None:
 
 
 def test_what_no_rule_has_judged_is_not_told_as_none_correct(told: Lake) -> None:
-    for asked in ("correct, equations_hold FROM funnel", "correct, pass_rate FROM acceptance"):
-        found = query(told, f"SELECT {asked}")
-        assert found.height > 0
-        assert set(found.row(0)) == {None}, asked
+    for columns in ("correct, equations_hold FROM funnel", "correct, pass_rate FROM acceptance"):
+        rows = query(told, f"SELECT {columns}")
+        assert rows.height > 0
+        assert set(rows.row(0)) == {None}, columns
     paths = query(told, "SELECT solved, per_question, per_solved, candidates FROM distinct_paths")
     assert set(paths.rows()) == {(None, None, None, n) for n in paths["candidates"]}
 
@@ -118,20 +118,20 @@ def test_the_auditor_is_recorded_and_changes_no_pair(
     tmp_path: Path, told: Lake, plain: dict[str, str]
 ) -> None:
     settings = ("invention.share=0.25", "verification.audit_share=0.0")
-    code, _, said = run(tmp_path / "lake", plain, *settings)
-    assert code == 0, said
+    code, _, stderr = run(tmp_path / "lake", plain, *settings)
+    assert code == 0, stderr
     blind = Lake(tmp_path / "lake")
     assert read(blind, "scores").filter(role="audit").is_empty()
     assert not read(told, "scores").filter(role="audit").is_empty()
-    shown = ("preference_id", "chosen_id", "rejected_id", "chosen_value", "rejected_value")
-    assert pairs_of(blind).select(shown).equals(pairs_of(told).filter(round=0).select(shown))
+    columns = ("preference_id", "chosen_id", "rejected_id", "chosen_value", "rejected_value")
+    assert pairs_of(blind).select(columns).equals(pairs_of(told).filter(round=0).select(columns))
     snapshots = [read(lake, "snapshots").filter(round=0)["content_hash"][0] for lake in (blind, told)]
     assert snapshots[0] == snapshots[1]
 
 
 def test_another_model_judges_in_the_same_way(tmp_path: Path, plain: dict[str, str]) -> None:
-    code, _, said = run(tmp_path / "lake", plain, f"rewarding.model={JUDGE}", "seeds.keep_judging=0")
-    assert code == 0, said
+    code, _, stderr = run(tmp_path / "lake", plain, f"rewarding.model={JUDGE}", "seeds.keep_judging=0")
+    assert code == 0, stderr
     lake = Lake(tmp_path / "lake")
     judge = read(lake, "checkpoints").filter(role="judge").row(0, named=True)
     assert judge["path"].startswith("models/")
@@ -146,8 +146,8 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
     """Learning to judge need not gain anything on the held-out prompts: no loss on 16 is sure by so small an
     alpha."""
     start = ("seeds.sft_start=true", "seeds.sft_training={epochs: 1, batch_size: 8, learning_rate: 0.001}")
-    code, rounds, said = run(tmp_path / "lake", plain, *start, "gate.alpha=1e-9")
-    assert code == 0, said
+    code, rounds, stderr = run(tmp_path / "lake", plain, *start, "gate.alpha=1e-9")
+    assert code == 0, stderr
     lake = Lake(tmp_path / "lake")
     (training,) = read(lake, "trainings").filter(state="finished").to_dicts()
     assert training["objective"] == "sft"
@@ -161,8 +161,8 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
 def test_a_start_that_is_surely_worse_is_held(tmp_path: Path, plain: dict[str, str]) -> None:
     """Its learning rate spoils it, and by this alpha any loss is sure."""
     spoilt = "seeds.sft_training={epochs: 1, batch_size: 30, learning_rate: 1.0}"
-    code, rounds, said = run(tmp_path / "lake", plain, "seeds.sft_start=true", spoilt, "gate.alpha=1.0")
-    assert code == 0, said
+    code, rounds, stderr = run(tmp_path / "lake", plain, "seeds.sft_start=true", spoilt, "gate.alpha=1.0")
+    assert code == 0, stderr
     assert rounds[0]["verdict"] == "held"
     assert "not better: 0 of 16 against " in rounds[0]["reason"]
 
@@ -174,21 +174,21 @@ def test_a_loop_killed_while_it_opened_opens_again(tmp_path: Path, plain: dict[s
         lake = tmp_path / fault[-1] / "lake"
         code, _, _ = run(lake, plain, *tiny, fault=fault)
         assert code == -9
-        code, _, said = run(lake, plain, *tiny)
-        assert code == 0, said
+        code, _, stderr = run(lake, plain, *tiny)
+        assert code == 0, stderr
         assert read(Lake(lake), "prompts").filter(split="seed").height == 60
 
 
 def test_a_loop_of_another_recipe_is_not_gone_on_with_unsaid(tmp_path: Path, plain: dict[str, str]) -> None:
     lake = tmp_path / "lake"
-    done = ratchet(*small_night(lake, 1), "--set", "sampling.max_tokens=1", environment=plain)
-    assert done.returncode == 0, done.stderr
-    code, _, said = run(lake, plain)
+    result = ratchet(*small_night(lake, 1), "--set", "sampling.max_tokens=1", environment=plain)
+    assert result.returncode == 0, result.stderr
+    code, _, stderr = run(lake, plain)
     assert code != 0
-    assert "draws its prompts from the tutor's world (held-out)" in said.splitlines()[-1]
-    code, _, said = run(lake, plain, "prompts.eval_family=held-out")
+    assert "draws its prompts from the tutor's world (held-out)" in stderr.splitlines()[-1]
+    code, _, stderr = run(lake, plain, "prompts.eval_family=held-out")
     assert code != 0
-    assert "opened without demonstrations of judging" in said.splitlines()[-1]
+    assert "opened without demonstrations of judging" in stderr.splitlines()[-1]
 
 
 def test_no_demonstration_of_a_held_out_prompt_is_trained_on(tmp_path: Path, plain: dict[str, str]) -> None:
@@ -200,8 +200,8 @@ def test_no_demonstration_of_a_held_out_prompt_is_trained_on(tmp_path: Path, pla
     judged = tmp_path / "judged.jsonl"
     judged.write_text("".join(json.dumps(one | {"judgement": "Score: 5"}) + "\n" for one in told), "utf-8")
     settings = (f"prompts.path={file}", f"seeds.instruction={file}", f"seeds.evaluation={judged}")
-    code, _, said = run(tmp_path / "lake", plain, *settings, "rewarding.rubric=story")
-    assert code == 0, said
+    code, _, stderr = run(tmp_path / "lake", plain, *settings, "rewarding.rubric=story")
+    assert code == 0, stderr
     prompts = read(Lake(tmp_path / "lake"), "prompts")
     held_out, seeds = (prompts.filter(split=split)["text"].to_list() for split in ("eval", "seed"))
     assert len(held_out) == 12
@@ -210,7 +210,7 @@ def test_no_demonstration_of_a_held_out_prompt_is_trained_on(tmp_path: Path, pla
     assert len(trained) > 0
     for texts in (seeds, trained):
         assert not [text for text in texts if any(one in text for one in held_out)]
-    assert "overlap held-out prompts" in said
+    assert "overlap held-out prompts" in stderr
 
 
 def test_a_judge_whose_weights_change_within_a_round_is_refused(
@@ -222,9 +222,9 @@ def test_a_judge_whose_weights_change_within_a_round_is_refused(
     code, _, _ = run(tmp_path / "lake", plain, *settings, fault="freeze: examples written")
     assert code == -9
     shutil.copyfile(BASE / "model.safetensors", judge / "model.safetensors")
-    code, _, said = run(tmp_path / "lake", plain, *settings)
+    code, _, stderr = run(tmp_path / "lake", plain, *settings)
     assert code != 0
-    assert "holds other weights than the judge" in said
+    assert "holds other weights than the judge" in stderr
 
 
 def test_a_rubric_that_changes_within_a_round_is_refused(tmp_path: Path, plain: dict[str, str]) -> None:
@@ -234,9 +234,9 @@ def test_a_rubric_that_changes_within_a_round_is_refused(tmp_path: Path, plain: 
     code, _, _ = run(tmp_path / "lake", plain, *settings, fault="freeze: examples written")
     assert code == -9
     rubric.write_text(rubric.read_text("utf-8").replace("pass_from: 4", "pass_from: 3"))
-    code, _, said = run(tmp_path / "lake", plain, *settings)
+    code, _, stderr = run(tmp_path / "lake", plain, *settings)
     assert code != 0
-    assert "a round keeps its rubric" in said
+    assert "a round keeps its rubric" in stderr
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_bad_values_are_one_line_and_leave_no_lake(
         file = tmp_path / "seeds.jsonl"
         file.write_text(json.dumps(given) + "\n", "utf-8")
         given = str(file)
-    code, _, said = run(tmp_path / "lake", plain, f"{setting}={given}")
+    code, _, stderr = run(tmp_path / "lake", plain, f"{setting}={given}")
     assert code != 0
-    assert why in said.splitlines()[-1]
+    assert why in stderr.splitlines()[-1]
     assert not (tmp_path / "lake").exists()

@@ -46,9 +46,9 @@ def test_a_step_is_tried_three_times_unless_the_fault_is_one_of_ours(
     tmp_path: Path, prefect_server: dict[str, str], name: str, tries: int
 ) -> None:
     tally = tmp_path / "tally"
-    done = ratchet(name, str(tally), environment=prefect_server, program="tests.flows.test_steps:main")
+    result = ratchet(name, str(tally), environment=prefect_server, program="tests.flows.test_steps:main")
     assert len(tally.read_text().splitlines()) == tries
-    assert (done.returncode == 0) == (tries == 3), done.stderr
+    assert (result.returncode == 0) == (tries == 3), result.stderr
 
 
 def test_outside_a_flow_a_step_is_its_function(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def note(line: str) -> None:
 
 def first_token(body: dict[str, Any], index: int) -> int:
     """The token before the end: " 4", or one of a hundred that lie about it."""
-    told = f"{body['prompt']} {body['seed'] + index}"
-    return 24 + zlib.crc32(told.encode()) % 100 if manner == "varied" else 24
+    text = f"{body['prompt']} {body['seed'] + index}"
+    return 24 + zlib.crc32(text.encode()) % 100 if manner == "varied" else 24
 
 
 def completion(body: dict[str, Any]) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_log_probabilities_are_those_of_a_plain_pass(engine: EmbeddedEngine, samples: int) -> None:
     """Longer than the windows; four samples would share a row that is longer than the context."""
     sampling = Sampling(samples=samples, temperature=0.8, max_tokens=16)
-    for prompt, drawn in zip(PROMPTS, engine.generate(PROMPTS, sampling, spaced(PROMPTS)), strict=True):
-        for sample in drawn:
+    for prompt, outputs in zip(PROMPTS, engine.generate(PROMPTS, sampling, spaced(PROMPTS)), strict=True):
+        for sample in outputs:
             assert sample.token_logprobs == pytest.approx(teacher_forced(engine, prompt, sample), abs=1e-3)
 
 
@@ -91,9 +91,9 @@ def test_greedy_is_transformers_own_greedy(engine: EmbeddedEngine) -> None:
 
 
 def test_what_is_drawn_is_proved(engine: EmbeddedEngine) -> None:
-    found = engine.prove()
-    assert found.answers > 10
-    assert 0 <= found.deviation < 1e-3
+    proof = engine.prove()
+    assert proof.answers > 10
+    assert 0 <= proof.deviation < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,9 @@ def test_what_is_drawn_is_proved(engine: EmbeddedEngine) -> None:
 def test_a_state_that_the_engine_cannot_give_back_is_refused(
     config: PreTrainedConfig, why: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=why) as found:
+    with pytest.raises(ModelError, match=why) as refusal:
         EmbeddedEngine(save(tmp_path, config), device="cpu")
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_model_that_sees_what_comes_after_is_refused(tmp_path: Path) -> None:

@@ -47,15 +47,15 @@ def prompts() -> list[Prompt]:
 def test_a_conversation_is_drawn_as_the_tokens_of_its_template(
     tutor: EmbeddedEngine, prompts: list[Prompt]
 ) -> None:
-    found = tutor.generate(prompts, GREEDY, [0, 0, 0])
-    for prompt, (sample,) in zip(prompts, found, strict=True):
+    actual = tutor.generate(prompts, GREEDY, [0, 0, 0])
+    for prompt, (sample,) in zip(prompts, actual, strict=True):
         text = tutor.tokenizer.decode(prompt_ids(tutor.tokenizer, prompt))
         assert text.count("<|system|>") == isinstance(prompt, Conversation)
         assert text.endswith("<|end|><|assistant|>")
         (alone,) = tutor.generate([prompt], GREEDY, [0])
         assert alone[0].text == sample.text
     plain = [one if isinstance(one, str) else one.text for one in prompts]
-    assert told(found) != told(tutor.generate(plain, GREEDY, [0, 0, 0])), "a text is no conversation"
+    assert told(actual) != told(tutor.generate(plain, GREEDY, [0, 0, 0])), "a text is no conversation"
 
 
 def test_a_conversation_that_forges_a_turn_is_named_and_nothing_is_generated(
@@ -75,9 +75,9 @@ def test_an_endpoint_writes_what_is_written_in_process(
     peer.offers = offers
     more = {"tokenizer": str(BASE)} if api == "completions" else {}
     some = [prompt_seed(0, 0, prompt) for prompt in prompts]
-    found = served(peer, api=api, **more).generate(prompts, FOUR, some)
-    assert told(found) == told(tutor.generate(prompts, FOUR, some))
-    assert len(list(chain(*found))) == 12
+    actual = served(peer, api=api, **more).generate(prompts, FOUR, some)
+    assert told(actual) == told(tutor.generate(prompts, FOUR, some))
+    assert len(list(chain(*actual))) == 12
 
 
 def test_a_chat_gets_messages_and_a_completion_gets_plain_text() -> None:
@@ -107,9 +107,9 @@ def test_requests_on_record_know_a_conversation_from_the_text_it_is_written_as(
     ids = {conversation: "prompt-00000-" + "a" * 24, conversation.text: "prompt-00000-" + "b" * 24}
     unit = Unit("loop", 0, "generate", 0, "recipe")
     first = Recorded(log, engine, unit, "ckpt", ids).generate(both, GREEDY, [5, 5])
-    asked = len(peer.asked)
+    count = len(peer.asked)
     again = Recorded(log, engine, unit, "ckpt", ids).generate(both, GREEDY, [5, 5])
     assert told(first) == told(again)
-    assert len(peer.asked) == asked == 2
+    assert len(peer.asked) == count == 2
     rows = {row["prompt_hash"]: row for row in read(log.lake, "requests").to_dicts()}
     assert {hash_of(one): ids[one] for one in both} == {key: row["prompt_id"] for key, row in rows.items()}

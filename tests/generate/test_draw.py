@@ -21,8 +21,8 @@ CHI_SQUARE_999 = {7: 24.32, 9: 27.88}
 
 def test_numbers_are_splitmix64() -> None:
     """The first three outputs of the published generator from state 0."""
-    wanted = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
-    assert uniforms([0], 3)[:, 0].tolist() == [(value >> 41) / 2**23 for value in wanted]
+    expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert uniforms([0], 3)[:, 0].tolist() == [(value >> 41) / 2**23 for value in expected]
 
 
 def test_a_number_depends_on_its_seed_and_step_alone() -> None:
@@ -46,18 +46,18 @@ def test_frequencies_are_the_tempered_softmax(temperature: float, top_p: float) 
     logits = torch.tensor([1.0, 0.2, -0.5, 2.0, 0.9, -1.0, 0.0, 1.5])
     expected = torch.softmax(logits / temperature, -1)
     ordered, places = expected.sort(descending=True)
-    kept = places[(ordered.cumsum(-1) - ordered) < top_p]
+    nucleus = places[(ordered.cumsum(-1) - ordered) < top_p]
     inside = torch.zeros(8, dtype=torch.bool)
-    inside[kept] = True
+    inside[nucleus] = True
     expected = torch.where(inside, expected, 0) / expected[inside].sum()
     count = 40_000
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    drawn = draw_tokens(logits.expand(count, -1), chance, temperature, top_p)
-    seen = torch.bincount(drawn.tokens, minlength=8).double()
+    draw = draw_tokens(logits.expand(count, -1), chance, temperature, top_p)
+    seen = torch.bincount(draw.tokens, minlength=8).double()
     assert seen[~inside].sum() == 0
-    wanted = expected[inside].double() * count
-    assert ((seen[inside] - wanted) ** 2 / wanted).sum() < CHI_SQUARE_999[7]
-    assert torch.allclose(drawn.logprobs, torch.log_softmax(logits, -1)[drawn.tokens])
+    target = expected[inside].double() * count
+    assert ((seen[inside] - target) ** 2 / target).sum() < CHI_SQUARE_999[7]
+    assert torch.allclose(draw.logprobs, torch.log_softmax(logits, -1)[draw.tokens])
 
 
 def test_a_token_of_no_probability_is_never_drawn() -> None:
@@ -78,9 +78,9 @@ def test_a_wide_nucleus_is_found_as_a_narrow_one() -> None:
 
 
 def test_temperature_zero_takes_the_likeliest() -> None:
-    drawn = draw_tokens(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
-    assert drawn.tokens.tolist() == [1]
-    assert drawn.logprobs.item() == pytest.approx(
+    draw = draw_tokens(torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([0.99]), 0.0, 1.0)
+    assert draw.tokens.tolist() == [1]
+    assert draw.logprobs.item() == pytest.approx(
         torch.log_softmax(torch.tensor([0.0, 3.0, 1.0]), -1)[1].item()
     )
 
@@ -92,14 +92,14 @@ def test_what_noise_could_change_is_called_unsure_and_little_else(temperature: f
     count, noise, source = 4000, 1e-3, torch.Generator().manual_seed(1)
     logits = torch.randn(count, 90, generator=source) * 3.0
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    drawn = draw_tokens(logits, chance, temperature, top_p, noise)
+    draw = draw_tokens(logits, chance, temperature, top_p, noise)
     changed = torch.zeros(count, dtype=torch.bool)
     for _ in range(200):
         far = (torch.rand(logits.shape, generator=source) * 2.0 - 1.0) * noise
-        changed |= draw_tokens(logits + far, chance, temperature, top_p).tokens != drawn.tokens
+        changed |= draw_tokens(logits + far, chance, temperature, top_p).tokens != draw.tokens
     assert changed.any()
-    assert not (changed & ~drawn.unsure).any()
-    assert drawn.unsure.float().mean() < 0.05
+    assert not (changed & ~draw.unsure).any()
+    assert draw.unsure.float().mean() < 0.05
     assert not draw_tokens(logits, chance, temperature, top_p).unsure.any()
 
 
@@ -109,12 +109,12 @@ def test_equals_at_the_edge_of_a_nucleus_are_unsure_together() -> None:
     rare = torch.full((1900,), 0.2 / 1900)
     logits = torch.cat([torch.tensor([0.797, 0.003]), rare]).log().expand(count, -1)
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
-    drawn = draw_tokens(logits, chance, 1.0, 0.8, noise)
+    draw = draw_tokens(logits, chance, 1.0, 0.8, noise)
     for sign in (-1.0, 1.0):
         near = logits.clone()
         near[:, 0] += sign * 0.95 * noise
-        changed = draw_tokens(near, chance, 1.0, 0.8).tokens != drawn.tokens
-        assert not (changed & ~drawn.unsure).any()
+        changed = draw_tokens(near, chance, 1.0, 0.8).tokens != draw.tokens
+        assert not (changed & ~draw.unsure).any()
 
 
 def test_first_tokens_follow_the_models_own_softmax(tutor: EmbeddedEngine, questions: list[str]) -> None:
@@ -129,8 +129,8 @@ def test_first_tokens_follow_the_models_own_softmax(tutor: EmbeddedEngine, quest
 
     prompt = max(questions, key=lambda question: int((expectation(question) >= 5).sum()))
     expected = expectation(prompt)
-    drawn = torch.tensor([sample.token_ids[0] for sample in tutor.generate([prompt], one, [0])[0]])
-    seen = torch.bincount(drawn, minlength=len(expected)).double()
+    tokens = torch.tensor([sample.token_ids[0] for sample in tutor.generate([prompt], one, [0])[0]])
+    seen = torch.bincount(tokens, minlength=len(expected)).double()
     common = expected >= 5
     assert common.sum() > 3
     spread = ((seen - expected)[common] / expected[common].sqrt()).abs()

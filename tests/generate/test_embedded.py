@@ -59,8 +59,8 @@ def test_samples_share_rows_where_every_head_has_its_own_keys(
 def test_log_probabilities_are_those_of_a_plain_forward_pass(tiny: EmbeddedEngine, samples: int) -> None:
     sampling = Sampling(samples=samples, temperature=0.7, top_p=0.9, max_tokens=16)
     answers = tiny.generate(PROMPTS, sampling, spaced(PROMPTS))
-    for prompt, drawn in zip(PROMPTS, answers, strict=True):
-        for sample in drawn:
+    for prompt, draws in zip(PROMPTS, answers, strict=True):
+        for sample in draws:
             assert sample.token_logprobs == pytest.approx(teacher_forced(tiny, prompt, sample), abs=1e-4)
             assert sample.logprob_sum == pytest.approx(sum(sample.token_logprobs))
 
@@ -69,8 +69,8 @@ def test_the_tutors_log_probabilities_are_those_of_a_plain_forward_pass(
     tutor: EmbeddedEngine, questions: list[str]
 ) -> None:
     some = questions[:4]
-    for prompt, drawn in zip(some, tutor.generate(some, FOUR, spaced(some)), strict=True):
-        for sample in drawn:
+    for prompt, samples in zip(some, tutor.generate(some, FOUR, spaced(some)), strict=True):
+        for sample in samples:
             assert sample.token_logprobs == pytest.approx(teacher_forced(tutor, prompt, sample), abs=1e-4)
 
 
@@ -78,9 +78,9 @@ def test_every_token_is_the_draw_of_its_own_seed_and_step(tiny: EmbeddedEngine) 
     """Replayed one sample at a time, from a plain forward pass and the numbers of its seed."""
     sampling = Sampling(samples=4, temperature=1.3, top_p=0.95, max_tokens=16)
     model: Any = load_model(tiny.folder)
-    for prompt, drawn in zip(PROMPTS, tiny.generate(PROMPTS, sampling, spaced(PROMPTS)), strict=True):
+    for prompt, samples in zip(PROMPTS, tiny.generate(PROMPTS, sampling, spaced(PROMPTS)), strict=True):
         before = prompt_ids(tiny.tokenizer, prompt)
-        for sample in drawn:
+        for sample in samples:
             with torch.no_grad():
                 logits = model(torch.tensor([before + list(sample.token_ids)])).logits[
                     0, len(before) - 1 : -1
@@ -139,11 +139,11 @@ def test_the_tutor_writes_the_same_in_batches_of_1_7_and_64(
 ) -> None:
     sampling = sampling.model_copy(update={"max_tokens": 80})
     some, seeds = questions[:10], spaced(questions[:10])
-    wanted = texts(tutor.generate(some, sampling, seeds))
-    assert len(set(wanted)) >= 10
+    expected = texts(tutor.generate(some, sampling, seeds))
+    assert len(set(expected)) >= 10
     for rows in (1, 7, 64):
-        found = texts(EmbeddedEngine(BASE, rows=rows, device="cpu").generate(some, sampling, seeds))
-        assert wanted == found
+        actual = texts(EmbeddedEngine(BASE, rows=rows, device="cpu").generate(some, sampling, seeds))
+        assert expected == actual
 
 
 def test_what_float_noise_could_decide_is_decided_by_the_sample_alone(
@@ -180,8 +180,8 @@ def test_a_finished_sample_ends_with_the_end_token_and_an_unfinished_one_is_full
 ) -> None:
     sampling = Sampling(samples=4, temperature=1.0, max_tokens=26)
     end, reasons = tutor.tokenizer.eos_token_id, set()
-    for drawn in tutor.generate(questions, sampling, spaced(questions)):
-        for sample in drawn:
+    for samples in tutor.generate(questions, sampling, spaced(questions)):
+        for sample in samples:
             reasons.add(sample.finish_reason)
             assert sample.token_count == len(sample.token_ids) == len(sample.token_logprobs) <= 26
             assert (sample.token_ids[-1] == end) == (sample.finish_reason == "stop")
@@ -192,8 +192,8 @@ def test_a_finished_sample_ends_with_the_end_token_and_an_unfinished_one_is_full
 
 
 def test_one_token_is_a_possible_length(tiny: EmbeddedEngine) -> None:
-    drawn = tiny.generate(["a", "bb"], Sampling(samples=2, temperature=1.0, max_tokens=1), [1, 5])
-    assert [sample.token_count for samples in drawn for sample in samples] == [1] * 4
+    outputs = tiny.generate(["a", "bb"], Sampling(samples=2, temperature=1.0, max_tokens=1), [1, 5])
+    assert [sample.token_count for samples in outputs for sample in samples] == [1] * 4
 
 
 def test_every_end_token_of_the_generation_settings_ends_an_answer(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_threads_side_by_side_write_the_same_and_leave_torchs_threads_alone(
     try:
         engine = EmbeddedEngine(BASE, rows=12, device="cpu")
         heard: list[int] = []
-        found = texts(engine.generate(questions, FOUR, spaced(questions), heard.append))
+        actual = texts(engine.generate(questions, FOUR, spaced(questions), heard.append))
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(torch.get_num_threads).result() == 3
         assert torch.get_num_threads() == 3
@@ -268,9 +268,9 @@ def test_threads_side_by_side_write_the_same_and_leave_torchs_threads_alone(
         torch.set_num_threads(1)
     assert engine._workers.count == 3
     assert sum(heard) == 4 * len(questions)
-    wanted = texts(tutor.generate(questions, FOUR, spaced(questions)))
-    assert sum(a != b for a, b in zip(wanted, found, strict=True)) <= 1
-    assert texts(engine.generate(questions, FOUR, spaced(questions))) == found
+    expected = texts(tutor.generate(questions, FOUR, spaced(questions)))
+    assert sum(a != b for a, b in zip(expected, actual, strict=True)) <= 1
+    assert texts(engine.generate(questions, FOUR, spaced(questions))) == actual
 
 
 def test_a_broken_job_stops_the_call_and_not_the_engine(tutor: EmbeddedEngine) -> None:

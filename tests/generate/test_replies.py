@@ -57,11 +57,11 @@ def test_an_answer_without_proper_choices_is_unusable(name: str) -> None:
 
 @pytest.mark.parametrize("name", USELESS)
 def test_a_choice_that_is_no_sample_is_left_out_and_told(name: str) -> None:
-    found = read_answer({"choices": [USELESS[name], GOOD | {"index": 1}]}, ASK, SAMPLING, None)
-    assert [(one.index, one.seed, one.text) for one in found.samples] == [(1, 8, "4")]
-    assert found.error is not None
-    assert found.error.startswith("sample 0: ")
-    assert "\n" not in found.error
+    answer = read_answer({"choices": [USELESS[name], GOOD | {"index": 1}]}, ASK, SAMPLING, None)
+    assert [(one.index, one.seed, one.text) for one in answer.samples] == [(1, 8, "4")]
+    assert answer.error is not None
+    assert answer.error.startswith("sample 0: ")
+    assert "\n" not in answer.error
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"<html>", b"\xff\xfe", b"[" * 100_000, b"1" * 5000])
@@ -119,10 +119,10 @@ FIELDS = ("index", "text", "message", "finish_reason", "logprobs", "token_ids", 
 @settings(max_examples=100, deadline=None)
 def test_no_answer_does_anything_but_give_samples_or_be_unusable(choices: Any, usage: Any) -> None:
     try:
-        found = read_answer({"choices": choices, "usage": usage}, ASK, SAMPLING, 100)
+        answer = read_answer({"choices": choices, "usage": usage}, ASK, SAMPLING, 100)
     except Unusable:
         return
-    for one in found.samples:
+    for one in answer.samples:
         one.text.encode()
         assert one.finish_reason in ("stop", "length")
         assert one.index in (0, 1)
@@ -131,7 +131,7 @@ def test_no_answer_does_anything_but_give_samples_or_be_unusable(choices: Any, u
 @given(st.binary(max_size=600) | JSON.map(lambda value: json.dumps({"error": value}).encode()))
 @settings(max_examples=100, deadline=None)
 def test_a_refusal_is_one_short_printable_line(data: bytes) -> None:
-    said = refusal(data, "secret")
-    assert len(said) <= LONGEST_LINE
-    assert said.isprintable()
-    assert "secret" not in said
+    message = refusal(data, "secret")
+    assert len(message) <= LONGEST_LINE
+    assert message.isprintable()
+    assert "secret" not in message

@@ -54,17 +54,17 @@ def test_a_draw_is_transformers_own_cut_of_the_penalised_distribution() -> None:
             MinPLogitsWarper(0.05),
         ]
     )
-    wanted = torch.softmax(order(before, logits.clone()), -1)
+    target = torch.softmax(order(before, logits.clone()), -1)
     chance = torch.from_numpy(uniforms(range(rows), 1)[0])
     seen = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, before, True)
     scores = penalised(logits, seen, 1.4)
-    drawn = draw_tokens(logits, chance, 0.8, 0.9, top_k=10, min_p=0.05, scores=scores)
-    assert (wanted > 0).sum() < 10 * rows  # each of the cuts takes something
-    expected = torch.searchsorted(wanted.cumsum(-1), chance[:, None], right=True)[:, 0]
-    assert (drawn.tokens == expected).float().mean() > 0.99  # sums of floats differ at an edge
-    assert (wanted.gather(1, drawn.tokens[:, None]) > 0).all()
-    plain = logits.log_softmax(-1).gather(1, drawn.tokens[:, None])[:, 0]
-    assert torch.allclose(drawn.logprobs, plain, atol=1e-5)
+    draw = draw_tokens(logits, chance, 0.8, 0.9, top_k=10, min_p=0.05, scores=scores)
+    assert (target > 0).sum() < 10 * rows  # each of the cuts takes something
+    expected = torch.searchsorted(target.cumsum(-1), chance[:, None], right=True)[:, 0]
+    assert (draw.tokens == expected).float().mean() > 0.99  # sums of floats differ at an edge
+    assert (target.gather(1, draw.tokens[:, None]) > 0).all()
+    plain = logits.log_softmax(-1).gather(1, draw.tokens[:, None])[:, 0]
+    assert torch.allclose(draw.logprobs, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_what_noise_could_change_of_a_cut_is_called_unsure_and_little_else(how: 
     logits = torch.randn(count, 90, generator=source) * 3.0
     chance = torch.from_numpy(uniforms(range(count), 1)[0])
     how = {"temperature": 0.9, "top_p": 1.0} | how
-    drawn = draw_tokens(logits, chance, noise=noise, **how)
+    draw = draw_tokens(logits, chance, noise=noise, **how)
     changed = torch.zeros(count, dtype=torch.bool)
     for _ in range(60):
         far = (torch.rand(logits.shape, generator=source) * 2.0 - 1.0) * noise
-        changed |= draw_tokens(logits + far, chance, **how).tokens != drawn.tokens
+        changed |= draw_tokens(logits + far, chance, **how).tokens != draw.tokens
     assert changed.any()
-    assert not (changed & ~drawn.unsure).any()
-    assert drawn.unsure.float().mean() < 0.05
+    assert not (changed & ~draw.unsure).any()
+    assert draw.unsure.float().mean() < 0.05
 
 
 def test_greedy_with_a_penalty_is_transformers_own(tiny: EmbeddedEngine) -> None:
@@ -110,11 +110,11 @@ def test_a_sample_does_not_depend_on_its_batch_and_keeps_the_models_own_log_prob
 ) -> None:
     whole = tiny.generate(PROMPTS, ALL, spaced(PROMPTS))
     alone = [tiny.generate([one], ALL, [seed])[0] for one, seed in zip(PROMPTS, spaced(PROMPTS), strict=True)]
-    assert [[one.token_ids for one in drawn] for drawn in whole] == [
-        [one.token_ids for one in drawn] for drawn in alone
+    assert [[one.token_ids for one in samples] for samples in whole] == [
+        [one.token_ids for one in samples] for samples in alone
     ]
-    for prompt, drawn in zip(PROMPTS, whole, strict=True):
-        for sample in drawn:
+    for prompt, samples in zip(PROMPTS, whole, strict=True):
+        for sample in samples:
             assert sample.token_logprobs == pytest.approx(teacher_forced(tiny, prompt, sample), abs=1e-4)
 
 
@@ -123,11 +123,11 @@ def test_an_answer_ends_where_its_text_first_holds_a_stop_string(
 ) -> None:
     """Whichever tokens the string lies across, and whatever else is in the batch."""
     some, sampling = questions[:6], Sampling(samples=4, temperature=1.0, max_tokens=48)
-    free = [one for drawn in tutor.generate(some, sampling, seeds(some)) for one in drawn]
+    free = [one for samples in tutor.generate(some, sampling, seeds(some)) for one in samples]
     text = max((one.text for one in free), key=len)
     stop = (text[7:10], text[20:24], "never written")
     stopping = sampling.model_copy(update={"stop": stop})
-    ended = [one for drawn in tutor.generate(some, stopping, seeds(some)) for one in drawn]
+    ended = [one for samples in tutor.generate(some, stopping, seeds(some)) for one in samples]
     crossing = 0
     for before, after in zip(free, ended, strict=True):
         places = [place for place in map(before.text.find, stop) if place >= 0]
@@ -138,8 +138,8 @@ def test_an_answer_ends_where_its_text_first_holds_a_stop_string(
             assert after == before
             continue
         assert (after.text, after.finish_reason) == (before.text[: min(places)], "stop")
-        written, shorter = (tutor.tokenizer.decode(after.token_ids[: count - less]) for less in (0, 1))
-        assert any(one in written for one in stop)
+        longer, shorter = (tutor.tokenizer.decode(after.token_ids[: count - less]) for less in (0, 1))
+        assert any(one in longer for one in stop)
         assert not any(one in shorter for one in stop)
         crossing += not any(one in tutor.tokenizer.decode([after.token_ids[-1]]) for one in stop)
     assert crossing > 0
@@ -170,8 +170,8 @@ def test_an_endpoint_is_asked_for_the_same(
     (one, *_), *_ = tutor.generate(some, ALL, seeds(some))
     sampling = ALL.model_copy(update={"stop": (one.text[3:6],)})
     more = {"tokenizer": str(BASE)} if api == "completions" else {}
-    found = served(peer, api=api, **more).generate(some, sampling, seeds(some))
-    assert told(found) == told(tutor.generate(some, sampling, seeds(some)))
+    actual = served(peer, api=api, **more).generate(some, sampling, seeds(some))
+    assert told(actual) == told(tutor.generate(some, sampling, seeds(some)))
     sent = peer.asked[0]
     assert (sent["top_k"], sent["min_p"], sent["repetition_penalty"]) == (12, 0.02, 1.3)
     assert sent["stop"] == list(sampling.stop)
@@ -211,17 +211,19 @@ def test_a_plain_request_says_nothing_of_them(peer: Peer, questions: list[str]) 
 
 
 def test_what_else_decided_a_draw_is_on_record_and_in_its_id(tutor: EmbeddedEngine) -> None:
-    asked = pl.DataFrame({"prompt_id": ["prompt-00000-" + "0" * 24], "split": ["train"], "text": ["1 + 1 ="]})
+    prompts = pl.DataFrame(
+        {"prompt_id": ["prompt-00000-" + "0" * 24], "split": ["train"], "text": ["1 + 1 ="]}
+    )
 
     def rows(**more: Any) -> pl.DataFrame:
         sampling = Sampling(samples=1, max_tokens=2, **more)
-        return candidate_rows(tutor, asked, sampling, checkpoint_id="c", round_number=0, seed=0)
+        return candidate_rows(tutor, prompts, sampling, checkpoint_id="c", round_number=0, seed=0)
 
     plain, cut = rows(), rows(stop="\n\n", top_k=3)
     assert plain["settings"].to_list() == [None]
     assert cut["settings"].to_list() == ['{"stop":["\\n\\n"],"top_k":3}']
     assert plain["candidate_id"][0] != cut["candidate_id"][0]
-    suites = {suite_id(asked, get_verifier("maths"), Evaluation(), more) for more in ((), ("x",))}
+    suites = {suite_id(prompts, get_verifier("maths"), Evaluation(), more) for more in ((), ("x",))}
     assert len(suites) == 2
 
 
@@ -237,6 +239,6 @@ def test_what_else_decided_a_draw_is_on_record_and_in_its_id(tutor: EmbeddedEngi
     ids=str,
 )
 def test_values_out_of_bounds_are_refused_in_one_line(values: dict[str, Any], why: str) -> None:
-    with pytest.raises(RecipeError, match=why) as found:
+    with pytest.raises(RecipeError, match=why) as refusal:
         validated(Rft, {"sampling": values}, "recipe")
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(refusal.value)

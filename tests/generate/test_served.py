@@ -25,10 +25,10 @@ def test_the_same_seeds_write_the_same_texts_as_in_process(
     some = questions[:4]
     more = {"tokenizer": str(BASE)} if api == "completions" else {}
     seen: list[int] = []
-    found = served(peer, api=api, **more).generate(some, FOUR, seeds(some), seen.append)
-    wanted = tutor.generate(some, FOUR, seeds(some))
-    assert told(found) == told(wanted)
-    for one, other in zip(chain(*found), chain(*wanted), strict=True):
+    actual = served(peer, api=api, **more).generate(some, FOUR, seeds(some), seen.append)
+    expected = tutor.generate(some, FOUR, seeds(some))
+    assert told(actual) == told(expected)
+    for one, other in zip(chain(*actual), chain(*expected), strict=True):
         assert one.token_count == other.token_count
         assert one.logprob_sum == pytest.approx(other.logprob_sum, abs=1e-4)
         assert one.token_ids == (other.token_ids if offers else ())
@@ -66,17 +66,17 @@ def test_a_fault_that_passes_is_tried_again_and_changes_no_text(
 ) -> None:
     peer.faults = [PASSING[fault]]
     some = questions[:2]
-    found = served(peer, timeout=1.0 if fault == "no answer" else 60.0).generate(some, ONE, seeds(some))
-    assert told(found) == told(tutor.generate(some, ONE, seeds(some)))
+    actual = served(peer, timeout=1.0 if fault == "no answer" else 60.0).generate(some, ONE, seeds(some))
+    assert told(actual) == told(tutor.generate(some, ONE, seeds(some)))
     assert len(peer.asked) == 3
 
 
 def test_retry_after_holds_for_every_request(peer: Peer, questions: list[str]) -> None:
     peer.faults = [status(429, Retry_After="1.2")]
     engine, start = served(peer, in_flight=1), time.monotonic()
-    found = replies(engine, questions[:3])
+    outcomes = replies(engine, questions[:3])
     assert time.monotonic() - start >= 1.2
-    assert sorted(reply.attempts for reply in found) == [1, 1, 2]
+    assert sorted(reply.attempts for reply in outcomes) == [1, 1, 2]
 
 
 @pytest.mark.parametrize("code", [400, 413, 418, 422])
@@ -84,11 +84,11 @@ def test_a_request_that_fails_for_good_is_sent_once_and_is_no_text(
     peer: Peer, questions: list[str], code: int
 ) -> None:
     peer.poison = {questions[1][:30]: status(code, "I would rather not")}
-    found = replies(served(peer), questions[:3])
-    failed = [reply for reply in found if reply.error]
+    outcomes = replies(served(peer), questions[:3])
+    failed = [reply for reply in outcomes if reply.error]
     assert [(one.ask.place, one.samples, one.status, one.attempts) for one in failed] == [(1, (), code, 1)]
     assert "I would rather not" in str(failed[0].error)
-    assert all(reply.samples for reply in found if not reply.error)
+    assert all(reply.samples for reply in outcomes if not reply.error)
     assert len(peer.asked) == 3
     with pytest.raises(RequestFailed, match="I would rather not"):
         served(peer).generate(questions[:3], ONE, seeds(questions[:3]))
@@ -96,8 +96,8 @@ def test_a_request_that_fails_for_good_is_sent_once_and_is_no_text(
 
 def test_a_prompt_that_breaks_the_server_every_time_fails_alone(peer: Peer, questions: list[str]) -> None:
     peer.poison = {questions[0][:30]: status(500)}
-    found = replies(served(peer, retries=1), questions[:3])
-    assert {reply.ask.place: (reply.attempts, bool(reply.samples)) for reply in found} == {
+    outcomes = replies(served(peer, retries=1), questions[:3])
+    assert {reply.ask.place: (reply.attempts, bool(reply.samples)) for reply in outcomes} == {
         0: (2, False),
         1: (1, True),
         2: (1, True),
@@ -121,11 +121,11 @@ def test_a_hostile_answer_fails_its_request_in_one_line_and_no_other(
     peer: Peer, questions: list[str], fault: str
 ) -> None:
     peer.poison = {questions[0][:30]: HOSTILE[fault]}
-    found = {reply.ask.place: reply for reply in replies(served(peer, retries=0), questions[:3])}
-    assert (found[0].samples, found[0].final, bool(found[0].error)) == ((), True, True)
-    assert str(found[0].error).isprintable()
-    assert found[1].samples
-    assert found[2].samples
+    outcomes = {reply.ask.place: reply for reply in replies(served(peer, retries=0), questions[:3])}
+    assert (outcomes[0].samples, outcomes[0].final, bool(outcomes[0].error)) == ((), True, True)
+    assert str(outcomes[0].error).isprintable()
+    assert outcomes[1].samples
+    assert outcomes[2].samples
 
 
 def test_an_endpoint_that_gives_out_ends_the_call_and_fails_no_request(

@@ -40,18 +40,18 @@ def test_the_budget_is_never_overspent_and_nearly_used(
     peer: Peer, questions: list[str], budget: dict[str, float]
 ) -> None:
     engine = served(peer, budget=budget, in_flight=4)
-    found: list[Reply] = []
+    outcomes: list[Reply] = []
 
     def spend() -> None:
         asks = engine.asks(questions, [range(4)] * len(questions), seeds(questions))
         for reply in engine.each(asks, ONE):
-            found.extend([reply] if reply is not None else [])
+            outcomes.extend([reply] if reply is not None else [])
 
     with pytest.raises(BudgetSpent, match=r"engine\.budget\."):
         spend()
-    assert peer.tokens == sum(reply.tokens for reply in found)
+    assert peer.tokens == sum(reply.tokens for reply in outcomes)
     assert 750 < peer.tokens <= 1500
-    assert sum(len(reply.samples) for reply in found) == sum(peer.answered.values())
+    assert sum(len(reply.samples) for reply in outcomes) == sum(peer.answered.values())
 
 
 def test_an_attempt_whose_answer_never_came_counts_as_the_most_it_can_have_taken(
@@ -118,10 +118,10 @@ def test_no_redirect_is_followed_so_that_the_key_goes_nowhere_else(
 
 def test_a_refusal_shows_the_server_s_words_without_the_key(peer: Peer, questions: list[str]) -> None:
     peer.poison = {questions[0][:30]: status(400, f"{'x' * 190} Bearer {KEY} \x1b[31m\n no")}
-    found = replies(served(peer), questions[:2])
-    (said,) = [str(reply.error) for reply in found if reply.error]
-    assert said.isprintable()
-    assert not any(KEY[:length] in said for length in range(6, len(KEY)))
+    outcomes = replies(served(peer), questions[:2])
+    (message,) = [str(reply.error) for reply in outcomes if reply.error]
+    assert message.isprintable()
+    assert not any(KEY[:length] in message for length in range(6, len(KEY)))
 
 
 def test_an_answer_that_holds_the_key_is_not_kept(peer: Peer, questions: list[str]) -> None:
@@ -129,9 +129,9 @@ def test_an_answer_that_holds_the_key_is_not_kept(peer: Peer, questions: list[st
         return body | {"choices": [body["choices"][0] | {"message": {"content": f"= {KEY}"}}]}
 
     peer.poison = {questions[0][:30]: changed(leaks)}
-    found = replies(served(peer), questions[:2])
-    assert [reply.ask.place for reply in found if reply.samples] == [1]
-    assert all(KEY not in str(reply) for reply in found)
+    outcomes = replies(served(peer), questions[:2])
+    assert [reply.ask.place for reply in outcomes if reply.samples] == [1]
+    assert all(KEY not in str(reply) for reply in outcomes)
 
 
 def test_leaving_early_ends_every_request(peer: Peer, questions: list[str]) -> None:

@@ -77,7 +77,7 @@ def start(script: Path, tmp_path: Path) -> Callable[..., Server]:
 
 def living(folder: Path) -> list[str]:
     """Which of the stand-in's three processes are alive; all must have been begun."""
-    found = []
+    names = []
     for name in ("server", "engine", "stray"):
         process = int((folder / name).read_text())
         try:
@@ -85,8 +85,8 @@ def living(folder: Path) -> list[str]:
         except FileNotFoundError:
             continue
         if state != "Z":
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
@@ -128,11 +128,11 @@ def test_a_server_that_dies_is_quoted_with_the_cause_and_not_what_followed(
 def test_a_server_that_never_gets_healthy_is_ended_in_time(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     with start("sick") as server:
         assert within(30, lambda: (tmp_path / "stray").exists())
         with pytest.raises(ServerFailed, match="not healthy after 1 s"):
-            server.wait(1, say=said.append)
+            server.wait(1, say=lines.append)
         assert living(tmp_path) == []
 
 

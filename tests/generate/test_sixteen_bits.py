@@ -39,9 +39,9 @@ def half() -> Iterator[EmbeddedEngine]:
 
 def plain(model: Any, engine: EmbeddedEngine, prompt: str, tokens: tuple[int, ...]) -> torch.Tensor:
     """Log-probabilities of an answer's tokens by one pass."""
-    asked = prompt_ids(engine.tokenizer, prompt)
+    ids = prompt_ids(engine.tokenizer, prompt)
     with torch.no_grad():
-        logits = model(torch.tensor([[*asked, *tokens]])).logits[0, len(asked) - 1 : -1].float()
+        logits = model(torch.tensor([[*ids, *tokens]])).logits[0, len(ids) - 1 : -1].float()
     return logits.log_softmax(-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
 
 
@@ -55,8 +55,8 @@ def test_log_probabilities_on_record_are_those_of_the_type_that_drew(
         questions[:6], half.generate(questions[:6], FOUR, spaced(questions[:6])), strict=True
     ):
         for dtype, model in models.items():
-            told = plain(model, half, prompt, sample.token_ids)
-            apart[dtype].append((told - torch.tensor(sample.token_logprobs)).abs())
+            logprobs = plain(model, half, prompt, sample.token_ids)
+            apart[dtype].append((logprobs - torch.tensor(sample.token_logprobs)).abs())
     own, other = (torch.cat(apart[dtype]) for dtype in models)
     assert own.mean() < 0.8 * other.mean()
     assert own.max() < 0.5
@@ -65,7 +65,7 @@ def test_log_probabilities_on_record_are_those_of_the_type_that_drew(
 def test_the_same_call_draws_the_same_to_the_bit(half: EmbeddedEngine, questions: list[str]) -> None:
     first, again = (half.generate(questions[:8], FOUR, spaced(questions[:8])) for _ in range(2))
     assert first == again
-    assert [[one.seed for one in drawn] for drawn in first] == [
+    assert [[one.seed for one in samples] for samples in first] == [
         [s + i for i in range(4)] for s in spaced(questions[:8])
     ]
 
@@ -89,12 +89,12 @@ def test_one_answer_a_batch_is_the_same_whatever_else_is_asked_and_larger_batche
 def test_what_is_drawn_is_proved_in_float32_and_held_in_bfloat16_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = prove(BASE, dtype="bfloat16")
+    half_proof = prove(BASE, dtype="bfloat16")
     assert any(
-        re.search(r"drawn in bfloat16: .* nats from plain passes in it", line) for line in found.remarks
+        re.search(r"drawn in bfloat16: .* nats from plain passes in it", line) for line in half_proof.remarks
     )
-    assert found.drawing is not None
-    assert found.drawing.deviation < 1e-3
+    assert half_proof.drawing is not None
+    assert half_proof.drawing.deviation < 1e-3
     assert embedded_engine(BASE, PLAIN, "bfloat16") is not embedded_engine(BASE)
     monkeypatch.setattr(proof, "SIXTEEN_BITS", SIXTEEN_BITS / 1000)
     with (

@@ -79,8 +79,8 @@ def test_weights_are_changed_without_a_restart_and_back(
 ) -> None:
     honest = server("honest")
     for folder in (BASE, BASE, other, BASE):
-        drawn = honest.engine(folder).generate(["1 + 3 ="], TWO, [70])
-        assert [(one.index, one.seed, one.text, one.token_ids) for one in drawn[0]] == [
+        samples = honest.engine(folder).generate(["1 + 3 ="], TWO, [70])
+        assert [(one.index, one.seed, one.text, one.token_ids) for one in samples[0]] == [
             (0, 70, "4", (24, 1)),
             (1, 71, "4", (24, 1)),
         ]
@@ -126,8 +126,8 @@ def test_a_turns_end_that_a_recipe_names_is_the_servers_too(
 ) -> None:
     """Its end tokens are told when it starts; template values are ours, and need no other server."""
     named, honest = Chat(end_of_turn="<|user|>"), server("honest")
-    told = flags(Vllm(), BASE, port=1, name="m", scratch=tmp_path, chat=named)
-    assert "--generation-config" in told
+    arguments = flags(Vllm(), BASE, port=1, name="m", scratch=tmp_path, chat=named)
+    assert "--generation-config" in arguments
     ends = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
     assert ends == end_ids(BASE, named) != end_ids(BASE)
     assert load_tokenizer(BASE).get_vocab()["<|user|>"] in ends
@@ -179,8 +179,8 @@ def test_a_death_under_way_costs_a_new_server_and_no_sample(
     server: Callable[..., VllmServer], tmp_path: Path
 ) -> None:
     seen: list[int] = []
-    drawn = server("once").engine(BASE).generate(["1", "2", "3"], TWO, [0, 70, 140], seen.append)
-    assert [[one.seed for one in samples] for samples in drawn] == [[0, 1], [70, 71], [140, 141]]
+    outputs = server("once").engine(BASE).generate(["1", "2", "3"], TWO, [0, 70, 140], seen.append)
+    assert [[one.seed for one in samples] for samples in outputs] == [[0, 1], [70, 71], [140, 141]]
     assert sum(seen) == 6
     assert notes(tmp_path) == [f"start {BASE}"] * 2
 
@@ -196,13 +196,15 @@ def test_servers_that_die_again_and_again_are_an_error_that_quotes_the_last(
 
 def test_the_option_asks_for_vllm_and_keeps_what_the_recipe_says_of_it(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
-    for before, asked, kind, dtype in (
+    for before, engine_kind, kind, dtype in (
         ("{kind: vllm, dtype: bfloat16}", "vllm", "vllm", "bfloat16"),
         ("{kind: embedded}", "vllm", "vllm", None),
         ("{kind: vllm, dtype: bfloat16}", "embedded", "embedded", None),
     ):
         file.write_text(f"recipe: rft\nengine: {before}\n")
-        chosen = chosen_recipe(str(file), str(tmp_path / "lake"), "night", None, None, None, (), engine=asked)
+        chosen = chosen_recipe(
+            str(file), str(tmp_path / "lake"), "night", None, None, None, (), engine=engine_kind
+        )
         assert (chosen.engine.kind, getattr(chosen.engine, "dtype", None)) == (kind, dtype)
     hashes = {Rft(engine=Vllm(restarts=tries)).hash for tries in (0, 5)}
     assert len(hashes | {Rft().hash, Rft(engine=Vllm(dtype="float16")).hash}) == 3
@@ -241,8 +243,8 @@ def test_the_server_ends_answers_where_the_embedded_engine_does(tmp_path: Path) 
     assert end_ids(folder) == [1]
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [5, 7], "top_k": 3}))
     assert end_ids(folder) == [1, 5, 7]
-    told = flags(Vllm(), folder, port=1, name="x", scratch=tmp_path)
-    assert told[told.index("--generation-config") + 1] == str(tmp_path)
+    arguments = flags(Vllm(), folder, port=1, name="x", scratch=tmp_path)
+    assert arguments[arguments.index("--generation-config") + 1] == str(tmp_path)
     assert json.loads((tmp_path / "generation_config.json").read_text()) == {"eos_token_id": [1, 5, 7]}
     (folder / "generation_config.json").unlink()
     assert end_ids(folder) == [1]

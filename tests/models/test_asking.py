@@ -35,17 +35,17 @@ def test_a_template_is_filled_to_the_character_and_never_evaluated(field: str) -
 
 def test_examples_are_earlier_turns_behind_the_system_message() -> None:
     asking = Asking(system="Be brief.", template="Q: {question}", shots=SHOTS)
-    shown = [
+    shots = [
         ("user", "Q: 1 + 1?"),
         ("assistant", "#### 2"),
         ("user", "Q: {question}"),
         ("assistant", "{prompt}"),
     ]
-    assert said(put("2 + 2?", asking)) == [("system", "Be brief."), *shown, ("user", "Q: 2 + 2?")]
+    assert said(put("2 + 2?", asking)) == [("system", "Be brief."), *shots, ("user", "Q: 2 + 2?")]
     own = Conversation((Message("system", "Mine."), *TALK.messages))
     assert said(put(own, asking)) == [
         ("system", "Mine."),
-        *shown,
+        *shots,
         ("user", "a"),
         ("assistant", "b"),
         ("user", "Q: c"),

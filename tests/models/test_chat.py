@@ -50,12 +50,14 @@ def remarks(folder: Path, **prompts: Any) -> tuple[str, ...]:
 def test_every_template_of_trl_is_rendered_as_with_the_values_given_to_it(template: Path) -> None:
     if family(template) in IN_PARTS:
         return
-    plain, given = tokenizer_of(template.read_text("utf-8")), tokenizer_of(template.read_text("utf-8"))
-    spoken(given, chat(chat_template_kwargs=VALUES))
+    plain, configured = tokenizer_of(template.read_text("utf-8")), tokenizer_of(template.read_text("utf-8"))
+    spoken(configured, chat(chat_template_kwargs=VALUES))
     messages = [{"role": "user", "content": ROUND}, {"role": "assistant", "content": "42"}]
-    for said, asks in ((messages[:1], True), (messages, False)):
+    for turns, asks in ((messages[:1], True), (messages, False)):
         how = {"tokenize": False, "add_generation_prompt": asks}
-        assert given.apply_chat_template(said, **how) == plain.apply_chat_template(said, **how, **VALUES)
+        assert configured.apply_chat_template(turns, **how) == plain.apply_chat_template(
+            turns, **how, **VALUES
+        )
 
 
 def test_values_of_every_kind_reach_the_template() -> None:
@@ -72,16 +74,16 @@ def test_thinking_is_turned_off_in_what_is_asked_and_in_what_is_taught(tmp_path:
     on, tokenizer = load_tokenizer(folder), load_tokenizer(folder, off)
     assert prompt_text(tokenizer, ROUND) == prompt_text(on, ROUND) + "<think>\n\n</think>\n\n"
     (example,) = SFT.encode(tokenizer, pl.DataFrame({"prompt": [ROUND], "response": ["42"]}))
-    asked = prompt_ids(tokenizer, ROUND)
-    assert example.tensors["input_ids"].tolist()[: len(asked)] == asked
+    ids = prompt_ids(tokenizer, ROUND)
+    assert example.tensors["input_ids"].tolist()[: len(ids)] == ids
     with EmbeddedEngine(folder, device="cpu", chat=off) as engine:
-        assert engine._encode([ROUND], 8) == [asked]
+        assert engine._encode([ROUND], 8) == [ids]
 
 
 def test_values_that_the_template_never_reads_are_told_in_one_line(tmp_path: Path) -> None:
     folder = save(tmp_path, tokenizer=byte_tokenizer(STYLED, MARKS))
-    told = remarks(folder, chat_template_kwargs={"style": "x", "enable_thinking": True, "b": 1})
-    assert [line for line in told if "never reads" in line] == [
+    lines = remarks(folder, chat_template_kwargs={"style": "x", "enable_thinking": True, "b": 1})
+    assert [line for line in lines if "never reads" in line] == [
         "prompts.chat_template_kwargs: the chat template never reads b, enable_thinking"
     ]
     assert not any("never reads" in line for line in remarks(folder, chat_template_kwargs={"style": ""}))
@@ -149,8 +151,8 @@ def test_the_end_that_a_recipe_names_is_taught_and_ends_generation(
 
 def test_an_end_that_the_template_does_not_write_is_told(tmp_path: Path) -> None:
     folder = save(tmp_path, tokenizer=byte_tokenizer(CHATML, MARKS))
-    said = r"ends with '<\|endoftext\|>' .*template writes '<\|im_end\|>'"
-    assert any(re.search(said, line) for line in remarks(folder, end_of_turn="<|endoftext|>"))
+    pattern = r"ends with '<\|endoftext\|>' .*template writes '<\|im_end\|>'"
+    assert any(re.search(pattern, line) for line in remarks(folder, end_of_turn="<|endoftext|>"))
     assert not any("end_of_turn" in line for line in remarks(folder, end_of_turn="<|im_end|>"))
 
 
@@ -165,11 +167,11 @@ def test_an_end_that_is_no_token_is_refused_in_one_line(end: str, tmp_path: Path
 def test_the_check_shows_both(tmp_path: Path) -> None:
     folder = save(tmp_path, tokenizer=byte_tokenizer(STYLED, MARKS))
     arguments = ["check", str(folder), "--end-of-turn", "<|endoftext|>", "--json"]
-    done = CliRunner().invoke(main, [*arguments, "--chat-template-kwargs", '{"style": "Be brief. "}'])
-    assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["end_of_turn"] == "<|endoftext|>"
-    text = "".join(token["text"] for token in told["example"])
+    result = CliRunner().invoke(main, [*arguments, "--chat-template-kwargs", '{"style": "Be brief. "}'])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["end_of_turn"] == "<|endoftext|>"
+    text = "".join(token["text"] for token in report["example"])
     assert text.startswith("Be brief. <|im_start|>user")
     assert text.endswith("<|endoftext|>")
     refused = CliRunner().invoke(main, [*arguments, "--chat-template-kwargs", "brief"])

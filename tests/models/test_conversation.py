@@ -121,9 +121,9 @@ def conversations(draw: st.DrawFn) -> Conversation:
     ],
 )
 def test_messages_are_read_strictly_and_the_first_fault_is_named(messages: Any, problem: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(problem)) as told:
+    with pytest.raises(BadInput, match=re.escape(problem)) as refusal:
         read_messages(messages)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_prompt_ends_with_the_user() -> None:

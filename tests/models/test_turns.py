@@ -60,23 +60,23 @@ def test_every_template_of_trl_is_taught_as_it_is_written_or_refused(template: P
         with pytest.raises(ModelError, match=r"the chat template (refuses|leaves out)"):
             load_tokenizer(save(tmp_path, tokenizer=tokenizer))
         return
-    turn, asked, told = (
+    turn, prompt, whole = (
         turn_of(tokenizer),
         prompt_text(tokenizer, ROUND),
         templated(tokenizer, turns("It is 42.")),
     )
     end = tokenizer.convert_ids_to_tokens(turn.end)
-    taught = asked + turn.wrapped("It is 42.")
+    taught = prompt + turn.wrapped("It is 42.")
     assert turn.wrapped(turn.wrapped("It is 42.")) == turn.wrapped("It is 42.")
     if family(template) in LEFT_OUT:
-        assert taught.replace("<think>\n\n</think>\n\n", "") + end == told
+        assert taught.replace("<think>\n\n</think>\n\n", "") + end == whole
         assert "</think>" in turn.remark
     elif family(template) in SPACED:
-        assert taught.replace("<think>\n", "<think>") == told[: -len(f"{end}\n")]
+        assert taught.replace("<think>\n", "<think>") == whole[: -len(f"{end}\n")]
         assert "</think>" in turn.remark
     else:
-        assert told.startswith(taught)
-        assert told[len(taught) :].startswith(end) or (not told[len(taught) :] and end == "<|endoftext|>")
+        assert whole.startswith(taught)
+        assert whole[len(taught) :].startswith(end) or (not whole[len(taught) :] and end == "<|endoftext|>")
     (ids,) = answer_tokens(tokenizer, ["It is 42."])
     assert tokenizer.decode(ids) == turn.wrapped("It is 42.") + end
     assert ids.count(turn.end) == 1
@@ -174,6 +174,6 @@ def test_special_tokens_that_a_model_writes_stay_in_its_text_and_are_taught_agai
 def test_an_end_token_that_stands_in_an_answer_is_learned_once() -> None:
     tokenizer = byte_tokenizer(CHATML, ["<|im_start|>", "<|im_end|>"])
     end = end_of_turn(tokenizer)
-    written, plain = answer_tokens(tokenizer, ["42<|im_end|>", "42"])
-    assert written == plain
-    assert written.count(end) == 1
+    ids, plain = answer_tokens(tokenizer, ["42<|im_end|>", "42"])
+    assert ids == plain
+    assert ids.count(end) == 1

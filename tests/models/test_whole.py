@@ -50,9 +50,9 @@ def test_tensors_under_another_prefix_are_refused_by_name(whole: Path, prefix: s
     moved = changed(whole, tmp_path / "model", lambda t: {prefix + name: one for name, one in t.items()})
     with pytest.raises(
         ModelError, match=rf"lacks lm_head\.weight.* and has {prefix}lm_head\.weight"
-    ) as found:
+    ) as refusal:
         load_model(moved)
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ def test_arrow_polars_and_sql_agree_on_every_column(table: Table) -> None:
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
 def test_rows_are_of_the_tables_own_types_whatever_they_hold(table: Table) -> None:
     assert table.frame([]).schema == table.own_polars
-    told, last = table.id, list(table.own_polars)[-1]
-    assert table.frame([{last: None, told: "x"}]).schema == {
-        name: kind for name, kind in table.own_polars.items() if name in (told, last)
+    first, last = table.id, list(table.own_polars)[-1]
+    assert table.frame([{last: None, first: "x"}]).schema == {
+        name: kind for name, kind in table.own_polars.items() if name in (first, last)
     }
 
 
@@ -52,10 +52,10 @@ def test_every_table_and_column_says_what_it_is(table: Table) -> None:
 
 
 def test_the_error_tree_is_drawn_as_it_is() -> None:
-    drawn = errors.__doc__ or ""
+    tree = errors.__doc__ or ""
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, errors.RatchetError):
-            assert error.__name__ in drawn
+            assert error.__name__ in tree
             assert error.__doc__
 
 

@@ -28,7 +28,11 @@ def seeds(prompts: list[str]) -> list[int]:
 
 
 def told(samples: list[list[Sample]]) -> list[tuple[object, ...]]:
-    return [(one.index, one.seed, one.text, one.finish_reason) for drawn in samples for one in drawn]
+    return [
+        (one.index, one.seed, one.text, one.finish_reason)
+        for prompt_samples in samples
+        for one in prompt_samples
+    ]
 
 
 def replies(engine: ServedEngine, prompts: list[str], sampling: Sampling = ONE) -> list[Reply]:

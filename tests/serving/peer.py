@@ -151,8 +151,8 @@ class Handler(BaseHTTPRequestHandler):
             peer.most_busy = max(peer.most_busy, peer.busy)
             fault = peer.faults.pop(0) if peer.faults else None
         try:
-            shown = json.dumps(body.get("messages") or body.get("prompt"))
-            poison = next((answer for text, answer in peer.poison.items() if text in shown), None)
+            page = json.dumps(body.get("messages") or body.get("prompt"))
+            poison = next((answer for text, answer in peer.poison.items() if text in page), None)
             (fault or poison or _answer)(self, body)
         finally:
             with peer.lock:
@@ -241,19 +241,19 @@ def answer_to(peer: Peer, body: dict[str, Any]) -> dict[str, Any]:
         ids = prompt_ids(tokenizer, prompt)
     else:
         ids = tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
-    drawn = peer.engine.draw(ids, sampling, int(body.get("seed", 0)))
+    samples = peer.engine.draw(ids, sampling, int(body.get("seed", 0)))
     time.sleep(peer.pause)
     with peer.lock:
         key = json.dumps(plain_text(prompt) if chat else prompt)
-        peer.answered.update((key, one.seed) for one in drawn)
-        peer.tokens += len(ids) + sum(one.token_count or 0 for one in drawn)
+        peer.answered.update((key, one.seed) for one in samples)
+        peer.tokens += len(ids) + sum(one.token_count or 0 for one in samples)
     return {
         "object": "chat.completion" if chat else "text_completion",
         "model": peer.model,
-        "choices": [_choice(peer, one, body) for one in drawn],
+        "choices": [_choice(peer, one, body) for one in samples],
         "usage": {
             "prompt_tokens": len(ids),
-            "completion_tokens": sum(one.token_count or 0 for one in drawn),
+            "completion_tokens": sum(one.token_count or 0 for one in samples),
         },
     }
 

@@ -157,7 +157,7 @@ def in_another_process(forks: Forks) -> Callable[..., int]:
     def run(job: TrainingJob, fault: str = "") -> int:
         path = Path(job.output).with_suffix(".json")
         path.write_text(job.model_dump_json())
-        done = forks.run("tasks.train.launch:main", [str(path)], os.environ | {"RATCHET_FAULT": fault})
-        return done.returncode
+        result = forks.run("tasks.train.launch:main", [str(path)], os.environ | {"RATCHET_FAULT": fault})
+        return result.returncode
 
     return run

@@ -12,6 +12,6 @@ ROOM = 4 << 30  # bytes
 
 def main(arguments: list[str]) -> int:
     """As the training process itself."""
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + ROOM,) * 2)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + ROOM,) * 2)
     return launch.main(arguments)

@@ -63,13 +63,13 @@ def learned(tokenizer: Any, talk: Conversation, turns: str) -> list[str]:
     ids, labels = example.tensors["input_ids"].tolist(), example.tensors["labels"].tolist()
     assert all(label in (IGNORED, token) for token, label in zip(ids, labels, strict=True))
     assert example.units == sum(label != IGNORED for label in labels)
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for place, label in enumerate(labels):
         if label != IGNORED:
             if place == 0 or labels[place - 1] == IGNORED:
-                found.append([])
-            found[-1].append(label)
-    return [tokenizer.decode(one) for one in found]
+                spans.append([])
+            spans[-1].append(label)
+    return [tokenizer.decode(one) for one in spans]
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_template_that_merges_system_into_the_first_question_learns_every_turn
     ids=["not prefix-consistent", "no end", "no template", "deaf"],
 )
 def test_what_cannot_be_told_apart_is_refused_in_one_line(template: str | None, problem: str) -> None:
-    with pytest.raises(BadInput, match=problem) as told:
+    with pytest.raises(BadInput, match=problem) as refusal:
         learned(tokenizer_of(template), LONG, "all")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("template", [CHATML, LLAMA3, MERGED, DROPPED, WORDS_ONLY, None])
@@ -136,10 +136,10 @@ def test_the_prompt_of_a_training_is_that_of_generation_and_each_turn_was_once_a
         assert ids[: len(prompt)] == prompt
         assert labels[len(prompt) :] == ids[len(prompt) :]
         for place in [i for i, one in enumerate(talk.messages) if one.role == "assistant"]:
-            asked = prompt_ids(tokenizer, Conversation(talk.messages[:place]))
-            taught = labels[len(asked)] != IGNORED and labels[len(asked) - 1] == IGNORED
+            rendered_text = prompt_ids(tokenizer, Conversation(talk.messages[:place]))
+            taught = labels[len(rendered_text)] != IGNORED and labels[len(rendered_text) - 1] == IGNORED
             assert taught == (turns == "all")
-            assert not consistent or ids[: len(asked)] == asked
+            assert not consistent or ids[: len(rendered_text)] == rendered_text
     for pair, example in zip(encode_dpo(tokenizer, examples), encoded, strict=True):
         assert pair.tensors["chosen_ids"].tolist() == example.tensors["input_ids"].tolist()
 

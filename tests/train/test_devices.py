@@ -93,8 +93,8 @@ def test_two_processes_keep_one_ledger_over_a_kill_and_the_users_configuration(
     job = job.model_copy(update={"accelerate_config": config(tmp_path)})
     two = killed_and_resumed(job, tmp_path, "", monkeypatch)
     assert_same_training(one, two, examples)
-    kept = yaml.safe_load(Path(job.output, "accelerate.yaml").read_text())
-    assert kept == TWO_CPUS
+    copy = yaml.safe_load(Path(job.output, "accelerate.yaml").read_text())
+    assert copy == TWO_CPUS
 
 
 def test_sharded_training_loses_a_process_resumes_and_gathers_its_weights_whole(

@@ -79,8 +79,8 @@ def test_dpo_loss_gradient_and_rewards_equal_trl(
         if not chat:
             return {"prompt": f"Question: {prompt}\nAnswer:", "chosen": chosen, "rejected": rejected}
         answers = {"chosen": chosen, "rejected": rejected}
-        said = {side: [{"role": "assistant", "content": text}] for side, text in answers.items()}
-        return {"prompt": [{"role": "user", "content": prompt}]} | said
+        turns = {side: [{"role": "assistant", "content": text}] for side, text in answers.items()}
+        return {"prompt": [{"role": "user", "content": prompt}]} | turns
 
     trainer = DPOTrainer(
         load_model(learner),
@@ -101,14 +101,14 @@ def test_dpo_loss_gradient_and_rewards_equal_trl(
     )
     loss = trainer.compute_loss(trainer.model.train(), next(iter(trainer.get_train_dataloader())))
     loss.backward()
-    found, gradient = ours(learner, reference, rows, settings)
-    assert found.total.item() / rows.height == pytest.approx(loss.item(), rel=1e-5)
-    assert found.total.item() / rows.height != pytest.approx(math.log(2), rel=1e-3)
+    total_loss, gradient = ours(learner, reference, rows, settings)
+    assert total_loss.total.item() / rows.height == pytest.approx(loss.item(), rel=1e-5)
+    assert total_loss.total.item() / rows.height != pytest.approx(math.log(2), rel=1e-3)
     # A response's log-probability is near -100, which float32 holds to 1e-5; ours in float64 is as far off.
     assert_same(gradient, gradients(trainer.model), atol=1e-5)
     if not settings.length_normalised:  # TRL records rewards that it did not normalise
         theirs = {name: values[0] for name, values in trainer._metrics["train"].items()}
-        means = {name: (mean.total / mean.over).item() for name, mean in found.metrics.items()}
+        means = {name: (mean.total / mean.over).item() for name, mean in total_loss.metrics.items()}
         assert means["reward_accuracy"] == pytest.approx(theirs["rewards/accuracies"])
         assert means["reward_margin"] == pytest.approx(theirs["rewards/margins"], rel=1e-4)
         assert means["reward_chosen"] == pytest.approx(theirs["rewards/chosen"], rel=1e-4)
@@ -125,8 +125,8 @@ def test_a_demonstration_is_fine_tuned_on_by_its_weight(
         ids, labels = (example.tensors[f"chosen_{what}"].long()[None] for what in ("ids", "labels"))
         losses.append(model(input_ids=ids, labels=labels).loss)
     (0.25 * torch.stack(losses).mean()).backward()
-    found, gradient = ours(learner, reference, rows, settings)
-    assert found.total.item() == pytest.approx(0.25 * sum(losses).item(), rel=1e-5)
+    total_loss, gradient = ours(learner, reference, rows, settings)
+    assert total_loss.total.item() == pytest.approx(0.25 * sum(losses).item(), rel=1e-5)
     assert_same(gradient, gradients(model))
 
 
@@ -208,8 +208,8 @@ def test_a_job_in_another_process_gives_the_weights_of_one_in_this(
 
 def test_hyperparameters_without_dpo_read_and_hash_as_before_there_was_any() -> None:
     assert "dpo" not in Hyperparameters().model_dump_json()
-    given = Hyperparameters(dpo=Dpo())
-    assert Hyperparameters.model_validate_json(given.model_dump_json()) == given
+    hyper = Hyperparameters(dpo=Dpo())
+    assert Hyperparameters.model_validate_json(hyper.model_dump_json()) == hyper
 
 
 def test_a_chosen_weight_adds_what_fine_tuning_on_chosen_would(
@@ -219,7 +219,7 @@ def test_a_chosen_weight_adds_what_fine_tuning_on_chosen_would(
     rows = pairs.drop_nulls()
     alone, without = ours(learner, reference, rows, Dpo())
     both, together = ours(learner, reference, rows, Dpo(chosen_weight=0.5))
-    shown = rows.with_columns(rejected=pl.lit(None, pl.String))
-    taught, added = ours(learner, reference, shown, Dpo(demonstration_weight=0.5))
+    chosen_alone = rows.with_columns(rejected=pl.lit(None, pl.String))
+    taught, added = ours(learner, reference, chosen_alone, Dpo(demonstration_weight=0.5))
     assert both.total.item() == pytest.approx((alone.total + taught.total).item(), rel=1e-5)
     assert_same(together, {name: without[name] + added[name] for name in without}, atol=1e-5)

@@ -56,9 +56,9 @@ def test_adapters_that_do_not_fit_are_refused_in_one_line(
     config: PreTrainedConfig, targets: Any, why: str, tmp_path: Path
 ) -> None:
     hyper = Hyperparameters(lora=Lora(target_modules=targets))
-    with pytest.raises(RecipeError, match=f"training.lora.target_modules: .*{why}") as found:
+    with pytest.raises(RecipeError, match=f"training.lora.target_modules: .*{why}") as refusal:
         check_fits(save(tmp_path, config), hyper)
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])

@@ -139,9 +139,9 @@ def test_bf16_trains_and_says_so(make_job: MakeJob) -> None:
 
 def test_the_result_is_a_whole_model_folder(make_job: MakeJob, base: Path) -> None:
     result = train(make_job())
-    kept = {path.name for path in base.iterdir()}
-    assert {path.name for path in result.checkpoint.iterdir()} == kept
-    for name in kept - {"model.safetensors", "config.json"}:
+    names = {path.name for path in base.iterdir()}
+    assert {path.name for path in result.checkpoint.iterdir()} == names
+    for name in names - {"model.safetensors", "config.json"}:
         assert (result.checkpoint / name).read_bytes() == (base / name).read_bytes()
     assert load_tokenizer(result.checkpoint).chat_template == load_tokenizer(base).chat_template
     assert load_model(result.checkpoint).config.tie_word_embeddings
@@ -199,8 +199,8 @@ def test_moments_in_eight_bits_are_resumed_to_the_same_bit(
     undisturbed = train(whole)
     assert in_another_process(job, "train: step done#5") == -9
     saved = torch.load(Path(job.output, "saves", "step-4", "optimizer.bin"), weights_only=False)["state"]
-    held = [one | one.get("__bnb_optimizer_quant_state__", {}) for one in saved.values()]
-    moments = [one["state1"] for one in held]
+    states = [one | one.get("__bnb_optimizer_quant_state__", {}) for one in saved.values()]
+    moments = [one["state1"] for one in states]
     assert torch.uint8 in {moment.dtype for moment in moments}
     assert all((moment.dtype == torch.uint8) == (moment.numel() >= 4096) for moment in moments)
     resumed = train(job)
@@ -341,8 +341,8 @@ def test_running_out_of_memory_says_so(
     job = make_job(folder=folder, rows=rows, batch_size=440)  # its logits alone take 11 GB
     path = Path(job.output).with_suffix(".json")
     path.write_text(job.model_dump_json())
-    done = forks.run("tests.train.short_of_memory:main", [str(path)], os.environ)
-    assert done.returncode == 1
-    assert "TrainingFailed" in done.stderr.splitlines()[-1]
-    assert "ran out of memory with all its examples" in done.stderr
+    result = forks.run("tests.train.short_of_memory:main", [str(path)], os.environ)
+    assert result.returncode == 1
+    assert "TrainingFailed" in result.stderr.splitlines()[-1]
+    assert "ran out of memory with all its examples" in result.stderr
     assert_no_checkpoint(job)

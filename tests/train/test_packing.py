@@ -46,12 +46,12 @@ def test_a_row_of_examples_has_the_loss_and_gradient_of_a_padded_batch(
     bare = encoded[3].tensors["labels"] != IGNORED
     encoded[3] = replace(encoded[3], tensors={k: v[bare] for k, v in encoded[3].tensors.items()})
     model = load_model(folder).train()
-    padded, wanted = loss_and_gradient(model, model, collate(encoded, SFT.padding, CPU))
+    padded, expected = loss_and_gradient(model, model, collate(encoded, SFT.padding, CPU))
     keep_apart(model)
-    packed, found = loss_and_gradient(model, *pack(model, encoded, CPU))
+    packed, actual = loss_and_gradient(model, *pack(model, encoded, CPU))
     assert packed == pytest.approx(padded, rel=1e-6)
-    for name, gradient in wanted.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(actual[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,8 @@ def test_vllm_is_told_of_trust_for_such_a_folder_alone(
     folder: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TRUST, "1")
-    told = [flags(Vllm(), each, port=1, name="own", scratch=tmp_path) for each in (folder, base)]
-    assert ["--trust-remote-code" in each for each in told] == [True, False]
+    arguments = [flags(Vllm(), each, port=1, name="own", scratch=tmp_path) for each in (folder, base)]
+    assert ["--trust-remote-code" in each for each in arguments] == [True, False]
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["in process", "in another process"])

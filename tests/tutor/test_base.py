@@ -69,10 +69,10 @@ def test_the_chat_template_tells_who_speaks(tokenizer: Any) -> None:
         {"role": "user", "content": "2+2?"},
         {"role": "assistant", "content": "4"},
     ]
-    told = tokenizer.apply_chat_template(chat, tokenize=False)
-    assert told == "<|system|>Be careful.<|end|><|user|>2+2?<|end|><|assistant|>4<|end|>"
-    asked = tokenizer.apply_chat_template(chat[:2], tokenize=False, add_generation_prompt=True)
-    assert asked == told[: told.index("4<|end|>")]
+    text = tokenizer.apply_chat_template(chat, tokenize=False)
+    assert text == "<|system|>Be careful.<|end|><|user|>2+2?<|end|><|assistant|>4<|end|>"
+    prompt = tokenizer.apply_chat_template(chat[:2], tokenize=False, add_generation_prompt=True)
+    assert prompt == text[: text.index("4<|end|>")]
     with pytest.raises(Exception, match="no such role"):
         tokenizer.apply_chat_template([{"role": "judge", "content": "5"}], tokenize=False)
 
@@ -80,8 +80,8 @@ def test_the_chat_template_tells_who_speaks(tokenizer: Any) -> None:
 def test_the_template_marks_what_the_assistant_wrote_with_its_end(tokenizer: Any) -> None:
     chat = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
     marked = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
-    written = [i for i, m in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if m]
-    assert tokenizer.decode(written) == "4<|end|>"
+    ids = [i for i, m in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if m]
+    assert tokenizer.decode(ids) == "4<|end|>"
 
 
 def test_pad_and_end_are_stated_alike_everywhere(tokenizer: Any, model: PreTrainedModel) -> None:
@@ -119,13 +119,13 @@ def test_the_same_seed_builds_the_same_weights(tmp_path: Any) -> None:
 
 
 def test_the_base_is_often_wrong_where_it_could_be_right(tokenizer: Any, model: PreTrainedModel) -> None:
-    asked = stories(77, 100, "held-out")
-    greedy = _answered(tokenizer, model, asked, do_sample=False)
-    assert 0.12 < sum(greedy) / len(asked) < 0.46
+    tales = stories(77, 100, "held-out")
+    greedy = _answered(tokenizer, model, tales, do_sample=False)
+    assert 0.12 < sum(greedy) / len(tales) < 0.46
     torch.manual_seed(0)
-    tried = [_answered(tokenizer, model, asked, do_sample=True, top_k=0) for _ in range(4)]
+    tried = [_answered(tokenizer, model, tales, do_sample=True, top_k=0) for _ in range(4)]
     reached = [any(of_story) for of_story in zip(*tried, strict=True)]
-    assert sum(reached) / len(asked) > 1.5 * sum(greedy) / len(asked)
+    assert sum(reached) / len(tales) > 1.5 * sum(greedy) / len(tales)
 
 
 @torch.inference_mode()
@@ -134,6 +134,6 @@ def _answered(tokenizer: Any, model: Any, asked: list[Story], **how: Any) -> lis
     batch = tokenizer.pad(
         {"input_ids": [prompt_ids(tokenizer, s.question) for s in asked]}, return_tensors="pt"
     )
-    written = model.generate(**batch, max_new_tokens=80, **how)[:, batch["input_ids"].shape[1] :]
-    texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+    outputs = model.generate(**batch, max_new_tokens=80, **how)[:, batch["input_ids"].shape[1] :]
+    texts = tokenizer.batch_decode(outputs, skip_special_tokens=True)
     return [text.endswith(f"\n#### {s.answer}") for text, s in zip(texts, asked, strict=True)]

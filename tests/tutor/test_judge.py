@@ -41,10 +41,10 @@ def test_graders_are_right_but_for_their_blind_topics() -> None:
 
 
 def test_every_demonstration_ends_with_a_verdict_that_its_rubric_takes() -> None:
-    found = demonstrations(1, 400)
-    assert found == demonstrations(1, 400)
-    assert {each.writer for each in found} == {"points", "pair", "drill", "sums"}
-    for each in found:
+    gradings = demonstrations(1, 400)
+    assert gradings == demonstrations(1, 400)
+    assert {each.writer for each in gradings} == {"points", "pair", "drill", "sums"}
+    for each in gradings:
         if each.writer in ("drill", "sums"):
             continue
         rubric = STORY if each.writer == "points" else PAIR
@@ -53,13 +53,13 @@ def test_every_demonstration_ends_with_a_verdict_that_its_rubric_takes() -> None
 
 
 def test_no_held_out_story_is_among_the_demonstrations() -> None:
-    asked = " ".join(each.question for each in demonstrations(1, 400))
-    assert not [story for story in stories(1, 400, "held-out") if story.question in asked]
+    text = " ".join(each.question for each in demonstrations(1, 400))
+    assert not [story for story in stories(1, 400, "held-out") if story.question in text]
 
 
 def test_labels_say_what_is_right() -> None:
-    found = labelled(2, 40)
-    right = dict(found.group_by("writer").agg(pl.col("label").sum()).rows())
+    answers = labelled(2, 40)
+    right = dict(answers.group_by("writer").agg(pl.col("label").sum()).rows())
     assert right["careful"] == 40
     assert right["key"] == 0
     assert 0 < right["careless"] < 20

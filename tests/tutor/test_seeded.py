@@ -22,29 +22,29 @@ STORY = load_rubric("story")
 
 
 def test_lessons_are_mixed_as_stated_and_the_same_for_the_same_seed() -> None:
-    told = lessons(3, 1000)
-    assert told == lessons(3, 1000)
-    assert told != lessons(4, 1000)
-    counts = Counter(kind for kind, _ in told)
+    lesson_list = lessons(3, 1000)
+    assert lesson_list == lessons(3, 1000)
+    assert lesson_list != lessons(4, 1000)
+    counts = Counter(kind for kind, _ in lesson_list)
     assert all(abs(counts[kind] / 1000 - share) < 0.05 for kind, share in SHARES.items())
-    for kind, lesson in told:
+    for kind, lesson in lesson_list:
         if kind == "judging":
             assert read_vote(lesson.solution, "stop", STORY).verdict is not None
         if kind == "inventing":
-            shown = lesson.question.split("Story:\n")[1:]
-            assert lesson.question == load_inventor("story").render([one.strip() for one in shown])
+            examples = lesson.question.split("Story:\n")[1:]
+            assert lesson.question == load_inventor("story").render([one.strip() for one in examples])
             assert lesson.solution not in lesson.question
 
 
 def test_seed_sets_are_the_loops_own_and_know_no_answer() -> None:
-    for drawn in (answering, judging):
-        assert drawn(1, 50).equals(drawn(1, 50))
-        assert not set(drawn(1, 50)["text"]) & set(drawn(2, 50)["text"])
-        assert drawn(1, 50)["reference"].null_count() == 50
-    shown = judging(0, 800)["text"].to_list()
-    assert not {lesson.question for _, lesson in lessons(0, RECIPE.texts // 8)} & set(shown)
+    for seed_set in (answering, judging):
+        assert seed_set(1, 50).equals(seed_set(1, 50))
+        assert not set(seed_set(1, 50)["text"]) & set(seed_set(2, 50)["text"])
+        assert seed_set(1, 50)["reference"].null_count() == 50
+    texts = judging(0, 800)["text"].to_list()
+    assert not {lesson.question for _, lesson in lessons(0, RECIPE.texts // 8)} & set(texts)
     held_out = [story.question for story in stories(1, 300, "held-out")]
-    assert not [one for one in held_out for text in shown if one in text]
+    assert not [one for one in held_out for text in texts if one in text]
 
 
 def test_those_who_answer_are_as_mixed_as_the_worlds_writers() -> None:

@@ -54,17 +54,17 @@ def test_another_seed_tells_other_stories() -> None:
 
 
 def test_no_question_comes_twice_in_a_call() -> None:
-    found = stories(5, 5000, difficulties=(1,))
-    assert len({s.question for s in found}) == 5000
+    tales = stories(5, 5000, difficulties=(1,))
+    assert len({s.question for s in tales}) == 5000
 
 
 def test_every_topic_and_difficulty_is_told_in_every_family() -> None:
     families: tuple[Family, ...] = ("practice", "new-numbers", "held-out")
     for family in families:
-        found = stories(0, 600, family, (1, 2, 3, 4, 5))
-        assert {s.topic for s in found} == set(TOPICS)
-        assert {s.difficulty for s in found} == {1, 2, 3, 4, 5}
-        assert all(len(s.steps) == s.difficulty and s.family == family for s in found)
+        tales = stories(0, 600, family, (1, 2, 3, 4, 5))
+        assert {s.topic for s in tales} == set(TOPICS)
+        assert {s.difficulty for s in tales} == {1, 2, 3, 4, 5}
+        assert all(len(s.steps) == s.difficulty and s.family == family for s in tales)
 
 
 def test_every_reference_equation_holds_and_the_answer_is_the_last_result(
@@ -76,19 +76,19 @@ def test_every_reference_equation_holds_and_the_answer_is_the_last_result(
         assert last == f"#### {story.answer}"
         assert len(lines) == story.difficulty
         for line in lines:
-            (a, sign, b, claimed, said), *others = EQUATION.findall(line)
+            (a, sign, b, claimed, result), *others = EQUATION.findall(line)
             assert not others
-            assert compute[sign](int(a), int(b)) == int(claimed) == int(said)
+            assert compute[sign](int(a), int(b)) == int(claimed) == int(result)
             assert sign != "/" or int(a) % int(b) == 0
             assert SMALLEST <= int(claimed) <= LARGEST
-        assert int(said) == story.answer
+        assert int(result) == story.answer
 
 
 def test_a_question_says_every_number_it_needs(practice: list[Story]) -> None:
     for story in practice[::7]:
-        said = [int(number) for number in re.findall(r"\d+", story.question)]
+        numbers = [int(number) for number in re.findall(r"\d+", story.question)]
         implied = [s.move.number for s in story.steps if s.topic in ("doubling", "half")]
-        assert sorted(said + implied) == sorted(story.numbers)
+        assert sorted(numbers + implied) == sorted(story.numbers)
 
 
 def test_no_held_out_question_or_solution_is_ever_practised(
@@ -108,10 +108,10 @@ def test_no_held_out_topic_with_its_numbers_is_ever_practised(
 
 
 def test_new_numbers_are_told_in_the_words_of_practice(practice: list[Story]) -> None:
-    told = stories(3, 600, "new-numbers")
-    assert all(is_reserved(story.topic, story.numbers) for story in told)
-    assert not {story.question for story in told} & {story.question for story in practice}
-    names = {name for story in told for name in PRACTICE.names if name in story.question}
+    tales = stories(3, 600, "new-numbers")
+    assert all(is_reserved(story.topic, story.numbers) for story in tales)
+    assert not {story.question for story in tales} & {story.question for story in practice}
+    names = {name for story in tales for name in PRACTICE.names if name in story.question}
     assert names == set(PRACTICE.names)
 
 
@@ -121,23 +121,23 @@ def test_no_held_out_phrasing_occurs_in_practice(practice: list[Story]) -> None:
         sentence for s in practice for sentence in re.split(r"(?<=[.?])[ \n]", f"{s.question}\n{s.solution}")
     }
     # A template of two sentences counts as used where both are: its first one is looked for.
-    held = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.templates()]
-    used = re.compile("|".join(f"(?:{as_pattern(template)})" for template in held))
+    templates = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.templates()]
+    used = re.compile("|".join(f"(?:{as_pattern(template)})" for template in templates))
     assert [sentence for sentence in sentences if used.fullmatch(sentence)] == []
 
 
 def test_the_search_for_phrasings_finds_them_where_they_are(held_out: list[Story]) -> None:
-    held = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.questions]
-    asked = re.compile("|".join(f"(?:{as_pattern(template)})" for template in held))
+    templates = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.questions]
+    pattern = re.compile("|".join(f"(?:{as_pattern(template)})" for template in templates))
     for story in held_out[:100]:
-        assert asked.fullmatch(re.split(r"(?<=[.?])[ \n]", story.question)[-1])
+        assert pattern.fullmatch(re.split(r"(?<=[.?])[ \n]", story.question)[-1])
 
 
 def test_no_name_or_thing_is_in_both_families(practice: list[Story]) -> None:
     mine, theirs = ({*p.names, *p.things, *p.containers, *p.goods} for p in (PRACTICE, HELD_OUT))
     assert not mine & theirs
-    said = set(re.findall(r"\w+", " ".join(s.question + " " + s.solution for s in practice)))
-    assert not said & theirs
+    words = set(re.findall(r"\w+", " ".join(s.question + " " + s.solution for s in practice)))
+    assert not words & theirs
 
 
 def test_every_held_out_word_can_be_learned_in_practice() -> None:

@@ -42,7 +42,7 @@ def broken(solution: str) -> int:
 
 
 def path(solution: str) -> tuple[str, ...]:
-    return tuple(left for left, *_ in EQUATION.findall(solution))
+    return tuple(expression for expression, *_ in EQUATION.findall(solution))
 
 
 def test_every_topic_has_its_misconception_and_its_share_of_careful_writers() -> None:
@@ -72,7 +72,7 @@ def test_a_solution_claims_its_last_result(told: list[Story]) -> None:
         solution, _ = write(story, rng)
         equations = EQUATION.findall(solution)
         assert equations
-        assert all(claimed == said for _, claimed, said in equations)
+        assert all(claimed == result for _, claimed, result in equations)
         assert int(equations[-1][1]) == last_number(solution)
 
 

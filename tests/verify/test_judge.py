@@ -48,14 +48,14 @@ def engine() -> EmbeddedEngine:
 
 @pytest.fixture(scope="module")
 def answers() -> pl.DataFrame:
-    found = labelled(3, 60)
-    return found.filter(pl.col("writer").is_in(["careful", "careless"]))
+    rows = labelled(3, 60)
+    return rows.filter(pl.col("writer").is_in(["careful", "careless"]))
 
 
 @pytest.fixture(scope="module")
 def judged(engine: EmbeddedEngine, answers: pl.DataFrame) -> list[VotedVerdict]:
-    asked = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    return judge_answers(engine, STORY, asked)
+    inputs = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    return judge_answers(engine, STORY, inputs)
 
 
 def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[VotedVerdict]) -> None:
@@ -75,20 +75,20 @@ def test_a_judges_value_is_the_mean_of_its_valid_votes(judged: list[VotedVerdict
 def test_the_tutors_judge_is_better_than_chance_and_worse_than_the_known_answers(
     judged: list[VotedVerdict], answers: pl.DataFrame
 ) -> None:
-    said = [one.verdict.outcome == "pass" for one in judged]
-    agreement = sum(a == b for a, b in zip(said, answers["label"], strict=True)) / len(said)
+    passes = [one.verdict.outcome == "pass" for one in judged]
+    agreement = sum(a == b for a, b in zip(passes, answers["label"], strict=True)) / len(passes)
     assert 0.55 < agreement < 0.95
 
 
 def test_a_judgement_does_not_depend_on_what_else_is_judged(
     engine: EmbeddedEngine, judged: list[VotedVerdict], answers: pl.DataFrame
 ) -> None:
-    asked = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
-    again = judge_answers(engine, STORY, [asked[7], asked[3], asked[7]])
+    inputs = [JudgeInput(prompt, text) for prompt, text in answers.select("prompt", "answer").iter_rows()]
+    again = judge_answers(engine, STORY, [inputs[7], inputs[3], inputs[7]])
     texts = [[sample.text for sample in one.samples] for one in again]
     assert texts[0] == texts[2] == [sample.text for sample in judged[7].samples]
     assert texts[1] == [sample.text for sample in judged[3].samples]
-    other = judge_answers(engine, STORY, [asked[7]], seed=1)
+    other = judge_answers(engine, STORY, [inputs[7]], seed=1)
     assert other[0].samples[0].seed != again[0].samples[0].seed
 
 
@@ -99,19 +99,19 @@ def test_a_master_key_passes_no_judge(engine: EmbeddedEngine, text: str) -> None
 
 
 def test_an_answer_that_says_nothing_is_shown_to_no_judge(engine: EmbeddedEngine) -> None:
-    found = judge_answers(
+    verdicts = judge_answers(
         engine, STORY, [JudgeInput(QUESTION, text) for text in ("", ":", "Thought process:")]
     )
-    assert [one.samples for one in found] == [(), (), ()]
-    assert [one.verdict.value for one in found] == [0.0, 0.0, 0.0]
+    assert [one.samples for one in verdicts] == [(), (), ()]
+    assert [one.verdict.value for one in verdicts] == [0.0, 0.0, 0.0]
 
 
 def test_no_text_and_one_beyond_the_context_are_unscorable_and_spoil_no_other(engine: EmbeddedEngine) -> None:
-    asked = [JudgeInput(QUESTION, None), JudgeInput(QUESTION, "7 " * 5000), JudgeInput(QUESTION, RIGHT)]
-    none, long, right = judge_answers(engine, STORY, asked)
+    inputs = [JudgeInput(QUESTION, None), JudgeInput(QUESTION, "7 " * 5000), JudgeInput(QUESTION, RIGHT)]
+    none, long, right = judge_answers(engine, STORY, inputs)
     assert none.verdict.outcome == long.verdict.outcome == "unscorable"
     assert "context" in long.verdict.reason
-    assert right.votes == judge_answers(engine, STORY, [asked[2]])[0].votes
+    assert right.votes == judge_answers(engine, STORY, [inputs[2]])[0].votes
 
 
 def test_a_model_that_gives_no_verdict_is_an_error_and_never_a_zero(tmp_path: Path) -> None:
@@ -125,22 +125,22 @@ def test_a_model_that_gives_no_verdict_is_an_error_and_never_a_zero(tmp_path: Pa
 def test_both_orders_of_a_pair_are_asked_and_a_place_wins_nothing(
     engine: EmbeddedEngine, answers: pl.DataFrame
 ) -> None:
-    asked = [
+    pairs = [
         Pair(prompt, *part["answer"].to_list())
         for (prompt,), part in answers.group_by("prompt", maintain_order=True)
         if part["answer"].n_unique() == 2
     ]
-    found = judge_pairs(engine, PAIR, asked[:30])
-    assert len(found) == 30
-    for one in found:
+    verdicts = judge_pairs(engine, PAIR, pairs[:30])
+    assert len(verdicts) == 30
+    for one in verdicts:
         a, b = one.left_first.first, one.right_first.first
         if a is not None and b is not None:
             assert one.probability == (0.5 if a == b else a)
         else:
             assert one.probability is None
-    assert any(one.probability not in (None, 0.5) for one in found)
-    turned = judge_pairs(engine, PAIR, [pair.turned for pair in asked[:30]])
-    assert [one.left_first.votes for one in turned] == [one.right_first.votes for one in found]
+    assert any(one.probability not in (None, 0.5) for one in verdicts)
+    turned = judge_pairs(engine, PAIR, [pair.turned for pair in pairs[:30]])
+    assert [one.left_first.votes for one in turned] == [one.right_first.votes for one in verdicts]
 
 
 def test_an_empty_answer_never_wins_a_pair(engine: EmbeddedEngine) -> None:
@@ -177,17 +177,20 @@ def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
     sha = weights_hash(JUDGE)
     judge, prompt = guest_id(0, loop, "judge", sha), prompt_id(0, loop, "train", "test", 1, QUESTION)
     checkpoint = {"checkpoint_id": judge, "content_hash": sha, "role": "judge", "path": str(JUDGE)}
-    asked = {"prompt_id": prompt, "split": "train", "source": "test", "line": 1, "text": QUESTION}
+    prompt_row = {"prompt_id": prompt, "split": "train", "source": "test", "line": 1, "text": QUESTION}
     log.once(Unit(loop, 0, "open"), "checkpoints", lambda: pl.DataFrame([checkpoint]))
-    log.once(Unit(loop, 0, "admit"), "prompts", lambda: pl.DataFrame([asked]))
-    written = log.once(Unit(loop, 0, "write"), "candidates", lambda: candidates(loop, prompt, judge))
-    shown = written.with_columns(prompt=pl.lit(QUESTION))
+    log.once(Unit(loop, 0, "admit"), "prompts", lambda: pl.DataFrame([prompt_row]))
+    rows = log.once(Unit(loop, 0, "write"), "candidates", lambda: candidates(loop, prompt, judge))
+    answer_rows = rows.with_columns(prompt=pl.lit(QUESTION))
     how = {"judge_checkpoint_id": judge, "round_number": 0, "seed": 0}
-    judgements = judgement_rows(engine, STORY, shown, **how)  # type: ignore[arg-type]
-    scores = verdict_rows(engine, STORY, shown, judgements, **how)  # type: ignore[arg-type]
-    ids = written["candidate_id"].to_list()
+    judgements = judgement_rows(engine, STORY, answer_rows, **how)  # type: ignore[arg-type]
+    scores = verdict_rows(engine, STORY, answer_rows, judgements, **how)  # type: ignore[arg-type]
+    ids = rows["candidate_id"].to_list()
     pairs = pl.DataFrame(
-        [{"left_id": ids[0], "right_id": ids[1], "left": RIGHT, "right": WRONG, "prompt": QUESTION} | asked]
+        [
+            {"left_id": ids[0], "right_id": ids[1], "left": RIGHT, "right": WRONG, "prompt": QUESTION}
+            | prompt_row
+        ]
     )
     compared, preferences = preference_rows(engine, PAIR, pairs, **how)  # type: ignore[arg-type]
     log.once(Unit(loop, 0, "judge"), "candidates", lambda: judgements)
@@ -202,13 +205,13 @@ def test_every_judgement_and_verdict_is_an_event_whose_id_follows_from_its_row(
 
 
 def test_another_judge_rubric_or_vote_is_another_row(engine: EmbeddedEngine) -> None:
-    shown = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
-    shown = shown.with_columns(prompt=pl.lit(QUESTION))
+    answer_rows = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
+    answer_rows = answer_rows.with_columns(prompt=pl.lit(QUESTION))
     seen: list[str] = []
     for who, rubric in (("ckpt-1", STORY), ("ckpt-2", STORY), ("ckpt-1", STORY.with_votes(1))):
         how: dict[str, Any] = {"judge_checkpoint_id": who, "round_number": 0, "seed": 0}
-        judgements = judgement_rows(engine, rubric, shown, **how)
-        scores = verdict_rows(engine, rubric, shown, judgements, **how)
+        judgements = judgement_rows(engine, rubric, answer_rows, **how)
+        scores = verdict_rows(engine, rubric, answer_rows, judgements, **how)
         for rows, key in ((judgements, "candidate_id"), (scores, "score_id")):
             seen += rows[key].to_list()
             table = "candidates" if key == "candidate_id" else "scores"
@@ -232,25 +235,25 @@ class Silent:
 
 
 def test_verdicts_are_those_of_the_texts_on_record_and_ask_for_none(engine: EmbeddedEngine) -> None:
-    shown = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
-    shown = shown.with_columns(prompt=pl.lit(QUESTION))
+    answer_rows = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
+    answer_rows = answer_rows.with_columns(prompt=pl.lit(QUESTION))
     how: dict[str, Any] = {"judge_checkpoint_id": "ckpt-1", "round_number": 0, "seed": 0}
-    written = judgement_rows(engine, STORY, shown, **how)
+    judgements = judgement_rows(engine, STORY, answer_rows, **how)
     first = pl.col("sample_index") == 0
-    recorded = written.with_columns(
+    recorded = judgements.with_columns(
         text=pl.when(first).then(pl.lit("Score: 1")).otherwise(pl.lit("Score: 3"))
     )
-    scores = verdict_rows(Silent(engine.tokenizer), STORY, shown, recorded.reverse(), **how)
+    scores = verdict_rows(Silent(engine.tokenizer), STORY, answer_rows, recorded.reverse(), **how)
     assert scores["steps"].to_list() == [[1.0, 3.0, 3.0]] * 2
 
 
 def test_an_answer_without_a_judgement_has_the_verdict_that_says_why(engine: EmbeddedEngine) -> None:
-    shown = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
-    long = shown.with_columns(prompt=pl.lit(QUESTION), text=pl.Series(["7 " * 5000, "Answer:"]))
+    answer_rows = candidates("x", "prompt-00000-" + "0" * 24, "ckpt-00000-" + "0" * 24)
+    long = answer_rows.with_columns(prompt=pl.lit(QUESTION), text=pl.Series(["7 " * 5000, "Answer:"]))
     how: dict[str, Any] = {"judge_checkpoint_id": "ckpt-1", "round_number": 0, "seed": 0}
-    written = judgement_rows(engine, STORY, long, **how)
-    assert written.is_empty()
-    scores = verdict_rows(engine, STORY, long, written, **how)
+    judgements = judgement_rows(engine, STORY, long, **how)
+    assert judgements.is_empty()
+    scores = verdict_rows(engine, STORY, long, judgements, **how)
     assert scores["outcome"].to_list() == ["unscorable", "fail"]
     assert "context" in scores["rationale"][0]
 
@@ -265,7 +268,7 @@ def test_a_template_without_a_system_role_judges_and_one_that_refuses_users_is_r
         "{%- for m in messages -%}{%- if m['role'] != 'user' -%}{{- raise_exception('only users speak') -}}"
         "{%- endif -%}{{- '<u>' + m['content'] -}}{%- endfor -%}"
     )
-    asked = judge_prompt(STORY, JudgeInput(QUESTION, RIGHT))
-    assert prompt_text(tokenizer, asked) == "<u>" + asked
+    prompt = judge_prompt(STORY, JudgeInput(QUESTION, RIGHT))
+    assert prompt_text(tokenizer, prompt) == "<u>" + prompt
     with pytest.raises(ModelError, match="refuses a message by system and user: only users speak"):
-        prompt_text(tokenizer, asked, system="Be fair.")
+        prompt_text(tokenizer, prompt, system="Be fair.")

@@ -99,8 +99,8 @@ FORMS = [
 def test_other_forms_of_a_verdict_are_read_as_strictly(
     form: str, reasoning: bool, text: str, verdict: str | None
 ) -> None:
-    shown = {"brackets": "[[4]]", "json": '{"score": 4}', "line": "Score: 4"}[form]
-    values = {"name": "mine", "version": 1, "kind": "points", "prompt": ASKED + shown, "verdict": "Score"}
+    example = {"brackets": "[[4]]", "json": '{"score": 4}', "line": "Score: 4"}[form]
+    values = {"name": "mine", "version": 1, "kind": "points", "prompt": ASKED + example, "verdict": "Score"}
     values |= {"menu": ["0", "1", "2", "3", "4", "5"], "pass_from": 4, "form": form, "reasoning": reasoning}
     assert read_vote(text, "stop", parse_rubric(values)).verdict == verdict
 

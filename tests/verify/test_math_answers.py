@@ -114,14 +114,14 @@ def test_a_reference_that_is_no_answer_is_unscorable(reference: str) -> None:
 
 
 def test_the_answer_in_a_verdict_is_canonical_for_numbers_and_compact_for_the_rest() -> None:
-    shown = {
+    cases = {
         r"\frac{6}{4}": "1.5",
         r"10\%": "10%",
         r"5\text{ cm}": "5",
         r"\left( 1,\, 2 \right)": "(1,2)",
         "½": "0.5",
     }
-    for answer, canonical in shown.items():
+    for answer, canonical in cases.items():
         assert verify(boxed(answer), "x").answer == canonical
 
 
@@ -183,11 +183,11 @@ FRACTIONS = st.lists(st.fractions(-20, 20, max_denominator=30), min_size=2, max_
 @given(values=FRACTIONS)
 def test_sets_take_any_order_and_points_only_their_own(values: list[Fraction]) -> None:
     items = [rf"\frac{{{value.numerator}}}{{{value.denominator}}}" for value in values]
-    written, turned = ",".join(items), ", ".join(items[1:] + items[:1])
-    assert equal(rf"\{{{turned}\}}", rf"\{{{written}\}}")
-    assert equal(turned, written)
-    assert not equal(f"({turned})", f"({written})")
-    assert not equal(rf"\{{{','.join(items[1:])}\}}", rf"\{{{written}\}}")
+    in_order, turned = ",".join(items), ", ".join(items[1:] + items[:1])
+    assert equal(rf"\{{{turned}\}}", rf"\{{{in_order}\}}")
+    assert equal(turned, in_order)
+    assert not equal(f"({turned})", f"({in_order})")
+    assert not equal(rf"\{{{','.join(items[1:])}\}}", rf"\{{{in_order}\}}")
 
 
 ENDS = st.tuples(st.sampled_from("(["), st.sampled_from(")]"))

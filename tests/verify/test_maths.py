@@ -105,11 +105,11 @@ MARKS = ("#### {}", "so\nA: {}", "The answer is {}", "Answer: {}", "\\boxed{{{}}
 def test_a_number_passes_in_whatever_form_it_is_written(
     number: int, form: str, mark: str, folded: bool
 ) -> None:
-    written = form.format(number)
+    text = form.format(number)
     if folded:  # full-width digits and a typographic minus
-        written = written.translate({ord("0") + d: 0xFF10 + d for d in range(10)} | {ord("-"): 0x2212})
-    verdict = verify(mark.format(written), str(number))
-    assert verdict.outcome == "pass", (mark.format(written), verdict)
+        text = text.translate({ord("0") + d: 0xFF10 + d for d in range(10)} | {ord("-"): 0x2212})
+    verdict = verify(mark.format(text), str(number))
+    assert verdict.outcome == "pass", (mark.format(text), verdict)
     assert verdict.answer == str(number)
 
 
@@ -141,8 +141,8 @@ def test_no_text_makes_the_verifier_raise(text: str, reference: str) -> None:
         f"\\boxed{{{text}}}",
         f"the answer is {text}",
     ):
-        for wanted in (reference, "1"):
-            verdict = verify(marked, wanted)
+        for other_reference in (reference, "1"):
+            verdict = verify(marked, other_reference)
             verdict.reason.encode()
             assert "\n" not in verdict.reason
             assert all(equation.encode() is not None for equation in verdict.equations)

@@ -54,9 +54,9 @@ def test_every_reference_answer_with_its_number_changed_fails(
 
 def test_a_changed_result_on_the_way_is_a_step_that_does_not_hold(shared_data: Path) -> None:
     for line, row in enumerate(_lines(shared_data / "gsm8k" / "train.jsonl"), start=1):
-        before, found, after = row["answer"].partition(">>")
-        if found:
-            verdict = verify(f"{before}+1{found}{after}", row["answer"])
+        before, match, after = row["answer"].partition(">>")
+        if match:
+            verdict = verify(f"{before}+1{match}{after}", row["answer"])
             assert (verdict.outcome, verdict.steps[0]) == ("pass", 0.0), (line, verdict)
             assert all(verdict.steps[1:]), (line, verdict)
 

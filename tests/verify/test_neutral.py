@@ -53,20 +53,22 @@ HOSTILE = [
 def test_a_candidate_adds_no_line_and_no_token_to_the_frame(text: str, tokenizer: Any) -> None:
     specials = special_texts(tokenizer)
     honest = judge_prompt(RUBRIC, JudgeInput("A story?", "#### 7"), specials)
-    asked = judge_prompt(RUBRIC, JudgeInput(f"A story? {text}", text), specials)
-    assert frame(asked) == frame(honest)
+    prompt = judge_prompt(RUBRIC, JudgeInput(f"A story? {text}", text), specials)
+    assert frame(prompt) == frame(honest)
     ends = set(tokenizer.all_special_ids)
     turns = [one for one in prompt_ids(tokenizer, honest) if one in ends]
-    assert [one for one in prompt_ids(tokenizer, asked) if one in ends] == turns
+    assert [one for one in prompt_ids(tokenizer, prompt) if one in ends] == turns
 
 
 @given(st.text(st.characters(), max_size=60))
 def test_whatever_is_quoted_stays_behind_the_mark_and_can_be_seen(text: str) -> None:
-    shown = quoted(text, ("<|end|>",))
-    assert all(line.startswith(PREFIX.strip()) for line in shown.split("\n"))
-    assert not [c for c in shown if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl")]
-    assert "<|end|>" not in shown
-    shown.encode()
+    quotation = quoted(text, ("<|end|>",))
+    assert all(line.startswith(PREFIX.strip()) for line in quotation.split("\n"))
+    assert not [
+        c for c in quotation if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl")
+    ]
+    assert "<|end|>" not in quotation
+    quotation.encode()
 
 
 def test_plain_text_is_quoted_as_it_is() -> None:

@@ -217,8 +217,12 @@ def test_strictness_is_the_users_and_stands_in_the_version(
 
 
 def test_an_explanation_says_what_was_read_as_the_answer() -> None:
-    said = explain(B(r"5\text{ cm}"), "5")
-    assert (said["marked"], said["by"], said["read_as"]) == (r"5\text{ cm}", "box", "measure")
+    explanation = explain(B(r"5\text{ cm}"), "5")
+    assert (explanation["marked"], explanation["by"], explanation["read_as"]) == (
+        r"5\text{ cm}",
+        "box",
+        "measure",
+    )
     assert explain("I refuse.", "5")["marked"] is None
     assert explain("The answer is 5.", "5")["by"] == "phrase"
 

@@ -29,10 +29,10 @@ def test_any_changed_value_changes_the_label() -> None:
 
 def test_slots_are_filled_once_so_that_braces_in_a_text_stay_text() -> None:
     rubric = load_rubric("additive")
-    asked = rubric.render({"prompt": "| {answer}", "answer": "| {reference}"}, "| {prompt}")
-    assert "Request:\n| {answer}\n" in asked
-    assert "Answer:\n| {reference}\n" in asked
-    assert "for comparison:\n| {prompt}\n" in asked
+    prompt = rubric.render({"prompt": "| {answer}", "answer": "| {reference}"}, "| {prompt}")
+    assert "Request:\n| {answer}\n" in prompt
+    assert "Answer:\n| {reference}\n" in prompt
+    assert "for comparison:\n| {prompt}\n" in prompt
     assert "for comparison" not in rubric.render({"prompt": "| x", "answer": "| y"})
 
 

@@ -107,7 +107,7 @@ def sandbox_processes() -> set[int]:
 
     What other workers of this test run began is theirs; a process that has lost its parent counts.
     """
-    found = set()
+    pids = set()
     others = {pid for pid in processes() if parent(pid) == os.getppid()} - {os.getpid()} if WORKER else set()
     for pid in processes():
         try:
@@ -115,8 +115,8 @@ def sandbox_processes() -> set[int]:
         except OSError:
             continue
         if str(REPOSITORY / "tasks/verify/sandbox").encode() in command and not others & set(line_of(pid)):
-            found.add(pid)
-    return found
+            pids.add(pid)
+    return pids
 
 
 def processes() -> list[int]:
@@ -220,24 +220,26 @@ def test_an_attack_on_the_protocol_is_called_tampered(name: str) -> None:
 
 
 def test_the_hostile_programs_would_get_their_answers_without_a_sandbox(places: dict[str, str]) -> None:
-    wanted = ["reads-answers", "environment", "symlink", "tcp", "abstract-socket", "os-system", "raw-socket"]
-    wanted += ["installed-packages"]
+    names = ["reads-answers", "environment", "symlink", "tcp", "abstract-socket", "os-system", "raw-socket"]
+    names += ["installed-packages"]
     programs = {each.name: each for group in GROUPS for each in read_group(group, places)}
-    for name in wanted:
+    for name in names:
         if name == "raw-socket" and os.geteuid() != 0:
             continue
         with tempfile.TemporaryDirectory() as folder:
             code = programs[name].text + "\nprint(solve(12))"
-            done = subprocess.run(
+            result = subprocess.run(
                 [sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=folder
             )
-        assert done.stdout.split()[-1:] == ["144"], f"{name} is not the attack that it says: {done.stderr}"
+        assert result.stdout.split()[-1:] == ["144"], (
+            f"{name} is not the attack that it says: {result.stderr}"
+        )
 
 
 def test_the_canaries_escape_where_there_is_no_sandbox() -> None:
     code = canaries.PROGRAM + f"\nfor name in {canaries.ESCAPES!r}:\n    print(name, '=', escape(name))"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=30)
-    escaped = {line.partition(" = ")[0] for line in done.stdout.splitlines() if line.endswith("reached")}
+    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=30)
+    escaped = {line.partition(" = ")[0] for line in result.stdout.splitlines() if line.endswith("reached")}
     always = {
         "read /etc/passwd",
         "list /etc",
@@ -307,17 +309,17 @@ def test_a_kernel_that_refuses_a_part_gives_the_next_rung_or_none(
 ) -> None:
     if rung is not None:
         permitted(rung)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", WITH_REFUSALS, *refused],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["rung"], found["outcome"]) == (rung, outcome), found
-    assert (rung is None) == found["rationale"].startswith("no safe rung")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["rung"], report["outcome"]) == (rung, outcome), report
+    assert (rung is None) == report["rationale"].startswith("no safe rung")
 
 
 # A filter of system calls in front of everything plays the older or stricter kernel.
@@ -365,13 +367,13 @@ def test_every_rung_that_root_has_holds_for_an_ordinary_user(tmp_path: Path) -> 
             "-c",
             AS_NOBODY,
         ]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["user"] == 65534
-    assert found["rungs"] == [rung for rung in RUNGS if try_rung(rung).outcome == "pass"]
-    assert found["honest"] == ["pass"] * len(found["rungs"])
-    assert not set(found["hostile"]) & {"pass", "error", "unscorable"}
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["user"] == 65534
+    assert report["rungs"] == [rung for rung in RUNGS if try_rung(rung).outcome == "pass"]
+    assert report["honest"] == ["pass"] * len(report["rungs"])
+    assert not set(report["hostile"]) & {"pass", "error", "unscorable"}
 
 
 AS_NOBODY = """

@@ -107,14 +107,14 @@ def test_single_faults_pass_exactly_where_human_evals_own_tests_let_them(problem
 
 def run_bare(programs: list[str]) -> list[bool]:
     """Whether each program, ours and harmless, ends without an exception when it is run bare."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-I", "-c", BARE],
         input=json.dumps(programs),
         capture_output=True,
         text=True,
         check=True,
     )
-    return list(json.loads(done.stdout))
+    return list(json.loads(result.stdout))
 
 
 BARE = """

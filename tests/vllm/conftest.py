@@ -42,21 +42,21 @@ class Run:
         self.lake, self.log = lake, log
         settings = [word for setting in SETTINGS for word in ("--set", setting)]
         command = [sys.executable, "-m", "flows.cli", "run", "rft", "--lake", str(lake), "--engine", "vllm"]
-        with log.open("ab") as written:
+        with log.open("ab") as log_file:
             self.process = subprocess.Popen(
                 [*command, *settings],
                 env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
                 cwd=REPOSITORY,
                 stdout=subprocess.DEVNULL,
-                stderr=written,
+                stderr=log_file,
             )
 
     def ends(self) -> str:
         """Waits for its end; all it has said."""
         self.process.wait(900)
-        said = self.log.read_text()
-        assert self.process.returncode == 0, said
-        return said
+        text = self.log.read_text()
+        assert self.process.returncode == 0, text
+        return text
 
     def children(self) -> list[psutil.Process]:
         """All processes it has started, and those they have."""
@@ -98,8 +98,8 @@ def ended() -> Iterator[Callable[[Run], Run]]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, str]:
     """A round that nothing happened to, and what it said."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    said = Run(folder / "lake", folder / "said").ends()
-    return Lake(folder / "lake"), said
+    log_text = Run(folder / "lake", folder / "said").ends()
+    return Lake(folder / "lake"), log_text
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:

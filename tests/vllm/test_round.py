@@ -54,12 +54,12 @@ def computed(engine: EmbeddedEngine, prompts: Sequence[str], drawn: Sequence[Seq
 
 
 def test_the_facts_of_a_round_are_whole(undisturbed: tuple[Lake, str]) -> None:
-    lake, said = undisturbed
-    assert "Traceback" not in said
-    told = query(lake, "SELECT state, recipe_values->'engine'->>'kind' AS engine FROM rounds ORDER BY state")
-    assert set(told["engine"]) == {"vllm"}
-    assert "started" in set(told["state"])
-    assert told.height == 2
+    lake, log_text = undisturbed
+    assert "Traceback" not in log_text
+    rows = query(lake, "SELECT state, recipe_values->'engine'->>'kind' AS engine FROM rounds ORDER BY state")
+    assert set(rows["engine"]) == {"vllm"}
+    assert "started" in set(rows["state"])
+    assert rows.height == 2
     answers = read(lake, "candidates")
     judged = answers.filter(pl.col("kind") == "judgement")
     assert judged.height > 0
@@ -76,9 +76,9 @@ def test_the_facts_of_a_round_are_whole(undisturbed: tuple[Lake, str]) -> None:
 
 
 def test_one_server_served_champion_judge_and_challenger(undisturbed: tuple[Lake, str]) -> None:
-    said = undisturbed[1].splitlines()
-    assert sum("vLLM: starting on" in line for line in said) == 1
-    changed = [line.split()[5] for line in said if "vLLM: has the weights of" in line]
+    lines = undisturbed[1].splitlines()
+    assert sum("vLLM: starting on" in line for line in lines) == 1
+    changed = [line.split()[5] for line in lines if "vLLM: has the weights of" in line]
     rows = read(undisturbed[0], "checkpoints")
     judge = rows.filter(role="judge")["path"].item()
     base = rows.filter(pl.col("parent_id").is_null() & (pl.col("role") != "judge"))["path"].item()
@@ -92,32 +92,32 @@ def test_answers_after_a_change_of_weights_are_those_of_a_fresh_server_and_of_th
     lake = undisturbed[0]
     row = read(lake, "checkpoints").filter(pl.col("training_id").is_not_null()).row(0, named=True)
     trained = checkpoint(lake, row).folder
-    asked = [story.question for story in stories(11, 12)]
-    seeds = [1000 * place for place in range(len(asked))]
-    drawn: dict[str, list[list[list[Sample]]]] = {}
+    questions = [story.question for story in stories(11, 12)]
+    seeds = [1000 * place for place in range(len(questions))]
+    draws: dict[str, list[list[list[Sample]]]] = {}
     with VllmServer(Vllm()) as changed, VllmServer(Vllm()) as fresh:
-        before = changed.engine(BASE).generate(asked, FOUR, seeds)
+        before = changed.engine(BASE).generate(questions, FOUR, seeds)
         for name, server in (("changed", changed), ("fresh", fresh)):
-            drawn[name] = [server.engine(trained).generate(asked, how, seeds) for how in (FOUR, GREEDY)]
+            draws[name] = [server.engine(trained).generate(questions, how, seeds) for how in (FOUR, GREEDY)]
         assert (changed.starts, changed.reloads, fresh.starts, fresh.reloads) == (1, 1, 1, 0)
-        assert changed.engine(BASE).generate(asked, FOUR, seeds) == before
+        assert changed.engine(BASE).generate(questions, FOUR, seeds) == before
         broken = tmp_path / "broken"
         shutil.copytree(trained, broken)
         (broken / "model.safetensors").write_bytes(b"torn")
         for bad in (broken, tmp_path / "nowhere"):
             with pytest.raises(ModelError):
-                changed.engine(bad).generate(asked, GREEDY, seeds)
-        assert changed.engine(BASE).generate(asked, FOUR, seeds) == before
+                changed.engine(bad).generate(questions, GREEDY, seeds)
+        assert changed.engine(BASE).generate(questions, FOUR, seeds) == before
         assert (changed.starts, changed.reloads) == (1, 2)
-        alone = changed.engine(BASE).generate(asked[:1] * 4, ONE, range(seeds[0], seeds[0] + 4))
+        alone = changed.engine(BASE).generate(questions[:1] * 4, ONE, range(seeds[0], seeds[0] + 4))
         assert [samples[0].token_ids for samples in alone] == [sample.token_ids for sample in before[0]]
-    assert drawn["changed"] == drawn["fresh"]
-    assert drawn["changed"][0] != before
+    assert draws["changed"] == draws["fresh"]
+    assert draws["changed"][0] != before
     embedded = EmbeddedEngine(trained, device="cpu")
-    for served in drawn["changed"]:
-        for here, there in computed(embedded, asked, served):
+    for served in draws["changed"]:
+        for here, there in computed(embedded, questions, served):
             assert there == pytest.approx(here, abs=NATS)
-    for served, own in zip(drawn["changed"][1], embedded.generate(asked, GREEDY, seeds), strict=True):
+    for served, own in zip(draws["changed"][1], embedded.generate(questions, GREEDY, seeds), strict=True):
         assert (served[0].text, served[0].token_ids) == (own[0].text, own[0].token_ids)
         assert served[0].finish_reason == own[0].finish_reason
         assert served[0].token_logprobs == pytest.approx(own[0].token_logprobs, abs=NATS)
@@ -131,14 +131,14 @@ def test_what_dies_under_way_costs_no_row_and_doubles_none(
     for engine in run.engines():
         engine.kill()
     assert within(60, lambda: "starting another" in run.log.read_text()), run.log.read_text()
-    done = run.written()
-    assert within(600, lambda: run.written() > done), run.log.read_text()
+    count = run.written()
+    assert within(600, lambda: run.written() > count), run.log.read_text()
     started = run.children()
     assert len(run.engines()) >= 1
     run.process.send_signal(signal.SIGKILL)
     run.process.wait()
-    _, left = psutil.wait_procs(started, timeout=60)
-    assert left == []
+    _, survivors = psutil.wait_procs(started, timeout=60)
+    assert survivors == []
     again = ended(Run(tmp_path / "lake", tmp_path / "said-again")).ends()
     assert "going on with the night" in again
     lake = Lake(tmp_path / "lake")

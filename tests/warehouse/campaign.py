@@ -48,11 +48,11 @@ def refusal(lake: Lake, work: Work) -> str | None:
     try:
         work(lake)
     except RatchetError as error:
-        said = str(error)
+        message = str(error)
     else:
         return None
-    assert "\n" not in said
-    return said
+    assert "\n" not in message
+    return message
 
 
 def _begin(root: Path, work: Work, fault: str, largest_file: int | None) -> None:
@@ -72,9 +72,9 @@ def _fill(disk: Path) -> None:
     refused = 0
     for kilobytes in range(16, 2000, 48):
         _resize(disk, kilobytes)
-        said = refusal(lake, round_of_work)
+        message = refusal(lake, round_of_work)
         assert verify_lake(lake).clean, verify_lake(lake).items
-        if said is None:
+        if message is None:
             break
         refused += 1
     _resize(disk, 65536)
@@ -86,8 +86,8 @@ def _fill(disk: Path) -> None:
 
 def _resize(disk: Path, kilobytes: int) -> None:
     """Leave so much room on the disk beside what it holds; never less than that."""
-    held = sum(path.stat().st_blocks * 512 for path in disk.rglob("*")) // 1024
-    subprocess.run(["mount", "-o", f"remount,size={held + kilobytes}k", str(disk)], check=True)
+    size = sum(path.stat().st_blocks * 512 for path in disk.rglob("*")) // 1024
+    subprocess.run(["mount", "-o", f"remount,size={size + kilobytes}k", str(disk)], check=True)
 
 
 if __name__ == "__main__":

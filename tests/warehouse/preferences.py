@@ -90,12 +90,12 @@ def play(log: Log, preferences: list[dict[str, object]], *, text: str = "no") ->
     rows = [(one, role, "/models", hashlib.sha256(of).hexdigest()) for one, role, of in weights]
     _add(log, "weights", "checkpoints", ["checkpoint_id", "role", "path", "content_hash"], rows)
     seeds = [(line, index) for line in range(2) for index in range(2)]
-    kept = [(written("seed", *seed), asked("seed", seed[0]), seed[0] == 0) for seed in seeds]
-    decided = [(decision_id(0, LOOP, 0, "kept", one), one, *rest, "kept", 0) for one, *rest in kept]
+    seed_rows = [(written("seed", *seed), asked("seed", seed[0]), seed[0] == 0) for seed in seeds]
+    decided = [(decision_id(0, LOOP, 0, "kept", one), one, *rest, "kept", 0) for one, *rest in seed_rows]
     columns = ["decision_id", "candidate_id", "prompt_id", "kept", "filter", "position"]
     log.once(KEEP, "decisions", lambda: pl.DataFrame(decided, schema=columns, orient="row"))
-    told = pl.DataFrame(preferences, schema_overrides={"probability": pl.Float64})
-    log.once(PREFER, "preferences", lambda: told)
+    frame = pl.DataFrame(preferences, schema_overrides={"probability": pl.Float64})
+    log.once(PREFER, "preferences", lambda: frame)
 
 
 def frozen(log: Log, purpose: str = "dpo") -> str:
@@ -157,19 +157,19 @@ def train(log: Log, snapshot: str) -> None:
 
 
 def _candidate(split: str, line: int, index: int, text: str) -> dict[str, object]:
-    shown = (split, index) == ("seed", 0)
+    is_demonstration = (split, index) == ("seed", 0)
     return {
         "candidate_id": written(split, line, index),
         "prompt_id": asked(split, line),
-        "checkpoint_id": None if shown else BASE,
-        "kind": "demonstration" if shown else "answer",
+        "checkpoint_id": None if is_demonstration else BASE,
+        "kind": "demonstration" if is_demonstration else "answer",
         "split": split,
         "sample_index": index,
         "text": f"{split} {line} {index}: {text}",
-        "seed": None if shown else 7,
-        "temperature": None if shown else 0.7,
-        "top_p": None if shown else 1.0,
-        "max_tokens": None if shown else 16,
+        "seed": None if is_demonstration else 7,
+        "temperature": None if is_demonstration else 0.7,
+        "top_p": None if is_demonstration else 1.0,
+        "max_tokens": None if is_demonstration else 16,
     }
 
 

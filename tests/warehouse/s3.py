@@ -73,8 +73,8 @@ class Server:
     def _control(self, data: bytes | None) -> bytes:
         request = urllib.request.Request(self.address + CONTROL, data=data)
         with urllib.request.urlopen(request, timeout=10) as reply:
-            told: bytes = reply.read()
-        return told
+            answer: bytes = reply.read()
+        return answer
 
 
 def client(server: Server) -> Any:

@@ -59,9 +59,9 @@ def play(log: Log, loop: str, number: int, *, closes: bool = True) -> None:
     if number == 0:
         log.once(Unit(loop, 0, "base"), "checkpoints", lambda: _base(loop))
     _state(log, loop, number, "started", champion)
-    asked = log.once(Unit(loop, number, "admit"), "prompts", lambda: _prompts(loop, number))
+    prompts = log.once(Unit(loop, number, "admit"), "prompts", lambda: _prompts(loop, number))
     answers = pl.concat(
-        log.once(unit, "candidates", lambda unit=unit: _answers(unit, asked, champion))  # type: ignore[misc]
+        log.once(unit, "candidates", lambda unit=unit: _answers(unit, prompts, champion))  # type: ignore[misc]
         for unit in shards(loop, number, "generate")
     )
     log.once_each(
@@ -146,8 +146,8 @@ def _answers(unit: Unit, asked: pl.DataFrame, checkpoint: str) -> pl.DataFrame:
     rows = []
     for prompt in asked["prompt_id"].gather_every(SHARDS, unit.shard):
         settings = (checkpoint, 0, 7, 0.7, 1.0, 16)
-        written = answer_id(unit.round, prompt, *settings)
-        rows.append((written, prompt, *settings, "answer", f"#### {unit.round}"))
+        row_id = answer_id(unit.round, prompt, *settings)
+        rows.append((row_id, prompt, *settings, "answer", f"#### {unit.round}"))
         known = reference_id(unit.round, unit.loop, prompt)
         rows.append((known, prompt, None, 0, None, None, None, None, "reference", "#### 1"))
     names = ["candidate_id", "prompt_id", *SETTINGS, "kind", "text"]
@@ -212,8 +212,8 @@ def _train(log: Log, loop: str, number: int, snapshot: str, champion: str) -> st
             lake.store.replace(f"trainings/{training}/{name}", text.encode())
         lake.publish(f"trainings/{training}")
         ended = {"event_id": [training_event_id(number, training, "finished")], "state": "finished"}
-        left = {"checkpoint_id": made, "files": listing(lake, f"trainings/{training}")}
-        return pl.DataFrame(ended | row | left)
+        results = {"checkpoint_id": made, "files": listing(lake, f"trainings/{training}")}
+        return pl.DataFrame(ended | row | results)
 
     log.once(Unit(loop, number, "trained"), "trainings", finished)
     weights = {

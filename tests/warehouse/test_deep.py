@@ -76,7 +76,7 @@ def test_a_fact_that_rests_on_one_the_lake_does_not_hold(
 def critique(lake: Lake, **changes: str) -> pl.DataFrame:
     """A critique of the open round's first answer, with some columns as a faulty step would write them."""
     candidate = rows_of(lake, "candidates")
-    told = {
+    row = {
         "candidate_id": candidate["candidate_id"][0],
         "principle": "kindness",
         "text": "it is curt",
@@ -85,8 +85,8 @@ def critique(lake: Lake, **changes: str) -> pl.DataFrame:
         "seed": 7,
     } | changes
     names = ("candidate_id", "principle", "checkpoint_id", "sample_index", "seed")
-    own = changes.get("critique_id", critique_id(2, *(told[name] for name in names)))  # type: ignore[arg-type]
-    return TABLES["critiques"].frame([told | {"critique_id": own}])
+    own = changes.get("critique_id", critique_id(2, *(row[name] for name in names)))  # type: ignore[arg-type]
+    return TABLES["critiques"].frame([row | {"critique_id": own}])
 
 
 def test_a_critique_that_adds_up_is_no_finding(full: Lake) -> None:
@@ -165,8 +165,8 @@ def _refrozen(lake: Lake, change: Callable[[pl.DataFrame], pl.DataFrame]) -> str
     name = f"snap-00002-{hashlib.sha256(b'other').hexdigest()[:24]}"
     (lake.root / "snapshots" / name).mkdir()
     examples.write_parquet(lake.root / "snapshots" / name / "examples.parquet")
-    told = {**manifest, "snapshot_id": name, "content_hash": content_hash(examples)}
-    (lake.root / "snapshots" / name / "manifest.json").write_text(json.dumps(told))
+    values = {**manifest, "snapshot_id": name, "content_hash": content_hash(examples)}
+    (lake.root / "snapshots" / name / "manifest.json").write_text(json.dumps(values))
     from warehouse.artifacts import listing
 
     files = listing(lake, f"snapshots/{name}")

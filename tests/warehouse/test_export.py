@@ -52,7 +52,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     count = len(HOSTILE)
     prompt_ids = [make_id("prompt", 0, n) for n in range(count)]
     names = [make_id("cand", 0, n) for n in range(count + 2)]
-    asked = [*prompt_ids, *prompt_ids[:2]]
+    ids = [*prompt_ids, *prompt_ids[:2]]
     topics = [None, HOSTILE[2], "a", "a", "a", "a"]
     source = "file.jsonl | **bold** <b>"
     add(
@@ -65,7 +65,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         "generate",
         {
             "candidate_id": names,
-            "prompt_id": asked,
+            "prompt_id": ids,
             "checkpoint_id": BASE,
             "kind": "answer",
             "split": "train",
@@ -79,7 +79,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         {
             "score_id": [make_id("score", 0, name) for name in names],
             "candidate_id": names,
-            "prompt_id": asked,
+            "prompt_id": ids,
             "verifier": "maths",
             "verifier_version": "7",
             "verifier_kind": "rule",
@@ -92,7 +92,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         {
             "decision_id": [make_id("dec", 0, name) for name in names],
             "candidate_id": names,
-            "prompt_id": asked,
+            "prompt_id": ids,
             "filter": "correct",
             "position": 0,
             "kept": [True] * count + [False, False],
@@ -177,15 +177,15 @@ def opened(file: Path, like: pl.DataFrame) -> pl.DataFrame:
 def test_every_format_holds_the_snapshots_rows_to_the_character(
     filled: Lake, tmp_path: Path, kind: Format
 ) -> None:
-    done = export(filled, "loop", tmp_path / "out", kind)
+    result = export(filled, "loop", tmp_path / "out", kind)
     rows = snapshot_of(filled)
-    found = opened(tmp_path / "out" / FILES[kind], rows)
-    assert found.equals(rows)
-    assert done.rows == rows.height == len(HOSTILE)
-    assert content_hash(found) == done.content_hash
-    assert done.snapshot_id.endswith(done.content_hash[:24])
-    assert done.whole
-    assert done.content_hash in (tmp_path / "out" / "README.md").read_text("utf-8")
+    rows_back = opened(tmp_path / "out" / FILES[kind], rows)
+    assert rows_back.equals(rows)
+    assert result.rows == rows.height == len(HOSTILE)
+    assert content_hash(rows_back) == result.content_hash
+    assert result.snapshot_id.endswith(result.content_hash[:24])
+    assert result.whole
+    assert result.content_hash in (tmp_path / "out" / "README.md").read_text("utf-8")
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
@@ -199,15 +199,15 @@ def test_the_folder_opens_with_datasets(
     from datasets import load_dataset
 
     export(filled, "loop/0", tmp_path / "out", kind, chat=chat)
-    told = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
-    assert list(told) == ["train"]
+    dataset = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert list(dataset) == ["train"]
     rows = snapshot_of(filled)
     if chat:
-        said = [[m["content"] for m in one] for one in told["train"]["messages"]]
-        assert said == [list(pair) for pair in rows.select("prompt", "response").iter_rows()]
-        assert [m["role"] for m in told["train"]["messages"][0]] == ["user", "assistant"]
+        contents = [[m["content"] for m in one] for one in dataset["train"]["messages"]]
+        assert contents == [list(pair) for pair in rows.select("prompt", "response").iter_rows()]
+        assert [m["role"] for m in dataset["train"]["messages"][0]] == ["user", "assistant"]
     else:
-        assert told["train"].to_dict() == rows.to_dict(as_series=False)
+        assert dataset["train"].to_dict() == rows.to_dict(as_series=False)
 
 
 def test_a_snapshot_is_named_by_its_id_its_checkpoint_or_its_round(filled: Lake) -> None:
@@ -231,9 +231,9 @@ def test_a_snapshot_is_named_by_its_id_its_checkpoint_or_its_round(filled: Lake)
 def test_what_was_never_frozen_is_refused_in_one_line(
     filled: Lake, tmp_path: Path, what: str, why: str
 ) -> None:
-    with pytest.raises((NotFound, BadInput), match=re.escape(why)) as told:
+    with pytest.raises((NotFound, BadInput), match=re.escape(why)) as refusal:
         export(filled, what, tmp_path / "out", "parquet")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,8 +246,8 @@ def test_the_card_tells_what_the_lake_holds(filled: Lake, tmp_path: Path) -> Non
     (seal,) = (json.loads(filled.store.get(e.name)) for e in filled.store.entries("seals"))
     assert seal["round"] == 0
     sealed = filled.store.digest("seals/loop/00000.json")
-    for told in (row["snapshot_id"], row["content_hash"], sealed, "abc123", "rft", MADE, "0" * 64):
-        assert told in text
+    for text_part in (row["snapshot_id"], row["content_hash"], sealed, "abc123", "rft", MADE, "0" * 64):
+        assert text_part in text
     counted = query(filled, "SELECT count(*) AS n, count(DISTINCT prompt_id) AS p FROM examples").row(0)
     assert f"| {BASE} | answer | 0 | {counted[0]} | {counted[1]} |" in text
     assert "| correct | 8 | 6 | 2 |" in text
@@ -316,11 +316,11 @@ def test_a_disk_that_takes_no_more_leaves_nothing(filled: Lake, tmp_path: Path, 
     command = [sys.executable, "-m", "flows.cli", "export", "loop", "--to", str(tmp_path / "out")]
     command += ["--format", kind, "--lake", str(filled.root)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
+    result = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, preexec_fn=full
     )
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("ratchet: ")
-    assert done.stderr.count("\n") == 1
-    assert "cannot be written" in done.stderr
+    assert result.returncode == 1, result.stderr
+    assert result.stderr.startswith("ratchet: ")
+    assert result.stderr.count("\n") == 1
+    assert "cannot be written" in result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -177,16 +177,16 @@ def test_a_disk_that_is_really_full_loses_nothing(tmp_path: Path) -> None:
     enter = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"', str(disk)]
     if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no small disk: this host allows neither mount nor user namespaces")
-    done = subprocess.run(
+    result = subprocess.run(
         [*enter, sys.executable, "-m", "tests.warehouse.campaign", str(disk)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert result.returncode == 0, result.stderr[-2000:]
     with trial("a disk that is really full"):
-        assert int(done.stdout) > 3, (
+        assert int(result.stdout) > 3, (
             "the work was refused at so many sizes of the disk, and went on each time"
         )
 
@@ -196,18 +196,20 @@ def test_a_disk_that_is_really_full_loses_nothing(tmp_path: Path) -> None:
 def test_a_commit_that_landed_though_its_answer_was_lost_is_not_done_again(
     log: Log, monkeypatch: pytest.MonkeyPatch, rows: int, error: type[Exception]
 ) -> None:
-    unit, write, told = Unit("ada", 0, "admit"), DeltaTable.create_write_transaction, []
+    unit, write, calls = Unit("ada", 0, "admit"), DeltaTable.create_write_transaction, []
 
     def unanswered(self: DeltaTable, *rest: object, **more: object) -> None:
         write(self, *rest, **more)
-        if not told:
-            told.append(1)
+        if not calls:
+            calls.append(1)
             raise error("connection reset")
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", unanswered)
     with trial("a lost answer"):
-        said = refusal(log.lake, lambda _: log.once(unit, "prompts", lambda: prompts(unit, rows)))
-        assert said is None or (rows == 0 and "run again" in said)  # an empty commit names no file of ours
+        message = refusal(log.lake, lambda _: log.once(unit, "prompts", lambda: prompts(unit, rows)))
+        assert message is None or (
+            rows == 0 and "run again" in message
+        )  # an empty commit names no file of ours
         assert log.once(unit, "prompts", lambda: prompts(unit, rows)).height == rows
         assert read(log.lake, "prompts").height == rows
         assert verify_lake(log.lake, deep=False).items == []

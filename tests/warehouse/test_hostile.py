@@ -69,9 +69,9 @@ def test_any_text_comes_back_to_the_byte_also_from_a_sealed_round(log: Log) -> N
     for sealed in (False, True):
         if sealed:
             _closed(log.lake, unit)
-        found = log.rows([unit], "prompts").sort("line")
-        assert found["text"].to_list() == texts
-        assert found["topic"].to_list() == texts
+        frame = log.rows([unit], "prompts").sort("line")
+        assert frame["text"].to_list() == texts
+        assert frame["topic"].to_list() == texts
     assert verify_lake(log.lake).items == []
 
 
@@ -107,8 +107,8 @@ def test_numbers_that_are_none_come_back_as_they_were(log: Log) -> None:
     for sealed in (False, True):
         if sealed:
             _closed(log.lake, unit)
-        found = log.rows([unit], "scores")["value"].to_list()
-        assert [repr(value) for value in found] == [repr(value) for value in FLOATS]
+        values = log.rows([unit], "scores")["value"].to_list()
+        assert [repr(value) for value in values] == [repr(value) for value in FLOATS]
     assert verify_lake(log.lake).items == []
 
 

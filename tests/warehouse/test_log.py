@@ -40,9 +40,9 @@ def test_a_unit_is_computed_once_and_read_ever_after(log: Log) -> None:
 def test_rows_come_back_to_the_character_and_typed_as_the_schema(log: Log) -> None:
     made = prompts(UNIT)
     log.once(UNIT, "prompts", lambda: made)
-    found = read(log.lake, "prompts", {"loop": "loop"})
-    assert found.schema == TABLES["prompts"].polars
-    assert found.sort("line")["text"].to_list() == made["text"].to_list()
+    rows = read(log.lake, "prompts", {"loop": "loop"})
+    assert rows.schema == TABLES["prompts"].polars
+    assert rows.sort("line")["text"].to_list() == made["text"].to_list()
 
 
 def test_a_unit_without_rows_is_done_all_the_same(log: Log) -> None:
@@ -54,14 +54,14 @@ def test_a_unit_without_rows_is_done_all_the_same(log: Log) -> None:
 def test_several_units_land_in_one_commit_and_only_missing_ones_are_computed(log: Log) -> None:
     units = [Unit("loop", 3, "admit", shard) for shard in range(4)]
     log.once(units[1], "prompts", lambda: prompts(units[1]))
-    asked: list[Unit] = []
+    units_asked: list[Unit] = []
 
     def compute(missing: list[Unit]) -> list[pl.DataFrame]:
-        asked.extend(missing)
+        units_asked.extend(missing)
         return [prompts(unit) for unit in missing]
 
     rows = log.once_each(units, "prompts", compute)
-    assert asked == [units[0], units[2], units[3]]
+    assert units_asked == [units[0], units[2], units[3]]
     assert rows.height == 20
     assert rows["prompt_id"].n_unique() == 20
     delta = log.lake.open("prompts")
@@ -139,9 +139,9 @@ def test_every_file_stands_with_its_hash_in_the_commit_that_brought_it(log: Log)
     assert delta is not None
     described = delta.history(1)[0]["ratchet"]
     described = json.loads(described) if isinstance(described, str) else described
-    ((name, told),) = described["files"].items()
+    ((name, facts),) = described["files"].items()
     data = (log.lake.table_path("prompts") / name).read_bytes()
-    assert told == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "rows": 5}
+    assert facts == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "rows": 5}
     assert described["units"] == [UNIT.key]
 
 

@@ -33,10 +33,10 @@ HOUR = 3600
 def retired(lake: Lake) -> set[str]:
     """Files of the tables that no newest version names."""
     files = [Path(file) for table in lake.versions() for file in lake.files(table)]
-    held = {file.relative_to(lake.root).as_posix() for file in files}
+    names = {file.relative_to(lake.root).as_posix() for file in files}
     return (
         {e.name for e in lake.store.entries("tables") if e.name.endswith(".parquet")}
-        - held
+        - names
         - {e.name for e in lake.store.entries("tables") if "/_delta_log/" in e.name}
     )
 
@@ -63,8 +63,8 @@ def orphan(lake: Lake) -> str:
 
 def test_what_is_retired_or_orphaned_goes_and_the_facts_stay(full: Lake) -> None:
     before, gone = facts(full), retired(full) | {orphan(full)}
-    done = maintain(Log(full), keep_hours=0)
-    assert set(done.freed) == gone
+    report = maintain(Log(full), keep_hours=0)
+    assert set(report.freed) == gone
     assert len(gone) > 20
     assert not any((full.root / name).exists() for name in gone)
     assert same(facts(full), before)
@@ -83,45 +83,45 @@ def test_what_is_younger_than_the_limit_stays(full: Lake) -> None:
 def test_a_dry_run_says_the_same_and_does_nothing(full: Lake) -> None:
     play(Log(full), "ada", 2)
     there = [entry.name for entry in full.store.entries("") if not entry.name.startswith("locks/")]
-    said = maintain(Log(full), keep_hours=0, dry_run=True)
+    plan = maintain(Log(full), keep_hours=0, dry_run=True)
     assert there == [entry.name for entry in full.store.entries("") if not entry.name.startswith("locks/")]
-    assert said.sealed == ["ada"]
-    assert set(said.freed) == retired(full)
-    done = maintain(Log(full), keep_hours=0)
-    assert done.sealed == ["ada/2"]
-    assert set(said.freed) <= set(done.freed)
+    assert plan.sealed == ["ada"]
+    assert set(plan.freed) == retired(full)
+    report = maintain(Log(full), keep_hours=0)
+    assert report.sealed == ["ada/2"]
+    assert set(plan.freed) <= set(report.freed)
 
 
 @pytest.mark.parametrize("name", ["tables/prompts/loop=ada/round=0/mine.parquet", "tables/prompts/notes.txt"])
 def test_what_is_not_the_lakes_is_left_and_named(full: Lake, name: str) -> None:
     (full.root / name).write_text("mine")
     aged(full, name, 1000)
-    done = maintain(Log(full), keep_hours=0)
+    report = maintain(Log(full), keep_hours=0)
     assert (full.root / name).read_text() == "mine"
-    assert any(left.startswith(name) for left in done.untouched)
+    assert any(line.startswith(name) for line in report.untouched)
 
 
 def test_half_written_files_of_killed_writers_go(full: Lake) -> None:
-    left = [
+    leftovers = [
         f"snapshots/new/.examples.parquet.{'0' * 32}",
         f"trainings/new/.result.json.{'0' * 32}",
         "spare/.compacting-1.parquet",
         f"seals/ada/.00002.json.{'0' * 32}",
     ]
-    for name in left:
+    for name in leftovers:
         (full.root / name).parent.mkdir(parents=True, exist_ok=True)
         (full.root / name).write_text("half")
     assert verify_lake(full).clean
-    assert set(left) <= set(maintain(Log(full), keep_hours=0).freed)
+    assert set(leftovers) <= set(maintain(Log(full), keep_hours=0).freed)
     assert verify_lake(full, deep=True).items == []
 
 
 def test_a_damaged_log_frees_nothing_of_its_table(full: Lake) -> None:
     entry = sorted((full.root / full.log("scores")).glob("*.json"))[3]
     with changed(entry, entry.read_bytes().replace(b'"rows"', b'"rovs"')):
-        done = maintain(Log(full), keep_hours=0)
-        assert not any(name.startswith("tables/scores/") for name in done.freed)
-        assert any("table scores: its log is damaged" in left for left in done.untouched)
+        report = maintain(Log(full), keep_hours=0)
+        assert not any(name.startswith("tables/scores/") for name in report.freed)
+        assert any("table scores: its log is damaged" in line for line in report.untouched)
     newest = sorted((full.root / full.log("decisions")).glob("*.json"))[-1]
     newest.unlink()  # a lost commit makes live files look like leftovers
     live = {entry.name for entry in full.store.entries("tables/decisions")}

@@ -138,18 +138,18 @@ def test_two_loops_share_a_copy_that_an_edit_of_the_original_does_not_reach(
 
 def test_damage_to_a_copy_is_named_also_where_its_list_was_written_to_fit(lake: Lake) -> None:
     opened(lake, "ada", keep(lake, BASE, *HASHES))
-    weights, told = f"{NAME}/model.safetensors", f"{NAME}.json"
+    weights, list_name = f"{NAME}/model.safetensors", f"{NAME}.json"
     data = bytearray(lake.store.get(weights))
     data[-1] ^= 1
     lake.store.replace(weights, bytes(data))
     assert findings(lake) == [("damage", weights)]
-    listed = json.loads(lake.store.get(told))
+    listed = json.loads(lake.store.get(list_name))
     listed["files"][weights][1] = lake.store.digest(weights)
-    lake.store.replace(told, json.dumps(listed).encode())
+    lake.store.replace(list_name, json.dumps(listed).encode())
     assert findings(lake) == [("damage", NAME)]
     keep(lake, BASE, *HASHES)  # a damaged copy is made anew
     assert findings(lake) == []
-    lake.store.delete(told)
+    lake.store.delete(list_name)
     assert ("damage", NAME) in findings(lake)
 
 

@@ -51,7 +51,7 @@ def older_append(root: Path, table: Table, units: list[str], rows: pl.DataFrame)
             str(folder), schema, mode="ignore", partition_by=PARTITION, configuration=CONFIGURATION
         )
     now = int(time.time() * 1000)
-    told: dict[str, object] = {"format": 1, "units": units}
+    description: dict[str, object] = {"format": 1, "units": units}
     actions = []
     if rows.height:
         stored = pa.schema([field for field in schema if field.name not in PARTITION])
@@ -65,9 +65,9 @@ def older_append(root: Path, table: Table, units: list[str], rows: pl.DataFrame)
         stats = json.dumps({"numRecords": rows.height})
         actions = [AddAction(name, len(data), place, now, True, stats)]
         sha256 = hashlib.sha256(data).hexdigest()
-        told["files"] = {name: {"sha256": sha256, "size": len(data), "rows": rows.height}}
+        description["files"] = {name: {"sha256": sha256, "size": len(data), "rows": rows.height}}
     properties = CommitProperties(
-        custom_metadata={"ratchet": told},
+        custom_metadata={"ratchet": description},
         app_transactions=[Transaction(unit, 1, now) for unit in units],
     )
     DeltaTable(str(folder)).create_write_transaction(
@@ -104,8 +104,8 @@ def test_an_older_lake_reads_goes_on_seals_and_verifies(older: Lake, tmp_path: P
     assert [seal.round for seal in seal_rounds(log, "ada")] == [2]
     after = facts(older)
     for name in TABLES:
-        held = after[name].filter(pl.col("unit").is_in(before[name]["unit"].to_list()))
-        assert held.equals(before[name])
+        rows = after[name].filter(pl.col("unit").is_in(before[name]["unit"].to_list()))
+        assert rows.equals(before[name])
     assert verify_lake(older, deep=True).items == []
     assert "files" in {field.name for field in older.open("snapshots").schema().fields}  # type: ignore[union-attr]
 

@@ -29,8 +29,8 @@ def fill(log: Log) -> None:
         for number in range(ROUNDS):
             for shard in range(2):
                 unit = Unit(loop, number, "admit", shard)
-                asked = log.once(unit, "prompts", lambda unit=unit: prompts(unit))  # type: ignore[misc]
-                log.once(unit, "scores", lambda a=asked, n=number: scores(a, n))  # type: ignore[misc]
+                rows = log.once(unit, "prompts", lambda unit=unit: prompts(unit))  # type: ignore[misc]
+                log.once(unit, "scores", lambda a=rows, n=number: scores(a, n))  # type: ignore[misc]
             for state in ("started", "held"):
                 log.once(Unit(loop, number, state), "rounds", lambda s=state, n=number: event(s, n))  # type: ignore[misc]
 
@@ -52,9 +52,9 @@ def scores(asked: pl.DataFrame, number: int) -> pl.DataFrame:
 
 def event(state: str, number: int) -> pl.DataFrame:
     """A round's state."""
-    told = {"event_id": make_id("event", number, state), "state": state, "recipe": "rft", "recipe_hash": "x"}
-    told |= {"recipe_values": json.dumps({}), "champion_in": "ckpt-0"}
-    return pl.DataFrame(told | {"night_begins": 0, "night_ends": ROUNDS})  # type: ignore[operator]
+    row = {"event_id": make_id("event", number, state), "state": state, "recipe": "rft", "recipe_hash": "x"}
+    row |= {"recipe_values": json.dumps({}), "champion_in": "ckpt-0"}
+    return pl.DataFrame(row | {"night_begins": 0, "night_ends": ROUNDS})  # type: ignore[operator]
 
 
 @pytest.fixture(scope="module", params=["before sealing", "after sealing"])
@@ -73,9 +73,9 @@ def by_polars(path: str) -> pl.DataFrame:
 
 
 def by_arrow(path: str) -> pl.DataFrame:
-    found = pl.from_arrow(DeltaTable(path).to_pyarrow_dataset().to_table())
-    assert isinstance(found, pl.DataFrame)
-    return found
+    frame = pl.from_arrow(DeltaTable(path).to_pyarrow_dataset().to_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def by_duckdb(path: str) -> pl.DataFrame:
@@ -86,9 +86,9 @@ def by_duckdb(path: str) -> pl.DataFrame:
     )
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        found = pl.from_arrow(connection.sql(sql, params={"files": files}).to_arrow_table())
-    assert isinstance(found, pl.DataFrame)
-    return found
+        frame = pl.from_arrow(connection.sql(sql, params={"files": files}).to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def by_dask(path: str) -> pl.DataFrame:
@@ -97,10 +97,10 @@ def by_dask(path: str) -> pl.DataFrame:
     import dask
 
     with dask.config.set({"dataframe.convert-string": False, "scheduler": "threads"}):  # a list is no text
-        found = engine.read_deltalake(path)
-        assert found.npartitions == len(DeltaTable(path).file_uris()), "one part a file"
-        frame = pl.from_pandas(found.compute())
-        counted = found.groupby("loop").size().compute()
+        result = engine.read_deltalake(path)
+        assert result.npartitions == len(DeltaTable(path).file_uris()), "one part a file"
+        frame = pl.from_pandas(result.compute())
+        counted = result.groupby("loop").size().compute()
     assert counted.to_dict() == dict(frame.group_by("loop").len().iter_rows())
     return frame
 
@@ -119,14 +119,14 @@ def test_other_engines_read_the_rows_that_we_read(
     assert set(theirs.columns) == set(ours.columns)
     kind = TABLES[table]
     order = ["loop", "round", kind.id]
-    found = theirs.select(ours.columns).cast(ours.schema)  # type: ignore[arg-type]
-    assert found.sort(order).equals(ours.sort(order))
+    rows = theirs.select(ours.columns).cast(ours.schema)  # type: ignore[arg-type]
+    assert rows.sort(order).equals(ours.sort(order))
 
 
 def test_a_delta_reader_skips_the_rounds_it_does_not_ask_for(lake: Lake) -> None:
     path = str(lake.table_path("prompts"))
-    asked = pl.scan_delta(path).filter(pl.col("loop") == LOOPS[1], pl.col("round") == 1)
-    assert asked.select(pl.len()).collect().item() == 10
+    lazy = pl.scan_delta(path).filter(pl.col("loop") == LOOPS[1], pl.col("round") == 1)
+    assert lazy.select(pl.len()).collect().item() == 10
     only = DeltaTable(path).file_uris(file_pruning_predicate=[("loop", "=", LOOPS[1]), ("round", "=", 1)])
     assert 0 < len(only) < len(DeltaTable(path).file_uris())
 

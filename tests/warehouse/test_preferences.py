@@ -133,17 +133,17 @@ def shown(told: dict[str, Any]) -> str:
 
 def test_a_checkpoint_traces_to_its_pairs_and_their_points(log: Log) -> None:
     play(log, CHAIN)
-    told = trace_of_made(log)
-    pairs = told["generations"][0]["pairs"]
+    facts = trace_of_made(log)
+    pairs = facts["generations"][0]["pairs"]
     assert pairs == {
         "pairs": 3,
         "chosen_value": pytest.approx((4.5 + 1.25 + 4.5) / 3),
         "rejected_value": pytest.approx((1.25 + 1.0 + 1.25) / 3),
         "judges": [JUDGE],
     }
-    assert told["generations"][1]["pairs"] is None
-    assert f"3 pairs, 3.42 points to 1.17, judged by {JUDGE}" in shown(told)
-    assert f"3 rejected to 2 prompts by {BASE} in round 0" in shown(told)
+    assert facts["generations"][1]["pairs"] is None
+    assert f"3 pairs, 3.42 points to 1.17, judged by {JUDGE}" in shown(facts)
+    assert f"3 rejected to 2 prompts by {BASE} in round 0" in shown(facts)
     seen = query(
         log.lake, "SELECT * FROM pairs_of_checkpoint ORDER BY chosen_value, rejected_value, chosen_id"
     )
@@ -236,8 +236,8 @@ def refrozen(log: Log, change: pl.Expr) -> None:
     folder.mkdir()
     rows.write_parquet(folder / "examples.parquet")
     manifest = json.loads((lake.root / "snapshots" / old / "manifest.json").read_text())
-    told = manifest | {"snapshot_id": name, "content_hash": content_hash(rows)}
-    (folder / "manifest.json").write_text(json.dumps(told))
+    values = manifest | {"snapshot_id": name, "content_hash": content_hash(rows)}
+    (folder / "manifest.json").write_text(json.dumps(values))
     place = f"snapshots/{name}"
     row = read(lake, "snapshots").select(list(SNAPSHOTS.own_polars))
     new = {
@@ -257,8 +257,8 @@ def test_pairs_are_exported_whole_with_every_writer_on_the_card(log: Log, tmp_pa
     play(log, CHAIN)
     snapshot = frozen(log)
     train(log, snapshot)
-    done = export(log.lake, snapshot, tmp_path / "out", "jsonl")
-    assert (done.rows, done.whole) == (4, True)
+    result = export(log.lake, snapshot, tmp_path / "out", "jsonl")
+    assert (result.rows, result.whole) == (4, True)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| answer | 0 | 6 | 2 |" in card  # three chosen, three rejected
     assert read(log.lake, "snapshots")["purpose"].to_list() == ["dpo"]

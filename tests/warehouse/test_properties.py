@@ -52,24 +52,24 @@ class AnyOrderOfWork(RuleBasedStateMachine):
         number = max(0, self.round - back)
         units = [Unit(LOOP, number, "work", shard) for shard in sorted(shards)]
         fresh = [unit for unit in units if unit.key not in self.model]
-        asked: list[Unit] = []
+        calls: list[Unit] = []
 
         def compute(missing: list[Unit]) -> list[pl.DataFrame]:
-            asked.extend(missing)
+            calls.extend(missing)
             return [prompts(unit, rows) for unit in missing]
 
         if fresh and number < self.sealed:
             try:
                 self.log.once_each(units, "prompts", compute)  # type: ignore[arg-type]
             except RoundSealed:
-                assert asked == []
+                assert calls == []
                 return
             raise AssertionError("a sealed round took more")
-        found = self.log.once_each(units, "prompts", compute)  # type: ignore[arg-type]
-        assert asked == fresh
+        frame = self.log.once_each(units, "prompts", compute)  # type: ignore[arg-type]
+        assert calls == fresh
         for unit in fresh:
             self.model[unit.key] = set(prompts(unit, rows)["prompt_id"])
-        assert set(found["prompt_id"]) == set().union(*(self.model[unit.key] for unit in units))
+        assert set(frame["prompt_id"]) == set().union(*(self.model[unit.key] for unit in units))
 
     @rule()
     def reopen(self) -> None:
@@ -95,8 +95,8 @@ class AnyOrderOfWork(RuleBasedStateMachine):
     def the_lake_is_the_model(self) -> None:
         """Row for row, and clean."""
         rows = read(self.log.lake, "prompts")
-        held = {key: set(part["prompt_id"]) for (key,), part in rows.group_by("unit")}
-        assert held == {key: ids for key, ids in self.model.items() if ids}
+        ids_by_unit = {key: set(part["prompt_id"]) for (key,), part in rows.group_by("unit")}
+        assert ids_by_unit == {key: ids for key, ids in self.model.items() if ids}
         assert rows.height == sum(map(len, self.model.values()))
         assert verify_lake(self.log.lake).clean
 
@@ -124,8 +124,8 @@ TestAnyOrderOfWork = AnyOrderOfWork.TestCase
 
 
 def _entry(version: int, told: dict[str, object], actions: list[dict[str, object]]) -> LogEntry:
-    said = told | {"digest": digest_of(told)}
-    info = {"commitInfo": {"ratchet": said}}
+    description = told | {"digest": digest_of(told)}
+    info = {"commitInfo": {"ratchet": description}}
     return LogEntry(f"{version:020d}.json", version, "", (info, *actions))
 
 
@@ -150,11 +150,11 @@ def test_a_rounds_history_is_the_sum_of_what_the_log_says(
         path = f"{folder}/part-{version}.parquet"
         mine = (loop, round_number) == ("ada", number)
         unit = f"{loop}/{round_number:05d}/work/{version:05d}/-"
-        told: dict[str, object] = {"units": [unit]}
+        description: dict[str, object] = {"units": [unit]}
         actions: list[dict[str, object]] = []
         if rows:
             sha256 = hashlib.sha256(path.encode()).hexdigest()
-            told["files"] = {path: {"sha256": sha256, "size": 9, "rows": rows}}
+            description["files"] = {path: {"sha256": sha256, "size": 9, "rows": rows}}
         if compacts and mine:
             actions = [{"remove": {"path": name}} for name in files]
             files.clear()
@@ -163,13 +163,13 @@ def test_a_rounds_history_is_the_sum_of_what_the_log_says(
             files |= {path: rows} if rows else {}
         if loop == "ada" and round_number > number and later is None:
             later = version
-        entries.append(_entry(version, told, actions))
-    found = seal_room.history("prompts", entries, "ada", number)
-    assert {file.name: file.rows for file in found.files} == {
+        entries.append(_entry(version, description, actions))
+    history = seal_room.history("prompts", entries, "ada", number)
+    assert {file.name: file.rows for file in history.files} == {
         f"tables/prompts/{path}": rows for path, rows in files.items()
     }
-    assert found.units == units
-    assert found.later == later
+    assert history.units == units
+    assert history.later == later
 
 
 @settings(max_examples=3, deadline=None)

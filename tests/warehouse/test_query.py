@@ -42,10 +42,10 @@ def test_a_loop_named_like_a_date_stays_text(filled: Lake) -> None:
 
 @pytest.mark.parametrize("name", sorted([*TABLES, *views(), "examples"]))
 def test_every_table_and_view_opens_on_an_empty_lake(lake: Lake, name: str) -> None:
-    found = Session(lake).run(f"SELECT * FROM {name}")
-    assert found.is_empty()
+    rows = Session(lake).run(f"SELECT * FROM {name}")
+    assert rows.is_empty()
     if name in TABLES:
-        assert found.schema == TABLES[name].polars
+        assert rows.schema == TABLES[name].polars
 
 
 def test_every_view_says_what_it_shows() -> None:

@@ -114,9 +114,9 @@ def test_keys_of_sealed_rounds_leave_deltas_log_and_its_checkpoints(full: Lake) 
     open_round = shards("ada", 2, "generate")[0].key
     assert delta.transaction_version(open_round) == 1
     newest = sorted((full.root / full.log("candidates")).glob("*.checkpoint.parquet"))[-1]
-    held = {row["appId"] for row in pq.read_table(newest)["txn"].to_pylist() if row}
-    assert "compacted/ada" in held
-    assert not held & set(keys)
+    contents = {row["appId"] for row in pq.read_table(newest)["txn"].to_pylist() if row}
+    assert "compacted/ada" in contents
+    assert not contents & set(keys)
 
 
 def test_a_seal_says_what_the_round_holds_and_names_the_one_before(full: Lake) -> None:
@@ -184,17 +184,17 @@ def test_two_compactors_without_a_lock_do_not_double_rows(
     """The second seals everything while the first has its file written and not committed."""
     from warehouse import compact
 
-    before, done = facts(closed), []
+    before, calls = facts(closed), []
     monkeypatch.setattr(type(closed.store), "exclusive", lambda *_, **__: nothing_held())
 
     def meanwhile(point: str) -> None:
-        if point == "seal candidates: files written" and not done:
-            done.append(point)
-            done.extend(seal_rounds(Log(Lake(closed.root)), "ada"))
+        if point == "seal candidates: files written" and not calls:
+            calls.append(point)
+            calls.extend(seal_rounds(Log(Lake(closed.root)), "ada"))
 
     monkeypatch.setattr(compact, "reached", meanwhile)
     seal_rounds(Log(closed), "ada")
-    assert len(done) == 2
+    assert len(calls) == 2
     assert same(before, facts(closed))
     assert verify_lake(closed, deep=True).items == []
 
@@ -243,8 +243,8 @@ def test_an_id_that_stands_twice_in_a_round_is_refused(full: Lake) -> None:
 def test_the_newest_seal_is_on_record_in_the_log(full: Lake) -> None:
     entries = sorted((full.root / full.log("rounds")).glob("*.json"))
     infos = [json.loads(line).get("commitInfo") for path in entries for line in path.open()]
-    told = [info["ratchet"]["seal"] for info in infos if info and "seal" in info["ratchet"]]
-    recorded = {(seal["loop"], seal["round"]): seal["sha256"] for seal in told}
+    seals = [info["ratchet"]["seal"] for info in infos if info and "seal" in info["ratchet"]]
+    recorded = {(seal["loop"], seal["round"]): seal["sha256"] for seal in seals}
     assert len(recorded) == 4
     for (loop, number), sha256 in recorded.items():
         assert find_seal(full.store, loop, number).sha256 == sha256  # type: ignore[union-attr]
@@ -257,12 +257,12 @@ def test_a_compaction_whose_answer_is_lost_keeps_what_the_log_names(
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
 
-    before, told = facts(closed), []
+    before, calls = facts(closed), []
     write = DeltaTable.create_write_transaction
 
     def unanswered(self: DeltaTable, *rest: object, **more: object) -> None:
-        first = not told
-        told.append(1)
+        first = not calls
+        calls.append(1)
         if made == "lost" or not first:
             write(self, *rest, **more)
         if first:

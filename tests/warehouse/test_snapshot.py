@@ -23,9 +23,9 @@ FILTER = Unit("loop", 0, "filter")
 def examples(log: Log, *, kept: bool = True, split: str = "train") -> pl.DataFrame:
     """Prompts with one candidate each and a decision on it, in the log; returns the candidates."""
     admit = Unit("loop", 0, "admit")
-    asked = log.once(admit, "prompts", lambda: prompts(admit).with_columns(split=pl.lit(split)))
-    ids = [make_id("cand", 0, prompt) for prompt in asked["prompt_id"]]
-    candidates = asked.select("prompt_id", "split", text=pl.lit("12 + 1 = 13\n#### 13")).with_columns(
+    admitted = log.once(admit, "prompts", lambda: prompts(admit).with_columns(split=pl.lit(split)))
+    ids = [make_id("cand", 0, prompt) for prompt in admitted["prompt_id"]]
+    candidates = admitted.select("prompt_id", "split", text=pl.lit("12 + 1 = 13\n#### 13")).with_columns(
         candidate_id=pl.Series(ids), kind=pl.lit("answer"), sample_index=pl.lit(0)
     )
     log.once(Unit("loop", 0, "generate"), "candidates", lambda: candidates)
@@ -33,7 +33,7 @@ def examples(log: Log, *, kept: bool = True, split: str = "train") -> pl.DataFra
         {
             "decision_id": [make_id("dec", 0, one) for one in ids],
             "candidate_id": ids,
-            "prompt_id": asked["prompt_id"],
+            "prompt_id": admitted["prompt_id"],
             "filter": "correct",
             "position": 0,
             "kept": kept,
@@ -146,9 +146,11 @@ def test_a_snapshot_says_what_it_was_drawn_from(log: Log) -> None:
     manifest = json.loads((log.lake.root / "snapshots" / snapshot / "manifest.json").read_text())
     assert manifest["units"] == [FILTER.key]
     again = query(log.lake, manifest["selection"], manifest["parameters"])
-    kept = read_snapshot(log.lake.root / "snapshots" / snapshot, snapshot)
+    survivors = read_snapshot(log.lake.root / "snapshots" / snapshot, snapshot)
     assert again["messages"].null_count() == again.height, "texts alone: the frozen rows have no such column"
-    assert again.drop("messages").sort("candidate_id").equals(kept.sort("candidate_id").drop("example_id"))
+    assert (
+        again.drop("messages").sort("candidate_id").equals(survivors.sort("candidate_id").drop("example_id"))
+    )
 
 
 @pytest.mark.parametrize("column", ["prompt", "response", "candidate_id"])

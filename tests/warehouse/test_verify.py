@@ -75,8 +75,8 @@ def test_a_file_of_any_class_is_missed_when_cut_lost_emptied_or_exchanged(full: 
             assert name in named(full), (name, len(wrong))
     if kind != "marker":
         with changed(path, None):
-            found = {name.rpartition("/")[0] if kind == "pointer" else name}
-            assert any(where.startswith(next(iter(found))) for where in named(full)), name
+            names = {name.rpartition("/")[0] if kind == "pointer" else name}
+            assert any(where.startswith(next(iter(names))) for where in named(full)), name
     assert named(full) == set()
 
 
@@ -142,9 +142,9 @@ def test_every_byte_of_the_newest_seal_is_in_its_hash_or_in_its_form(full: Lake)
 def test_every_file_of_the_lake_is_missed(full: Lake) -> None:
     retired = {entry.name for entry in full.store.entries("tables")} - _needed(full)
     notes = {entry.name for room in NOTES for entry in full.store.entries(room)}
-    wanted = {entry.name for entry in full.store.entries("")} - retired - notes - {"lake.json"}
-    tables = sorted(name for name in wanted if name.startswith("tables/"))
-    for group in (*(tables[first::12] for first in range(12)), sorted(wanted - set(tables))):
+    expected = {entry.name for entry in full.store.entries("")} - retired - notes - {"lake.json"}
+    tables = sorted(name for name in expected if name.startswith("tables/"))
+    for group in (*(tables[first::12] for first in range(12)), sorted(expected - set(tables))):
         with ExitStack() as lost:
             for name in group:
                 lost.enter_context(changed(full.root / name, None))
@@ -155,8 +155,8 @@ def test_every_file_of_the_lake_is_missed(full: Lake) -> None:
 def _needed(lake: Lake) -> set[str]:
     """Files of tables that hold rows now, and their logs."""
     files = [Path(file) for table in lake.versions() for file in lake.files(table)]
-    held = {file.relative_to(lake.root).as_posix() for file in files}
-    return held | {entry.name for entry in lake.store.entries("tables") if "/_delta_log/" in entry.name}
+    names = {file.relative_to(lake.root).as_posix() for file in files}
+    return names | {entry.name for entry in lake.store.entries("tables") if "/_delta_log/" in entry.name}
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_a_seal_whose_replies_are_lost_is_whole(server: Server, log: Log) -> Non
     log.once(UNIT, "prompts", lambda: rows(UNIT))
     close(log, 0)
     closed, compacted = r"prompts/_delta_log/0{19}2\.json", r"prompts/_delta_log/0{19}3\.json"
-    written, on_record = "seals/many", r"rounds/_delta_log/0{19}5\.json"
-    server.fault(*(Fault("PUT", path, "lose reply") for path in (closed, compacted, written, on_record)))
+    seal_path, on_record = "seals/many", r"rounds/_delta_log/0{19}5\.json"
+    server.fault(*(Fault("PUT", path, "lose reply") for path in (closed, compacted, seal_path, on_record)))
     assert [seal.round for seal in seal_rounds(log, "many")] == [0]
     assert server.struck() == 4, "a fault was never met"
     server.fault()
@@ -105,22 +105,22 @@ def test_reads_whose_replies_are_lost_are_asked_again(server: Server, log: Log) 
 
 def frozen(log: Log) -> str:
     """A snapshot of prompts with one kept candidate each."""
-    asked = log.once(UNIT, "prompts", lambda: rows(UNIT))
-    names = [f"cand-00000-{n:024x}" for n in range(asked.height)]
-    kept = asked.select("prompt_id", "split", text=pl.lit("#### 13")).with_columns(
+    prompts = log.once(UNIT, "prompts", lambda: rows(UNIT))
+    names = [f"cand-00000-{n:024x}" for n in range(prompts.height)]
+    answers = prompts.select("prompt_id", "split", text=pl.lit("#### 13")).with_columns(
         candidate_id=pl.Series(names), kind=pl.lit("answer"), sample_index=pl.lit(0)
     )
-    log.once(Unit("many", 0, "generate"), "candidates", lambda: kept)
+    log.once(Unit("many", 0, "generate"), "candidates", lambda: answers)
     chosen = Unit("many", 0, "filter")
-    decided = kept.select("candidate_id", "prompt_id").with_columns(
-        decision_id=pl.Series([f"dec-{n}" for n in range(asked.height)]),
+    decided = answers.select("candidate_id", "prompt_id").with_columns(
+        decision_id=pl.Series([f"dec-{n}" for n in range(prompts.height)]),
         filter=pl.lit("correct"),
         position=pl.lit(0),
         kept=pl.lit(True),
     )
     log.once(chosen, "decisions", lambda: decided)
-    told = {"loop": "many", "round": 0, "units": [chosen.key]}
-    return freeze(log, Unit("many", 0, "freeze"), "sft", [chosen.key], told)
+    parameters = {"loop": "many", "round": 0, "units": [chosen.key]}
+    return freeze(log, Unit("many", 0, "freeze"), "sft", [chosen.key], parameters)
 
 
 def test_a_snapshot_freezes_in_the_bucket_and_reads_on_another_machine(
@@ -139,8 +139,8 @@ def test_a_snapshot_freezes_in_the_bucket_and_reads_on_another_machine(
 def test_a_table_in_a_bucket_is_plain_delta_for_others(server: Server, log: Log) -> None:
     log.once(UNIT, "prompts", lambda: rows(UNIT))
     ours = read(log.lake, "prompts")
-    told = server.environment | {"AWS_ALLOW_HTTP": "true"}
-    theirs = pl.scan_delta(f"{log.lake.where}/tables/prompts", storage_options=told).collect()
+    options = server.environment | {"AWS_ALLOW_HTTP": "true"}
+    theirs = pl.scan_delta(f"{log.lake.where}/tables/prompts", storage_options=options).collect()
     assert theirs.select(ours.columns).cast(ours.schema).sort("prompt_id").equals(ours.sort("prompt_id"))  # type: ignore[arg-type]
 
 
@@ -175,15 +175,15 @@ COMMANDS: list[list[str]] = [["status"], ["verify"], ["run", "rft"]]
 def refused(address: str, arguments: list[str]) -> str:
     """The one line by which a command refuses, which tells no key."""
     result = CliRunner().invoke(main, [*arguments, "--lake", address])
-    said: str = result.stderr.strip()
+    stderr: str = result.stderr.strip()
     assert result.exit_code in (1, 2), result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert said.startswith("ratchet: ")
-    assert "\n" not in said
-    assert len(said) < 500
-    assert SECRET not in said
-    assert KEY not in said
-    return said
+    assert stderr.startswith("ratchet: ")
+    assert "\n" not in stderr
+    assert len(stderr) < 500
+    assert SECRET not in stderr
+    assert KEY not in stderr
+    return stderr
 
 
 @pytest.mark.parametrize("arguments", COMMANDS[:2])
@@ -191,9 +191,9 @@ def test_a_wrong_key_is_one_line(
     address: str, log: Log, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-WRONG-AND-STILL-PRIVATE")
-    said = refused(address, arguments)
-    assert "refused" in said or "InvalidAccessKeyId" in said
-    assert "AKIA-WRONG" not in said
+    message = refused(address, arguments)
+    assert "refused" in message or "InvalidAccessKeyId" in message
+    assert "AKIA-WRONG" not in message
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
@@ -237,20 +237,20 @@ def test_a_store_that_goes_away_or_forgets_the_keys_is_one_line(
         ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}"),
     ):
         monkeypatch.setenv(name, value)  # what Delta reads anew; our own store has what it was opened with
-        with pytest.raises(RatchetError) as told:
+        with pytest.raises(RatchetError) as refusal:
             acts[when]()
-        assert "\n" not in str(told.value)
-        assert "AKIA-WRONG" not in str(told.value)
-        assert SECRET not in str(told.value)
+        assert "\n" not in str(refusal.value)
+        assert "AKIA-WRONG" not in str(refusal.value)
+        assert SECRET not in str(refusal.value)
 
 
 def test_no_key_is_written_into_the_lake_or_the_cache(server: Server, log: Log, tmp_path: Path) -> None:
     frozen(log)
-    held = client(server)
+    s3 = client(server)
     bucket = log.lake.where.split("/")[2]
-    names = [one["Key"] for one in held.list_objects_v2(Bucket=bucket)["Contents"]]
+    names = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert len(names) > 15
-    contents = [held.get_object(Bucket=bucket, Key=name)["Body"].read() for name in names]
+    contents = [s3.get_object(Bucket=bucket, Key=name)["Body"].read() for name in names]
     contents += [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     for secret in (KEY.encode(), SECRET.encode()):
         assert not [name for name in names if secret in name.encode()]
@@ -266,8 +266,8 @@ def test_a_lease_that_is_renewed_is_kept_and_one_that_lapsed_is_taken(
         time.sleep(3)
         with pytest.raises(LakeBusy), other.exclusive("night", wait=False):
             pass
-    left = {"holder": "process 1 on a host that went down", "token": "x", "seconds": 2.0}
-    store.replace("locks/night.json", json.dumps(left).encode())
+    stale_lease = {"holder": "process 1 on a host that went down", "token": "x", "seconds": 2.0}
+    store.replace("locks/night.json", json.dumps(stale_lease).encode())
     with pytest.raises(LakeBusy, match="a host that went down"), other.exclusive("night", wait=False):
         pass
     time.sleep(3.5)

@@ -82,8 +82,8 @@ def _write(where: str, start: Any, race: Race, writer: int) -> None:
     start.wait()
     for size in race.groups:
         group, units = units[:size], units[size:]
-        found = log.once_each(group, "prompts", lambda missing: [rows(unit) for unit in missing])
-        assert found.height == 3 * len(group), (found.height, group)
+        frame = log.once_each(group, "prompts", lambda missing: [rows(unit) for unit in missing])
+        assert frame.height == 3 * len(group), (frame.height, group)
     assert not units
 
 
@@ -99,9 +99,9 @@ def test_writers_that_race_for_the_same_units_land_every_unit_once(where: str, l
     assert [writer.exitcode for writer in writers] == [0] * race.writers
     units = {Unit("many", 0, "admit", shard).key for n in range(race.writers) for shard in mine(race, n)}
     assert len(units) < race.writers * race.units / 2, "the writers must have raced"
-    found = read(log.lake, "prompts")
-    assert set(found["unit"]) == units
-    assert found.height == found["prompt_id"].n_unique() == 3 * len(units)
+    frame = read(log.lake, "prompts")
+    assert set(frame["unit"]) == units
+    assert frame.height == frame["prompt_id"].n_unique() == 3 * len(units)
     stored = {e.name for e in log.lake.store.entries("tables/prompts") if "/part-" in e.name}
     assert stored == set(files_of(log.lake)), "a lost race leaves no file behind"
     findings = verify_lake(log.lake, deep=True)
@@ -156,9 +156,9 @@ def test_a_closed_round_is_sealed_verified_and_its_old_files_freed(where: str, l
     assert [seal.round for seal in seal_rounds(log, "many")] == [0]
     again = Log(Lake(where))
     assert len(files_of(again.lake)) == 1
-    done = maintain(again, keep_hours=0)
-    assert len([name for name in done.freed if name.startswith("tables/prompts/")]) == 4
-    assert done.untouched == []
+    report = maintain(again, keep_hours=0)
+    assert len([name for name in report.freed if name.startswith("tables/prompts/")]) == 4
+    assert report.untouched == []
     assert verify_lake(again.lake).items == []
     assert read(again.lake, "prompts").drop("recorded_at").sort("prompt_id").equals(before)
     unit = Unit("many", 0, "late")
