@@ -199,7 +199,7 @@ def test_the_option_asks_for_vllm_and_keeps_what_the_recipe_says_of_it(tmp_path:
     for before, engine_kind, kind, dtype in (
         ("{kind: vllm, dtype: bfloat16}", "vllm", "vllm", "bfloat16"),
         ("{kind: embedded}", "vllm", "vllm", None),
-        ("{kind: vllm, dtype: bfloat16}", "embedded", "embedded", None),
+        ("{kind: vllm, dtype: bfloat16}", "embedded", "embedded", "float32"),
     ):
         file.write_text(f"recipe: rft\nengine: {before}\n")
         chosen = chosen_recipe(
