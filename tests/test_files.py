@@ -16,10 +16,13 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from flows.opening.asking import with_shots
 from schemas.errors import PromptFileError
+from schemas.recipes.rft import Rft
 from tasks.admit import files
 from tasks.admit.prompts import prompt_rows
 from tasks.admit.reading import read_file, read_prompts
+from tests.flows.conftest import small_recipe as small_recipe
 
 RECORDS: list[dict[str, Any]] = [
     {"question": f'What is "{n}"\n+ {n}, é?', "answer": f"Twice {n}.\n#### {2 * n}", "topic": "sums"}
@@ -114,6 +117,30 @@ FORMATS = (marked, array, array_gz, separated, tsv, semicolons, parquet, shards,
 
 def ids(path: Path) -> list[str]:
     return prompt_rows(read_prompts(path), "train", "loop", 0)["prompt_id"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        (jsonl, "line 3"),
+        (array, "record 3"),
+        (separated, "record 3"),
+        (tsv, "record 3"),
+        (parquet, "record 3"),
+    ],
+)
+def test_a_record_is_named_as_people_find_it(
+    written: Callable[[Path, list[dict[str, Any]]], Path], place: str, tmp_path: Path, small_recipe: Rft
+) -> None:
+    """By its line where a record is a line; a table's records may have several, and its header has one."""
+    long = RECORDS[0] | {"question": "a\nb"}
+    path = written(tmp_path, [long, RECORDS[1], RECORDS[2] | {"question": " "}])
+    with pytest.raises(PromptFileError, match=rf"{path.name}, {place}: the question must be a text"):
+        read_prompts(path)
+    values = small_recipe.model_dump() | {"prompts": {"few_shots": str(path)}}
+    path = written(tmp_path, [long, RECORDS[1], RECORDS[2] | {"question": "x" * 20_001}])
+    with pytest.raises(PromptFileError, match=rf"{path.name}, {place}: a text of over 20,000 characters"):
+        with_shots(Rft.model_validate(values))
 
 
 @pytest.mark.parametrize("write", FORMATS)

@@ -17,7 +17,7 @@ from schemas.recipes.shared import Prompts, Recipe
 from tasks.admit.apart import END, MARKS, NOT_DRAWN, OVERLAP, REASONS, TOO_LONG, refuse, sample, sound
 from tasks.admit.folders import has_held_out
 from tasks.admit.prompts import split_off, without
-from tasks.admit.reading import PromptFile, read_file
+from tasks.admit.reading import PromptFile, places, read_file
 from tasks.admit.references import with_work
 from tasks.evaluate.gate import fewest
 from tasks.models.asking import put
@@ -178,8 +178,8 @@ def forging(
     ModelError names the first whose turns the template cannot put or, with `all_turns`, teach.
     """
     inputs = [put(one, asking or Asking()) for one in prompts_of(prompts)]
-    lines = zip(inputs, prompts["line"], strict=True)
-    marks = [_forges(tokenizer, prompt, line, all_turns) for prompt, line in lines]
+    placed = zip(inputs, places(prompts), strict=True)
+    marks = [_forges(tokenizer, prompt, place, all_turns) for prompt, place in placed]
     return pl.Series("forges", marks, dtype=pl.Boolean)
 
 
@@ -206,7 +206,7 @@ def _fitting(
     return fitting_rows, pl.concat(refused)
 
 
-def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_turns: bool) -> bool:
+def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, place: str, all_turns: bool) -> bool:
     if isinstance(prompt, str):
         return False
     try:
@@ -216,7 +216,7 @@ def _forges(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, line: int, all_t
         if all_turns:
             earlier_turns(tokenizer, prompt)
     except ModelError as error:
-        raise ModelError(f"the conversation of line {line} does not go with the model: {error}") from None
+        raise ModelError(f"the conversation of {place} does not go with the model: {error}") from None
     return False
 
 

@@ -13,7 +13,7 @@ from schemas.errors import PromptFileError, RecipeError
 from schemas.recipes.asking import LONGEST, Asking, Shot
 from schemas.recipes.shared import MOST_SHOTS, Recipe
 from tasks.admit.prompts import without
-from tasks.admit.reading import read_prompts
+from tasks.admit.reading import places, read_prompts
 from tasks.models.asking import put
 from tasks.models.conversation import Conversation, messages_of
 from tasks.models.neutral import special_texts
@@ -36,11 +36,12 @@ def with_shots(recipe: R) -> R:
         raise PromptFileError(
             f"{source} holds {examples.height:,} examples: prompts.few_shots takes {MOST_SHOTS}"
         )
-    for line, text, answer, messages in examples.select("line", "text", "reference", "messages").iter_rows():
+    columns = examples.select("text", "reference", "messages").iter_rows()
+    for place, (text, answer, messages) in zip(places(examples), columns, strict=True):
         if messages is not None or not (answer or "").strip() or len(accepted_of(answer)) > 1:
-            raise PromptFileError(f"{source}, line {line}: an example is a question and its answer")
+            raise PromptFileError(f"{source}, {place}: an example is a question and its answer")
         if max(len(text), len(answer)) > LONGEST:
-            raise PromptFileError(f"{source}, line {line}: a text of over {LONGEST:,} characters")
+            raise PromptFileError(f"{source}, {place}: a text of over {LONGEST:,} characters")
     shots = [Shot(question=q, answer=a) for q, a in examples.select("text", "reference").iter_rows()]
     values = recipe.model_dump() | {"prompts": recipe.prompts.model_dump() | {"few_shots": tuple(shots)}}
     return type(recipe).model_validate(values)

@@ -114,11 +114,17 @@ def read_prompts(path: Path, further: str | None = None) -> pl.DataFrame:
 
 def refuse_unsound(path: Path, rows: pl.DataFrame) -> None:
     """PromptFileError names the first record that is no prompt."""
-    for line, reason in (
-        rows.filter(pl.col("refusal").is_not_null()).select("line", "refusal").head(1).iter_rows()
-    ):
+    first = rows.filter(pl.col("refusal").is_not_null()).head(1)
+    for place, reason in zip(places(first), first["refusal"], strict=True):
         what = "the question" if reason == EMPTY else "the answer"
-        raise PromptFileError(f"{path}, line {line}: {what} must be a text that is not empty")
+        raise PromptFileError(f"{path}, {place}: {what} must be a text that is not empty")
+
+
+def places(rows: pl.DataFrame) -> list[str]:
+    """Where records stand in their file, as people find them: a line of JSON lines, else their number."""
+    formats = rows["format"] if "format" in rows.columns else [None] * rows.height
+    words = zip(rows["line"], formats, strict=True)
+    return [f"line {number}" if kind is None else f"record {number}" for number, kind in words]
 
 
 def _rows(file: Path, format_: str, names: Collection[str]) -> Iterator[Row]:

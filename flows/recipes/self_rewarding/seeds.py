@@ -20,7 +20,7 @@ from flows.round.progress import reporter
 from flows.writers.judges import TUTORS
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.recipes.self_rewarding import SelfRewarding
-from tasks.admit.reading import read_prompts
+from tasks.admit.reading import places, read_prompts
 from tasks.filter.held_out import HeldOut
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompts_of, spoken_text
@@ -77,12 +77,14 @@ def _answered(path: Path, further: str | None = None) -> pl.DataFrame:
     rows = read_prompts(path, further)
     without = rows.filter(pl.col("reference").fill_null("").str.strip_chars() == "")
     if not without.is_empty():
-        raise PromptFileError(f"{path}, line {without['line'][0]}: a demonstration needs an answer")
+        raise PromptFileError(f"{path}, {places(without)[0]}: a demonstration needs an answer")
     several = [
-        line for line, text in rows.select("line", "reference").iter_rows() if len(accepted_of(text)) > 1
+        place
+        for place, text in zip(places(rows), rows["reference"], strict=True)
+        if len(accepted_of(text)) > 1
     ]
     if several:
-        raise PromptFileError(f"{path}, line {several[0]}: a demonstration has one answer, not a list")
+        raise PromptFileError(f"{path}, {several[0]}: a demonstration has one answer, not a list")
     return rows
 
 
@@ -91,8 +93,8 @@ def _refuse_forging(rows: pl.DataFrame, model: Path, recipe: SelfRewarding) -> N
     seed_sets, tokenizer = recipe.seeds, load_tokenizer(model, recipe.prompts.chat)
     forges = forging(rows, tokenizer, seed_sets.sft_training.turns == "all")
     if forges.any():
-        line = rows.filter(forges)["line"][0]
-        raise PromptFileError(f"{seed_sets.instruction}, line {line}: a message holds marks of a turn")
+        place = places(rows.filter(forges))[0]
+        raise PromptFileError(f"{seed_sets.instruction}, {place}: a message holds marks of a turn")
 
 
 def _apart(rows: pl.DataFrame, index: HeldOut, name: str) -> pl.DataFrame:
@@ -111,9 +113,9 @@ def _judgements(path: Path, model: Path, recipe: SelfRewarding, index: HeldOut) 
     rubric = reward_rubric(recipe, model)
     specials = special_texts(load_tokenizer(model, recipe.prompts.chat))
     rows = _apart(_answered(path, further="judgement"), index, str(path))
-    for line, text in rows.select("line", "judgement").iter_rows():
+    for place, text in zip(places(rows), rows["judgement"], strict=True):
         if read_vote(text, "stop", rubric).verdict is None:
-            raise PromptFileError(f"{path}, line {line}: the judgement has no verdict of {rubric.name}")
+            raise PromptFileError(f"{path}, {place}: the judgement has no verdict of {rubric.name}")
     judge_prompts = [
         judge_prompt(rubric, JudgeInput(prompt, answer), specials)
         for prompt, answer in zip(prompts_of(rows), rows["reference"], strict=True)
