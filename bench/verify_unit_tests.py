@@ -59,8 +59,8 @@ def bare(problem: Problem) -> bool:
     """The program and its tests in a plain process: what that alone costs. For trusted text only."""
     program = f"{problem['prompt']}{problem['canonical_solution']}\n{problem['test']}\n"
     program += f"check({problem['entry_point']})\n"
-    done = subprocess.run([sys.executable, "-I", "-"], input=program.encode(), env={}, capture_output=True)
-    return done.returncode == 0
+    process = subprocess.run([sys.executable, "-I", "-"], input=program.encode(), env={}, capture_output=True)
+    return process.returncode == 0
 
 
 def sandboxed(pool: Pool) -> Callable[[Problem], bool]:

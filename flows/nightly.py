@@ -220,18 +220,18 @@ def _opening(recipe: AnyRecipe, base: Path) -> Opening:
 
 
 def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
-    """What fixes a loop's prompts: it may not change under way, or rounds would not compare."""
+    """The values that fix a loop's prompts; they may not change, or rounds would not compare."""
     prompts = values["prompts"]
     source = prompts["path"] or f"the tutor's world ({prompts.get('eval_family', 'held-out')})"
     return source, prompts["eval_path"], prompts["eval_count"], prompts.get("columns"), values["seed"]
 
 
 def _asking(values: dict[str, Any]) -> tuple[Any, ...]:
-    """What decides how the loop's prompts are asked, how long they and answers are, and in which type."""
+    """The values that decide how prompts are asked, how long they and answers are, and in which type."""
     around = ("system", "template", "few_shots", "few_shots_as", "chat_template_kwargs", "end_of_turn")
     longest = [values[part]["max_tokens"] for part in ("sampling", "evaluation")]
-    asked = (values["prompts"].get(name) for name in around)
-    return *asked, max(longest), values["engine"].get("dtype")
+    rendering = (values["prompts"].get(name) for name in around)
+    return *rendering, max(longest), values["engine"].get("dtype")
 
 
 def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:

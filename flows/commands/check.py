@@ -64,8 +64,8 @@ def check(
     from flows.pages.proof import proof_page
     from tutor import BASE
 
-    given = given_prompts(prompts, eval_prompts, columns, template_kwargs, end_of_turn)
-    result = checked(model or BASE, given)
+    source = given_prompts(prompts, eval_prompts, columns, template_kwargs, end_of_turn)
+    result = checked(model or BASE, source)
     if as_json:
         print_json(result.values)
     else:

@@ -61,23 +61,23 @@ def began_from(lake: Lake, loop: str, folder: Path) -> bool:
         return False
     rows = read(lake, "checkpoints", {"loop": loop, "round": 0})
     origins = rows.filter((pl.col("role") == "policy") & pl.col("training_id").is_null())["origin"]
-    told = [json.loads(origin) for origin in origins if origin]
-    return adapter_hash(folder) in [one.get("adapter_hash") for one in told]
+    values = [json.loads(origin) for origin in origins if origin]
+    return adapter_hash(folder) in [one.get("adapter_hash") for one in values]
 
 
-def _base_of(folder: Path, named: str) -> Path:
-    """The folder of the base that an adapter names: there, or of that name below the folders searched."""
-    if Path(named).is_dir():
-        return Path(named)
-    places = named_models(named)
+def _base_of(folder: Path, name: str) -> Path:
+    """The folder of the base that an adapter names: there, or one of its name below the folders searched."""
+    if Path(name).is_dir():
+        return Path(name)
+    places = named_models(name)
     if len(places) == 1:
         return places[0]
     if places:
         raise ModelError(
-            f"{folder} is an adapter of {named}, of which there are two: {places[0]}, {places[1]}"
+            f"{folder} is an adapter of {name}, of which there are two: {places[0]}, {places[1]}"
         )
     looked = "".join(f", nor below {one}" for one in search_folders())
     raise ModelError(
-        f"{folder} is an adapter of {named}, which is no folder here{looked}: name the folder that holds it "
+        f"{folder} is an adapter of {name}, which is no folder here{looked}: name the folder that holds it "
         "by --models DIR"
     )

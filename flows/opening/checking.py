@@ -74,11 +74,11 @@ def checked(folder: Path, prompts: Prompts) -> Checked:
     PromptFileError of one line.
     """
     with whole_model(folder) as model:
-        found = _checked(model.folder, prompts)
+        result = _checked(model.folder, prompts)
     if model.merged is None:
-        return found
-    proof = replace(found.proof, model=folder, remarks=(model.merged, *found.proof.remarks))
-    return replace(found, proof=proof)
+        return result
+    proof = replace(result.proof, model=folder, remarks=(model.merged, *result.proof.remarks))
+    return replace(result, proof=proof)
 
 
 def _checked(model: Path, prompts: Prompts) -> Checked:

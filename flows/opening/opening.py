@@ -128,8 +128,8 @@ def check_asked_anew(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
         return
     fixed = read(lake, "prompts", {"loop": loop, "round": 0})
     fixed = fixed.filter(pl.col("split").is_in(["train", "eval"]))
-    asked = [put(one, recipe.prompts.asking) for one in prompts_of(fixed)]
-    lengths = prompt_lengths(load_tokenizer(base, recipe.prompts.chat), asked)
+    inputs = [put(one, recipe.prompts.asking) for one in prompts_of(fixed)]
+    lengths = prompt_lengths(load_tokenizer(base, recipe.prompts.chat), inputs)
     long = sum(length > room for length in lengths)
     if long:
         raise RecipeError(

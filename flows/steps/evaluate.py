@@ -11,7 +11,7 @@ from flows.round.round import Round
 from flows.steps.generate import answers
 from flows.steps.task import shards
 from flows.steps.verify import verdicts
-from flows.writers.engines import told_of
+from flows.writers.engines import text_settings
 from schemas.recipes.shared import Recipe, Sampling
 from schemas.units import Unit
 from tasks.evaluate.measure import (
@@ -78,7 +78,7 @@ def further(recipe: Recipe) -> list[str]:
     stop = recipe.sampling.stop
     values: dict[str, Any] = {"stop": stop} if stop else {}
     values |= {} if recipe.prompts.asking.is_plain else {"asked": recipe.prompts.asking.label}
-    values |= told_of(recipe)
+    values |= text_settings(recipe)
     return [json.dumps(values)] if values else []
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from flows.round.progress import Advance
 from flows.round.round import Round
 from flows.steps.task import shards, step_task
-from flows.writers.engines import engine_of, told_of
+from flows.writers.engines import engine_of, text_settings
 from schemas.recipes.shared import Sampling
 from schemas.units import Unit
 from tasks.generate.candidates import candidate_rows
@@ -68,7 +68,7 @@ def answers(
                 seed=seed,
                 progress=progress,
                 asking=asking,
-                told=told_of(round_.recipe, writer),
+                engine_settings=text_settings(round_.recipe, writer),
             )
 
     rows = round_.log.once(unit, "candidates", compute)

@@ -22,7 +22,7 @@ from flows.round.progress import reporter
 from flows.round.round import Round
 from flows.steps.filter import with_decision_ids
 from flows.steps.task import step_task
-from flows.writers.engines import chat_of, embedded_of, engine_of, told_of
+from flows.writers.engines import chat_of, embedded_of, engine_of, text_settings
 from flows.writers.guests import guest, with_models_here
 from flows.writers.inventors import chosen_inventor
 from schemas.errors import BadInput, RecipeError
@@ -172,7 +172,7 @@ def invent_batch(
                 round_number=round_.number,
                 seed=round_.seed,
                 kind="instruction",
-                told=told_of(round_.recipe, writer),
+                engine_settings=text_settings(round_.recipe, writer),
             )
 
     texts = _texts(asks, log.once(unit, "candidates", write))

@@ -81,12 +81,12 @@ def embedded_of(recipe: Recipe, writer: Checkpoint) -> EmbeddedEngine:
     return embedded_engine(writer.folder, chat_of(recipe, writer), dtype)
 
 
-def told_of(recipe: Recipe, writer: Checkpoint | None = None) -> dict[str, str]:
-    """What of an engine decides a checkpoint's texts (None: the loop's own) and is not the default."""
+def text_settings(recipe: Recipe, writer: Checkpoint | None = None) -> dict[str, str]:
+    """The values beyond the default that decide a checkpoint's texts (writer None: the loop's own)."""
     chat = recipe.prompts.chat if writer is None else chat_of(recipe, writer)
-    told = {} if chat == Chat() else {"chat": chat.label}
+    settings = {} if chat == Chat() else {"chat": chat.label}
     own = recipe.engine
-    return told | {"dtype": own.dtype} if isinstance(own, Embedded) and own != Embedded() else told
+    return settings | {"dtype": own.dtype} if isinstance(own, Embedded) and own != Embedded() else settings
 
 
 def endpoint_of(recipe: Recipe, writer: Checkpoint, role: Role) -> Endpoint | None:

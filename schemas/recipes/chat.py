@@ -27,12 +27,12 @@ def _usable(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if name in OWN or name.endswith("_token"):
             raise ValueError(f"{name} is what a chat template has already: it cannot be given")
     deepest = max((_depth(value) for value in values.values()), default=0)
-    if len(values) > MOST or deepest > DEEPEST or len(written(values)) > LONGEST:
+    if len(values) > MOST or deepest > DEEPEST or len(as_json(values)) > LONGEST:
         raise ValueError(f"at most {MOST} names, {DEEPEST} levels and {LONGEST:,} characters are taken")
     return values
 
 
-def written(values: dict[str, JsonValue]) -> str:
+def as_json(values: dict[str, JsonValue]) -> str:
     """The values as JSON without spaces, in their order: a template may write them in it."""
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

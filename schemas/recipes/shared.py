@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Chat, Hyperparameters, Positive, Share, Strict, added
 from schemas.recipes.asking import Asking, Shot, Text, one_field
-from schemas.recipes.chat import TemplateValues, written
+from schemas.recipes.chat import TemplateValues, as_json
 from schemas.recipes.columns import Columns
 from schemas.recipes.strictness import Strictness
 
@@ -112,7 +112,7 @@ class Prompts(Strict):
     @property
     def chat(self) -> Chat:
         """How the loop's model writes its turns."""
-        values = written(self.chat_template_kwargs) if self.chat_template_kwargs else None
+        values = as_json(self.chat_template_kwargs) if self.chat_template_kwargs else None
         return Chat(template_values=values, end_of_turn=self.end_of_turn)
 
     @property

@@ -29,15 +29,15 @@ def candidate_rows(
     kind: str = "answer",
     progress: Callable[[int], None] | None = None,
     asking: Asking = PLAIN,
-    told: Mapping[str, str] = NOTHING,
+    engine_settings: Mapping[str, str] = NOTHING,
 ) -> pl.DataFrame:
     """`sampling.samples` answers to each prompt (columns prompt_id, split, text, maybe messages) by one
     checkpoint.
 
     Returns rows of table `candidates`. `seed` is the recipe's; each prompt gets its own from it, the
     round and what the prompt says, so that the same draw in another loop writes the same answers. A prompt
-    that is asked several times, under several ids, has a column `seed` to be told apart by. `asking` is
-    what stands around each, `told` what else of the engine decides the draw; both are on record.
+    that is asked several times, under several ids, needs a column `seed` with a seed for each. `asking`
+    stands around each prompt, `engine_settings` are further values that decide the draw; both are on record.
     """
     inputs = [put(prompt, asking) for prompt in prompts_of(prompts)]
     if "seed" in prompts.columns:
@@ -45,7 +45,7 @@ def candidate_rows(
     else:
         seeds = [prompt_seed(seed, round_number, prompt) for prompt in inputs]
     answers = engine.generate(inputs, sampling, seeds, progress)
-    further = sampling.further(**({} if asking.is_plain else {"asked": asking.label}), **told)
+    further = sampling.further(**({} if asking.is_plain else {"asked": asking.label}), **engine_settings)
     settings = (sampling.temperature, sampling.top_p, sampling.max_tokens, further)
     rows = [
         {

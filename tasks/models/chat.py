@@ -37,15 +37,15 @@ def spoken(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> None:
     """Have a tokenizer write turns as `chat` says. RecipeError where it has no such token, ModelError where
     it has no chat template for the values.
     """
-    held: Any = tokenizer
+    writable: Any = tokenizer
     if chat.template_values:
-        if held.chat_template is None:
+        if writable.chat_template is None:
             raise ModelError("prompts.chat_template_kwargs: the model has no chat template to give them to")
-        held.chat_template = _with_values(held.chat_template, json.loads(chat.template_values))
+        writable.chat_template = _with_values(writable.chat_template, json.loads(chat.template_values))
     if chat.end_of_turn is not None:
         _check_token(tokenizer, chat.end_of_turn)
-        held.eos_token = chat.end_of_turn
-        setattr(held, _NAMED, chat.end_of_turn)
+        writable.eos_token = chat.end_of_turn
+        setattr(writable, _NAMED, chat.end_of_turn)
 
 
 def named_end(tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -38,5 +38,5 @@ def settle_ends(base: Path, checkpoint: Path, chat: Chat) -> None:
     """Have a checkpoint's generation settings name the end that it was taught, where a recipe names one."""
     if chat.end_of_turn is not None:
         settings = read_json(base / SETTINGS) if (base / SETTINGS).is_file() else {}
-        told = settings | {"eos_token_id": end_ids(base, chat)}
-        (checkpoint / SETTINGS).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", "utf-8")
+        values = settings | {"eos_token_id": end_ids(base, chat)}
+        (checkpoint / SETTINGS).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", "utf-8")

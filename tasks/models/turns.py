@@ -52,7 +52,7 @@ def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
     ModelError where the template has no room for an answer, or asks for another turn than it writes.
     """
     end: Any = tokenizer.eos_token_id
-    named = named_end(tokenizer)
+    token_named = named_end(tokenizer)
     if getattr(tokenizer, "chat_template", None) is None:
         return Turn(int(end))
     question = [{"role": "user", "content": _QUESTION}]
@@ -63,9 +63,9 @@ def turn_of(tokenizer: PreTrainedTokenizerBase) -> Turn:
         raise ModelError("the chat template leaves out what a message by assistant says")
     before, remark = _before(opening, head)
     after, token = _ending(tokenizer, tail)
-    if named is not None and token != named:
+    if token_named is not None and token != token_named:
         ending, text = tail.strip(), str(tokenizer.eos_token)
-        after, token = tail[: max(0, tail.find(text))], named
+        after, token = tail[: max(0, tail.find(text))], token_named
         if text not in tail:
             remark = remark or (
                 f"an answer ends with {_shown(text)} (prompts.end_of_turn), where the chat template writes "

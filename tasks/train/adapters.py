@@ -51,9 +51,9 @@ def adapter_hash(folder: Path) -> str:
 
 def lora_of(folder: Path) -> LoraConfig:
     """The settings of an adapter; ModelError of one line where it is none that can be merged."""
-    told = read_json(folder / ADAPTER[0]) if (folder / ADAPTER[0]).is_file() else {}
-    if told.get("peft_type") != PeftType.LORA:
-        kind = str(told.get("peft_type"))[:40]
+    settings = read_json(folder / ADAPTER[0]) if (folder / ADAPTER[0]).is_file() else {}
+    if settings.get("peft_type") != PeftType.LORA:
+        kind = str(settings.get("peft_type"))[:40]
         raise ModelError(f"{folder} is an adapter of kind {kind}: LoRA's and DoRA's alone are merged")
     if not (folder / ADAPTER[1]).is_file():
         raise ModelError(f"{folder} is an adapter without {ADAPTER[1]}: safetensors alone are loaded")
@@ -75,13 +75,13 @@ def merge(folder: Path, base: Path, to: Path) -> None:
     try:
         _resize(model, tensors)
         adapted: Any = PeftModel(model, config)
-        found: Any = set_peft_model_state_dict(adapted, tensors)
+        outcome: Any = set_peft_model_state_dict(adapted, tensors)
     except ERRORS as error:
         why = " ".join(str(error).split())[:300]
         raise ModelError(f"{folder} does not fit {base}: {why}") from None
-    missing = [name for name in found.missing_keys if "lora_" in name or "modules_to_save" in name]
-    if names := [*found.unexpected_keys, *missing]:
-        what = "has tensors that fit nowhere in" if found.unexpected_keys else "lacks tensors for"
+    missing = [name for name in outcome.missing_keys if "lora_" in name or "modules_to_save" in name]
+    if names := [*outcome.unexpected_keys, *missing]:
+        what = "has tensors that fit nowhere in" if outcome.unexpected_keys else "lacks tensors for"
         raise ModelError(f"{folder} {what} {base}: {some(sorted(names))}")
     adapted.train(False)
     ids = probe_ids(model)
@@ -118,8 +118,8 @@ def _tensors(folder: Path) -> dict[str, torch.Tensor]:
 def _resize(model: Any, tensors: dict[str, torch.Tensor]) -> None:
     """Give the model as many embeddings as the adapter brings; ValueError where it does so for one side."""
     inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
-    named = {module: name for name, module in model.named_modules() if module in (inner, outer)}
-    rows = {side: next(_rows(named[side], tensors), None) for side in (inner, outer)}
+    names = {module: name for name, module in model.named_modules() if module in (inner, outer)}
+    rows = {side: next(_rows(names[side], tensors), None) for side in (inner, outer)}
     size = rows[inner] or rows[outer] or inner.weight.shape[0]
     if size == inner.weight.shape[0]:
         return

@@ -37,5 +37,5 @@ def adamw(model: Any, hyper: Hyperparameters, accelerator: Accelerator) -> torch
         raise TrainingFailed(f"optimizer adamw-8bit is not sharded by {kind}: leave out one of the two")
     from bitsandbytes.optim import AdamW8bit
 
-    made: torch.optim.Optimizer = AdamW8bit(groups, lr=hyper.learning_rate, weight_decay=0.0)
-    return made
+    optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=hyper.learning_rate, weight_decay=0.0)
+    return optimizer

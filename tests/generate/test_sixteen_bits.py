@@ -12,7 +12,7 @@ import torch
 
 from flows.opening.proof import prove
 from flows.steps.evaluate import further
-from flows.writers.engines import told_of
+from flows.writers.engines import text_settings
 from schemas.engine import Embedded
 from schemas.errors import ModelError, RecipeError
 from schemas.recipes.parsing import validated, with_value
@@ -109,8 +109,8 @@ def test_the_type_is_a_value_of_the_recipe_on_record_with_every_answer_and_in_th
     assert HALF.hash != Rft().hash
     assert Rft(engine=Embedded()).hash == Rft().hash
     assert Rft().model_dump(mode="json")["engine"] == {"kind": "embedded"}
-    assert told_of(HALF) == {"dtype": "bfloat16"}
-    assert told_of(Rft()) == {}
+    assert text_settings(HALF) == {"dtype": "bfloat16"}
+    assert text_settings(Rft()) == {}
     assert further(HALF) != further(Rft()) == []
     with pytest.raises(RecipeError, match="'float32' or 'bfloat16'"):
         validated(Rft, with_value({}, "engine.dtype", "float16"), "recipe")

@@ -100,17 +100,17 @@ def agrees(folder: Path, content_hash: str, files: str | None) -> bool:
     try:
         if files is not None and files_hash(folder) != files:
             return False
-        return _content(folder, _written(folder)) == content_hash
+        return _content(folder, _stamps(folder)) == content_hash
     except (ModelError, OSError):
         return False
 
 
 @lru_cache(maxsize=4096)  # what raises is not kept
-def _content(folder: Path, written: tuple[object, ...]) -> str:
+def _content(folder: Path, stamps: tuple[object, ...]) -> str:
     return weights_hash(folder)
 
 
-def _written(folder: Path) -> tuple[object, ...]:
+def _stamps(folder: Path) -> tuple[object, ...]:
     """The model's files with size and time of writing: another value, another model."""
     paths = (*weight_files(folder), *deciding_files(folder), *code_files(folder))
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)

@@ -64,8 +64,8 @@ def with_demonstrations(recipe: SelfRewarding, opening: Opening) -> Opening:
 
 def check_demonstrations(recipe: SelfRewarding, lake: Lake, loop: str) -> None:
     """Refuse to go on with a loop that was opened without the seed sets that a recipe learns from."""
-    asked = recipe.seeds.evaluation is not None or recipe.prompts.path is None
-    if asked and recipe.seeds.keep_judging > 0 and not judging_prompts(lake, loop):
+    has_judging = recipe.seeds.evaluation is not None or recipe.prompts.path is None
+    if has_judging and recipe.seeds.keep_judging > 0 and not judging_prompts(lake, loop):
         raise BadInput(
             f"loop {loop} was opened without demonstrations of judging: use another --loop, "
             "or --set seeds.keep_judging=0"

@@ -121,8 +121,8 @@ class EmbeddedEngine:
         with self._lock:
             (ids,) = self._encode([prompt], max(len(tokens), 1))
             logits = self._workers.ask(lambda forward: forward.alone([*ids, *tokens]))
-        found: list[float] = torch.log_softmax(logits[0].double(), dim=-1).tolist()
-        return found
+        logprobs: list[float] = torch.log_softmax(logits[0].double(), dim=-1).tolist()
+        return logprobs
 
     @property
     def end_ids(self) -> list[int]:

@@ -37,7 +37,7 @@ from tasks.generate.served.served import ServedEngine
 from tasks.generate.vllm.command import environment, flags, program
 from tasks.generate.vllm.probe import Seen, computed, is_small, probe_ids, took
 from tasks.generate.vllm.server import Say, Server, free_port
-from tasks.generate.vllm.weights import content_of, shape_of, shown
+from tasks.generate.vllm.weights import content_of, folder_label, shape_of
 from tasks.models.chat import PLAIN
 from tasks.models.checkpoint import check_folder, context_length, load_tokenizer
 from tasks.models.conversation import Prompt
@@ -157,7 +157,7 @@ class VllmServer:
         scratch = Path(tempfile.mkdtemp(prefix="ratchet-vllm-"))
         port, name, key = free_port(), f"ratchet-{secrets.token_hex(4)}", secrets.token_urlsafe(24)
         arguments = flags(self.settings, folder.resolve(), port=port, name=name, scratch=scratch, chat=chat)
-        self._say(f"  vLLM: starting on {shown(folder)} (log: {scratch / 'server.log'})")
+        self._say(f"  vLLM: starting on {folder_label(folder)} (log: {scratch / 'server.log'})")
         start = time.monotonic()
         variables = environment(key, os.environ)
         server = Server([*first, *arguments], port, scratch / "server.log", environment=variables)
@@ -197,7 +197,7 @@ class VllmServer:
             return False
         running.folder, running.content, running.probe = folder, content, after
         self.reloads += 1
-        self._say(f"  vLLM: has the weights of {shown(folder)} now")
+        self._say(f"  vLLM: has the weights of {folder_label(folder)} now")
         return True
 
     def _probed(self, running: _Running, folder: Path) -> Seen | None:

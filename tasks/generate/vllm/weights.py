@@ -16,7 +16,7 @@ from tasks.models.ends import end_ids
 from warehouse.models.code import code_hash
 
 
-def shown(folder: Path) -> str:
+def folder_label(folder: Path) -> str:
     """A folder's name for a person: a trained checkpoint's is that of its training."""
     return str(Path(*folder.resolve().parts[-2:]))
 

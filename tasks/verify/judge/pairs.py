@@ -120,9 +120,9 @@ def preference_rows(
     judgement_rows, preferences = [], []
     for row, one in zip(rows, judged_pairs, strict=True):
         ids = [row["left_id"], row["right_id"]]
-        for order, shown in ((one.left_first, ids), (one.right_first, ids[::-1])):
+        for order, order_ids in ((one.left_first, ids), (one.right_first, ids[::-1])):
             judgement_rows += [
-                judgement_row(row, shown, sample, rubric, judge_checkpoint_id, round_number)
+                judgement_row(row, order_ids, sample, rubric, judge_checkpoint_id, round_number)
                 for sample in order.samples
             ]
         left = one.probability

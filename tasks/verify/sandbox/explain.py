@@ -60,17 +60,17 @@ def _explain(case: dict[str, Any]) -> dict[str, Any]:
         if case["entry_point"]:
             names = tuple(dict.fromkeys((case["entry_point"].rpartition(".")[2], *names)))
         form, count = _form(trees, case["entry_point"])
-    found = "\n".join(program.sources(case["prompt"], case["text"], names))
-    return {"program": found[:_LONGEST_SHOWN], "form": form, "tests": count, "names": list(names)}
+    source = "\n".join(program.sources(case["prompt"], case["text"], names))
+    return {"program": source[:_LONGEST_SHOWN], "form": form, "tests": count, "names": list(names)}
 
 
 def _form(trees: list[Any], entry_point: str | None) -> tuple[str, int]:
     """What the tests are, and how many; asserts are counted by their statements."""
     if entry_point:
         return "check(candidate)", 1
-    named = [name for tree in trees for name in reading.named_tests(tree)]
-    if named:
-        return "test functions and classes", len(named)
+    names = [name for tree in trees for name in reading.named_tests(tree)]
+    if names:
+        return "test functions and classes", len(names)
     return "asserts", len(trees)
 
 

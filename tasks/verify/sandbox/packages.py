@@ -25,12 +25,12 @@ def package_places(names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
     places: dict[str, str] = {}
     folders: list[str] = []
     owners = metadata.packages_distributions() if names else {}
-    queue, done = [_known(name, owners) for name in names], set[str]()
+    queue, visited = [_known(name, owners) for name in names], set[str]()
     while queue:
         name = queue.pop()
-        if name in done:
+        if name in visited:
             continue
-        done.add(name)
+        visited.add(name)
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:

@@ -59,13 +59,13 @@ class _Imports(ast.NodeTransformer):
         self.known, self.taken = known, taken
 
     def visit_Import(self, node: ast.Import) -> ast.stmt:
-        kept = []
+        rest = []
         for alias in node.names:
             if self._is_program(alias.name):
                 self.taken.setdefault(alias.asname or alias.name, [])
             else:
-                kept.append(alias)
-        return ast.copy_location(ast.Import(kept) if kept else ast.Pass(), node)
+                rest.append(alias)
+        return ast.copy_location(ast.Import(rest) if rest else ast.Pass(), node)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
         if not node.level and not self._is_program(node.module or ""):
