@@ -11,7 +11,7 @@ VLLM := 0.32.0
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 LOOP ?= night
 ROUNDS ?= 3
-WORKERS ?= 2
+WORKERS ?= 4
 LAKE ?= $(or $(RATCHET_LAKE),lake)
 
 export DO_NOT_TRACK := 1
@@ -38,7 +38,7 @@ lint: $(VENV)/.installed-dev  ## ruff
 types: $(VENV)/.installed-dev  ## mypy, strict
 	$(BIN)/mypy
 
-unit: $(VENV)/.installed-dev  ## the tests, a file at a time in each of WORKERS processes
+unit: $(VENV)/.installed-dev  ## the tests, a file at a time in each of WORKERS processes (more than cores: many wait)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-vllm: $(VENV)/.installed-dev vllm  ## a tutor round through real vLLM, on a CPU or a GPU

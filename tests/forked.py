@@ -9,6 +9,7 @@ with an exit code each.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -89,6 +90,8 @@ def _serve(load: Sequence[str]) -> int:
     os.dup2(2, 1)
     for name in load:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what was loaded is never garbage: no program looks through it again
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
