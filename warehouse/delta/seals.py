@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -75,7 +75,13 @@ class Seal:
     @cached_property
     def data(self) -> bytes:
         """The seal's file, to the byte."""
-        return canonical(asdict(self)) + b"\n"
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        tables = {
+            name: vars(table) | {"files": [vars(file) for file in table.files]}
+            for name, table in self.tables.items()
+        }
+        artifacts = [vars(file) for file in self.artifacts]
+        return canonical(values | {"tables": tables, "artifacts": artifacts}) + b"\n"
 
     @property
     def sha256(self) -> str:

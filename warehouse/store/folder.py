@@ -49,7 +49,8 @@ class Folder:
 
     def get(self, name: str) -> bytes:
         """A file's bytes."""
-        return (self.home / name).read_bytes()
+        with open(os.path.join(self.home, name), "rb") as file:
+            return file.read()
 
     def digest(self, name: str) -> str:
         """SHA-256 of a file's bytes."""
@@ -58,14 +59,15 @@ class Folder:
     def entry(self, name: str) -> Entry | None:
         """What is stored under a name."""
         try:
-            state = os.stat(self.home / name)
+            state = os.stat(os.path.join(self.home, name))
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Entry(name, state.st_size, state.st_mtime) if stat.S_ISREG(state.st_mode) else None
 
     def entries(self, prefix: str) -> list[Entry]:
         """Every file below a folder."""
-        return sorted(_walk(self.home / prefix, self.home), key=lambda entry: entry.name)
+        home = os.path.join(self.home, "")
+        return sorted(_walk(os.path.join(home, prefix), len(home)), key=lambda entry: entry.name)
 
     def numbered(self, folder: str, first: int) -> list[Entry]:
         """Log entries from a number on: asked for one by one, so that old ones cost nothing."""
@@ -147,18 +149,20 @@ class Folder:
         return path
 
 
-def _walk(folder: Path, home: Path) -> Iterator[Entry]:
-    """Every file below a folder; one that goes while we look is passed over."""
+def _walk(folder: str, start: int) -> Iterator[Entry]:
+    """Every file below a folder, by its path from character `start` on; one that goes while we look is passed
+    over.
+    """
     try:
         items = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
     for one in items:
         if one.is_dir(follow_symlinks=False):
-            yield from _walk(Path(one.path), home)
+            yield from _walk(one.path, start)
             continue
         try:
             state = one.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
-        yield Entry(Path(one.path).relative_to(home).as_posix(), state.st_size, state.st_mtime)
+        yield Entry(one.path[start:].replace(os.sep, "/"), state.st_size, state.st_mtime)
