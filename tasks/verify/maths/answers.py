@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tasks.verify.maths.expression import LONGEST, TALLEST, Name, Tree, Unreadable, Words, is_tall
+from tasks.verify.maths.expression import LONGEST, TALLEST, Chain, Name, Row, Tree, Unreadable, Words, is_tall
 from tasks.verify.maths.glyphs import fold
 from tasks.verify.maths.latex_reader import Reader
 from tasks.verify.maths.latex_tokens import tokens
@@ -34,6 +34,16 @@ _LABEL = re.compile(
     r"|\\(?:angle|triangle|overline|vec|hat|bar|widehat)(?![a-z])|[|\\])"
 )
 _NAMED = re.compile(r"\s*(?:\\(?:text|mbox|mathrm)\s*\{)?\s*([A-Za-z][A-Za-z ]{2,60}):\s*\}?\s*([^:=,;]+)")
+MOST_NAMED = 16
+_BY_NAME = re.compile(
+    r"[\s\\]*(?:\\(?:text|mbox|mathrm)\s*\{)?\s*([A-Z][A-Za-z]{2,30}(?: [A-Z0-9][a-z]{0,20})?)"
+    r"\s*\}?\s*[:=]\s*\}?\s*([^:=]+)"
+)
+_PARTS = re.compile(r"(?:,|;|(?:\\text\s*\{\s*|\s)and[\s}])(?:\\[ ,;]|\\q?quad|\s)*")
+_REMARK = re.compile(
+    r"(?:\s|\\[ ,;]|\\q?quad)*(?:\\(?:text|mbox)\s*\{)?\s*"
+    r"\((?:an?\s)?(?:double|repeated|exact|exactly|only|simplified|units?)(?:\s(?:root|value|solution))?\)\s*\}?\s*$"
+)
 _NONE = frozenset(("", "none", "nan", "null", "nil", "inf", "n/a", "na", "unknown", "idk", "?", "..."))
 _CHOICE = re.compile(r"(?<![a-z\\])(?:or|lor)(?![a-z])|[a-z0-9]\s*\?", re.IGNORECASE)
 _DENIAL = re.compile(r"(?<![a-z\\])(?:not|never|cannot|neither|nor)(?![a-z])|n['\u2019]t\b", re.IGNORECASE)
@@ -48,13 +58,13 @@ _BETWEEN = re.compile(r"(?<=[A-Za-z0-9])\s+(?=[A-Za-z0-9])")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+(?=[a-z]{2})")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
 _LETTERED = re.compile(
-    r"\s*(?:\\text(?:bf)?\s*\{)?\s*(?:[Oo]ption\s+|[Cc]hoice\s+)?\(?([A-J])[).:}][).:}\s]*(?=\s|\\|$)"
+    r"\s*(?:\\text(?:bf)?\s*\{)?\s*(?:[Oo]ption\s+|[Cc]hoice\s+)?\(?([A-J])\*{0,2}[).:}][).:}\s]*(?=[\s~]|\\|$)"
 )
 _LETTER = re.compile(r"(?<![A-Za-z\\])(?:[B-J]|A(?!\s+[a-z]))(?![A-Za-z])")
 _MATHS = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _PROSE = re.compile(r"[^0-9\\^_=<>]*")
 _LEAD = re.compile(r"^\$?\s*(?:=|\\approx(?![a-z])|≈)\s*")
-_TAIL = re.compile(r"[\s.,;]+$|(?<=[A-Za-z]{3})!$|(?:\\[,;! ]|\\\\)+$")
+_TAIL = re.compile(r"[\s.,;。]+$|(?<=[A-Za-z]{3})!$|(?:\\[,;! ]|\\\\)+$")
 
 
 def read_answer(phrase: str) -> Answer:
@@ -75,8 +85,17 @@ def read_answer(phrase: str) -> Answer:
         if saying in REALS:
             return Answer(Name("reals"), written)
         return Answer(Words(SAYINGS.get(saying, saying)), written)
+    named = _by_name(phrase)
+    if named is not None:
+        return Answer(named, written)
     why = ""
-    for part in (phrase, _after_is(phrase), _maths_in_prose(phrase), _beside_label(phrase)):
+    for part in (
+        phrase,
+        _REMARK.sub("", phrase),
+        _after_is(phrase),
+        _maths_in_prose(phrase),
+        _beside_label(phrase),
+    ):
         if not part:
             continue
         try:
@@ -98,13 +117,29 @@ def _read(phrase: str) -> tuple[Tree, bool]:
     return tree, reader.choice
 
 
+def _by_name(phrase: str) -> Tree | None:
+    """Values beside names, in any order: Alice: 3, Bob: 4."""
+    matches = (
+        [_BY_NAME.fullmatch(part) for part in _PARTS.split(phrase)]
+        if "," in phrase or " and" in phrase
+        else []
+    )
+    if len(matches) < 2 or len(matches) > MOST_NAMED or not all(matches):
+        return None
+    try:
+        sides = [(Name(match[1].strip().lower()), _read(match[2])[0]) for match in matches if match]
+    except Unreadable:
+        return None
+    return Row("", tuple(Chain(side, ("=",)) for side in sides), "")
+
+
 def _beside_label(phrase: str) -> str:
     r"""What stands beside a left side that only says what the value is: \lim_{x\to 0} f(x) = 3."""
     left, equals, right = phrase.rpartition("=")
-    bounds = re.sub(r"_\s*\{[^{}]*\}", "", left)
+    bounds = re.sub(r"_\s*\{[^{}]*\}|(?<=[A-Za-z}])\s*(?:\([^()]*\)|\[[^\[\]]*\])", "", left)
     if equals and _LABEL.match(left) and not re.search(r"[<>=]|\\(?:le|ge|ne|lt|gt)(?![a-z])", bounds):
         return right.strip()
-    statement = _NAMED.fullmatch(phrase)
+    statement = _NAMED.fullmatch(_REMARK.sub("", phrase))
     return statement[2].strip() if statement and may_follow(statement[1]) else ""
 
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
+from tasks.verify.maths.beside import is_doubted
 from tasks.verify.maths.expression import LONGEST
 from tasks.verify.maths.units import SCALE_WORDS
 
@@ -21,40 +22,26 @@ _START = re.compile(r"\\(?:boxed|fbox|framebox|beginboxed)(?![A-Za-z])\s{0,4}(\{
 _BLANK = re.compile(r"(?:\\phantom\{[^{}]*\}|\\q?quad|\\[,;:! ]|\\(?:dots|ldots|cdots)|[\s?_.…])*")
 _SENTENCE_END = re.compile(r"(?<!\.)[.!?](?=[\s$*])(?!\s*\.)|\n")
 _HEDGE = re.compile(r"[\W_]*(?:or|alternatively|otherwise|maybe|perhaps)\b", re.IGNORECASE)
+SIZES = "tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge"
 _CUT_BEFORE = re.compile(
     r".*(?:[-=]+>|\|>|[.!?](?=\s)|\$|\\\[|\\\(|\\\)|\\\]|[=:,;&≈⇒→]|\\(?:approx|implies|Rightarrow|to|therefore|rightarrow|equiv|quad|qquad|sim)"
     r"(?![a-z])|\\text\{[^{}]*\}|\\\\|(?<![\\A-Za-z])[A-Za-z]{2,}(?![a-z{])|[\u0080-\uffff])",
     re.DOTALL,
 )
 _CUT_AFTER = re.compile(
-    r"\$|<\||\s\((?=[A-Za-z]{2})|\\[\])]|[.,;:](?:\s|$|\$)|\n|\\(?:text|mbox|quad|qquad|tag|implies|end|checkmark|square|blacksquare|\\)|\\%|%|\s[A-Za-z]{2,}|\*\*|[)\]](?![^(\[]*$)"
+    r"\$|<\||\s\((?=[A-Za-z]{2}|[0-9.,]+ [a-z]{2})|\\[\])]|[.,;:](?:\s|$|\$)|\n"
+    r"|\\(?:pmod|text|mbox|quad|qquad|tag|implies|end|checkmark|square|blacksquare|\\)|\\%|%|\s[A-Za-z]{2,}|\*\*|[)\]](?![^(\[]*$)"
 )
-_LAYOUT = re.compile(r"\\(?:displaystyle|textstyle|left|right|bigl?|Bigl?|[,;:! ])|[\s*]|^\{+$")
+_LAYOUT = re.compile(
+    r"\\(?:displaystyle|textstyle|left|right|bigl?|Bigl?|[,;:! ]|SIZES)|[\s*]|^\{+$".replace("SIZES", SIZES)
+)
 _OR_BEFORE = re.compile(r"\bor\b(?:\s+(?:maybe|perhaps|possibly|else))?[\s$\\(\[]*$", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[>#|]+\s*)*(?:[-*+]\s+|[0-9]+[.)]\s+)?")
 _OR_AFTER = re.compile(r"[\s$.}\\)\]]{0,8}(?:,\s*)?\bor\b\s*[-$\\0-9(A-Za-z]", re.IGNORECASE)
 _PERCENT = re.compile(r"[\s$]{0,4}(?:\\?%|percent|pct)")
-_SIGN_BEFORE = re.compile(r"(?:^|[\s=(:])([-\u2212])\$$")
-_DOUBTED_BEFORE = re.compile(
-    r"(?:\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower|other|rather)\s+than"
-    r"|(?:(?:is|are|was|be|number|value|anything|strictly|just)\s+)(?:not|never|under|over|above|below|beyond)"
-    r"|up\s+to|times|unlikely|different\s+from|(?:all|any\w*|every\w*|no\w*|integers?|numbers?)\s+but"
-    r"|(?:divisible|divided|multiplied|increased|decreased|reduced|exceeded)\s+by|can\s?not|half(?:\s+of)?|third\s+of|twice|double|triple|thrice|minus|between|not|never|nearly|almost|impossible"
-    r"|except|(?:square|cube|root|negative|reciprocal|factorial|multiple|divisor|factor|opposite|inverse|power)s?\s+of)"
-    r"|n['\u2019]t)(?:\s+(?:to\s+)?(?:be|equal|equal\s+to))?[\s$\\([*]*$",
-    re.IGNORECASE,
-)
-_DOUBTED_AFTER = re.compile(
-    r"""[\s$)*]{0,4}(?:\\(?:text|mbox|mathrm)\s*\{\s*)?
-    (?:(?:is|was|are)(?:\s+not|n['\u2019]t)\b(?!\s+(?:only|just))|(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|impossible)\b
-    |can(?:not|['\u2019]t)\s+be\b|(?:squared|cubed|factorial|plus|minus|fold|doubled|tripled|halved|halves|thirds|quarters)\b
-    |times\s+(?:as|the|that|more|two|three|four|[0-9])
-    |(?:or|and)\s+(?:more|less|fewer|greater|higher|lower|above|below|up|over|under)\b
-    |(?:more|less|fewer|greater|smaller|larger)\s+than\b|(?:percent|\\?%)[\s$]+of\b|at\s+(?:least|most)\b)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_SIGN_BEFORE = re.compile(r"(?:^|[\s=(:$])([-\u2212])(?:\$|\s|\\[,;:! ])*$")
 _SCALE_AFTER = re.compile(
-    r"[\s$]{0,4}(?:\\(?:text|mbox|mathrm)\s*\{)?\s*(" + SCALE_WORDS + r")(?![a-z])",
+    r"(?:[\s$~-]|\\[,;:! ]|\*\*){0,6}(?:\\(?:text|mbox|mathrm)\s*\{)?\s*(" + SCALE_WORDS + r")(?![a-z])",
     re.IGNORECASE,
 )
 _NEGATIVE = re.compile(r"\bnegative\s+[$\\(]*$", re.IGNORECASE)
@@ -107,7 +94,7 @@ def read_boxes(text: str) -> Boxed | None:
         return Boxed(why="a box that nothing closes")
     if _OR_AFTER.match(text, last.end, last.end + 40):
         return Boxed(why="more than one answer, joined by 'or'")
-    if any(_is_doubted(text, each) for each in group):
+    if any(is_doubted(text, each.start, each.end) for each in group):
         return Boxed(why="words beside the box that bound, change or deny what it holds")
     answers = tuple(dict.fromkeys(_whole(text, each) for each in group))
     return Boxed(answers, "", bool(_PERCENT.match(text, last.end)))
@@ -145,11 +132,6 @@ def _group(text: str, boxes: list[_Box]) -> list[_Box]:
             break
         group.insert(0, box)
     return group
-
-
-def _is_doubted(text: str, box: _Box) -> bool:
-    before = text[max(0, box.start - 60) : box.start].rpartition("\n")[2]
-    return bool(_DOUBTED_BEFORE.search(before) or _DOUBTED_AFTER.match(text, box.end, box.end + 60))
 
 
 def _whole(text: str, box: _Box) -> str:

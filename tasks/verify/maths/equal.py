@@ -30,18 +30,20 @@ from tasks.verify.maths.relations import (
     has_number,
     is_a_share_twice,
     is_label,
+    is_power,
     is_solved,
     subject,
 )
 from tasks.verify.maths.scalars import comparable, is_real, points, quotient, same_scalar
 from tasks.verify.maths.signs import spread
-from tasks.verify.maths.units import ratio
+from tasks.verify.maths.units import CURRENCY, ratio
 from tasks.verify.maths.values import Undefined, Value, compute
 from tasks.verify.maths.words import same_noun
 from tasks.verify.maths.writings import EMPTY
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _BRACKETS = {"<(": "(", ")>": ")"}
+_MONEY = frozenset(CURRENCY.values())
 MOST_ITEMS = 64  # of two lists compared without order
 
 
@@ -94,6 +96,11 @@ def _same_measure(answer: Tree, reference: Tree) -> bool:
         return False
     if a.unit == b.unit or not (a.unit and b.unit):
         return same(a.amount, b.amount)
+    if a.unit.partition("/")[0] == b.unit.partition("/")[0] and "" in (
+        a.unit.partition("/")[2],
+        b.unit.partition("/")[2],
+    ):
+        return a.unit.partition("/")[0] in _MONEY and same(a.amount, b.amount)  # $5 and $5 an hour
     part = ratio(a.unit, b.unit)
     if part is None or not all(isinstance(each.amount, Number | Name | Apply) for each in (a, b)):
         return False
@@ -189,7 +196,9 @@ def _assigned(chain: Chain) -> Tree | None:
     """The value in x = 5, f(x) = 2x, (p, q) = (3, 2), x = 3 + 2 = 5; None for a bare equation (2x = 10)."""
     if set(chain.signs) == {"="} and not variables(chain) and not _is_equal_to_itself(chain):
         return chain.sides[-1] if all(comes_to(side, chain.sides[-1]) for side in chain.sides[:-1]) else None
-    label = is_label(chain.sides[0])
+    if isinstance(chain.sides[0], Apply) and chain.sides[0].function == "negative":
+        return None  # -x = 3 is yet to be solved
+    label = is_label(chain.sides[0]) or (isinstance(chain.sides[-1], Matrix) and is_power(chain.sides[0]))
     if (set(chain.signs) - {"=", "in"} and chain.signs != ("~",)) or (
         not label and has_number(chain.sides[0])
     ):

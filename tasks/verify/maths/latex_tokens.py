@@ -65,6 +65,7 @@ _SIGNS = {
 }  # fmt: skip
 _SPACES = frozenset(
     [*",;:!>()[] ", "quad", "qquad", "left", "right", "displaystyle", "textstyle", "limits", "angle"]
+    + ["tiny", "scriptsize", "footnotesize", "small", "normalsize", "large", "Large", "LARGE", "huge", "Huge"]
     + [f"{size}{side}" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r")]
 )
 _PLAIN = {
@@ -113,7 +114,9 @@ _THOUSANDS = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\[,! ])\s*(?=[0-9
 _LONE_DOLLAR = re.compile(r"^(\s*-?\s*)\$(?=\s*-?[0-9.])")
 _COMMAS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _PRIMES = re.compile(r"\^\s*(?:\{\s*((?:\\prime\s*)+)\}|\\prime(?![a-z]))")
-_DERIVATIVE = re.compile(r"\\[dt]?frac\s*\{\s*d\s*\}\s*\{\s*d[a-z]\s*\}")
+_DERIVATIVE = re.compile(
+    r"\\[dt]?frac\s*\{\s*(?:d|(?:d|\\partial)\s*\^\s*\{?[0-9n]\}?\s*[a-zA-Z]?)\s*\}\s*\{\s*(?:d|\\partial\s*)[a-z]"
+)
 _UNION = re.compile(r"(?<=[\])}])\s*U\s*(?=[\[({\\])")
 _DOUBLED = re.compile(  # a backslash that was escaped on its way; as the end of a row none of these follows
     r"(?<!\\)\\\\(?=(?:left|right|[dtc]?frac|sqrt|pi|infty|cdot|times|text|cup|leq?|geq?|pm)(?![a-z]))"

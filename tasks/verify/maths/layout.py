@@ -9,16 +9,33 @@ from __future__ import annotations
 import json
 import re
 
-_THOUGHT = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad")
-_CLOSED = re.compile(
-    rf"</(?:{'|'.join(_THOUGHT)})>|<\|?(?:/think|end_of_thought)\|?>|\[/THINK\]|◁/think▷", re.IGNORECASE
+_THOUGHT = (
+    "think",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reasoning",
+    "reflection",
+    "scratchpad",
+    "analysis",
+    "seed:think",
 )
-_OPENED = re.compile(rf"<(?:{'|'.join(_THOUGHT)})>|<\|begin_of_thought\|>|\[THINK\]|◁think▷", re.IGNORECASE)
+_CLOSED = re.compile(
+    rf"</(?:{'|'.join(_THOUGHT)})>|<\|?(?:/think|end_of_thought)\|?>|\[/THINK\]|◁/think▷"
+    r"|<\|channel\|>final<\|message\|>",
+    re.IGNORECASE,
+)
+_OPENED = re.compile(
+    rf"<(?:{'|'.join(_THOUGHT)})>|<\|begin_of_thought\|>|\[THINK\]|◁think▷"
+    r"|<\|channel\|>analysis<\|message\|>",
+    re.IGNORECASE,
+)
 _ANSWER = re.compile(
-    r"</?(?:answer|final_answer|final|solution)>|<\|(?:begin|end)_of_solution\|>", re.IGNORECASE
+    r"</?(?:answer|final_answer|final|solution|output)>|<\|(?:begin|end)_of_solution\|>", re.IGNORECASE
 )
 _ANY = re.compile(r"<[/|A-Za-z]|THINK\]|think▷")
 _JSON = re.compile(r"\s*(?:```(?:json)?\s*)?(\{.*\})\s*(?:```\s*)?", re.DOTALL)
+_FENCED = re.compile(r"```json\s*(\{[^`]*\})\s*```\s*\Z")
 _KEYS = ("final_answer", "answer", "result", "value")
 _MOST_JSON = 20_000  # characters
 
@@ -55,21 +72,27 @@ def _closes(tag: str) -> bool:
 
 
 def in_json(text: str) -> str | None:
-    """The answer of a text that is nothing but a JSON object with one; None for any other text."""
-    if len(text) > _MOST_JSON or "{" not in text[:40] or '"' not in text:
+    """The answer of a text that is nothing but a JSON object with one, or ends in a fenced one; else None."""
+    if len(text) > _MOST_JSON or '"' not in text or "{" not in text:
         return None
-    match = _JSON.fullmatch(text)
+    match = _JSON.fullmatch(text) if "{" in text[:40] else None
+    match = match or (_FENCED.search(text) if "```json" in text else None)
     if not match:
         return None
     try:
         value = json.loads(match[1])
     except (ValueError, RecursionError):
         return None
+    value = {str(key).casefold(): each for key, each in value.items()} if isinstance(value, dict) else {}
     for key in _KEYS:
-        answer = value.get(key) if isinstance(value, dict) else None
+        answer = value.get(key)
+        if isinstance(answer, dict):
+            answer = answer.get("answer")
+        if isinstance(answer, bool):
+            return str(answer)
         if isinstance(answer, str):
             return answer
-        if isinstance(answer, int | float) and not isinstance(answer, bool):
+        if isinstance(answer, int | float):
             return repr(answer)
         if isinstance(answer, list) and all(isinstance(each, str | int | float) for each in answer):
             return ", ".join(map(str, answer))

@@ -2,7 +2,7 @@
 
 In this order: its boxes (`boxes.py`), which no prose overrules; `#### 12`, where that is no heading; `A: 12`
 on the last line; "the answer is 12", "Answer: 12" and the like, the last of them; a JSON object with an
-answer; `**73**` where no digit follows it; a text that is nothing but a number. Time is linear in the text.
+answer; `**73**` where no digit follows it; what `unmarked.py` takes. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -14,26 +14,10 @@ from tasks.verify.maths.boxes import Boxed, has_box, read_boxes
 from tasks.verify.maths.expression import LONGEST
 from tasks.verify.maths.glyphs import fold
 from tasks.verify.maths.layout import has_tag, in_answer_tag, in_json, without_reasoning
+from tasks.verify.maths.markers import marks_in
+from tasks.verify.maths.unmarked import unmarked
 from tasks.verify.maths.words import may_lead
 
-_ANSWER_IS = re.compile(
-    r"""(?:(?<![A-Za-z])(?:answer|(?:correct|right|best)\s{1,4}(?:option|choice)|option
-    |final\s{1,4}(?:result|value))[*_ ]{0,4}
-    (?:\ to\ [^.:\n]{1,80}?)?(?:\s{1,4}(?:is|equals|would\ be|will\ be)\b|\s{0,4}[:=]|[*_]{2}\s{0,4}(?=\n)
-        |\s{1,4}(?:should|must)\ be\b(?=[:\s*]{1,4}[-$\\(]{0,3}[0-9A-J\\]))
-    |(?<![A-Za-z])ans(?=\.?\s{0,4}[:=])\.?\s{0,4}[:=]
-    |(?<![^\n])(?:\#{1,6}\s{1,4})?(?:the\s)?(?:final\s{1,4})?answer\s{0,4}(?=\n)
-    |(?:R[ée]ponse|Antwort|Respuesta|Risposta|Resposta|Ответ|Lösung|Svar|Antwoord|Odpowiedź|Cevap)(?:\s{1,4}(?:correcta|correcte|finale?|corretta))?(?:\s{1,4}(?:es|ist|est|è|é|är|is|to)\b|\s{0,4}(?:[:=]|\*\*:|:\*\*))
-    |(?:答案|答|答え|정답|回答|最终答案)(?:\s{0,4}(?:[:\uff1a=]|[为是][:\uff1a]?|は|은|는)))
-    (?!\s{1,4}(?:(?:correct|right|reasonable|verified|confirmed|consistent|rounded|obvious|even|odd)\b
-        |(?:positive|negative)\b(?!\s+[0-9$\\])|an?\s+(?:positive|whole|integer|even|odd|prime|perfect)\b
-        |in\s+(?!total|all)[a-z]{3,}(?![^.\n]*[0-9])))(?P<gap>[:*_\s]*+)""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_WORDS_OF_MARKS = re.compile(
-    "answer|ans\\.?\\s*[:=]|option|choice|final|ponse|Antwo|espuesta|isposta|esposta|Ответ|sung|Svar|Odpow|Cevap|答|답",
-    re.IGNORECASE,
-)
 _HEADING = re.compile(
     r"\s*(?:[0-9]{1,2}[.)]\s+[A-Z]|(?!minus|negative|Rs\b|approx|about|not\b|yes|no\b|true|false)[A-Za-z]{2,}[^=]*[0-9:])",
     re.IGNORECASE,
@@ -41,9 +25,14 @@ _HEADING = re.compile(
 _NUMBERED = re.compile(r"\s*[0-9]{1,2}[.)]\s+[A-Za-z]{2}")
 _INK = re.compile(r"\S")
 _DIGIT = re.compile("[0-9]")
-_DISPLAY = re.compile(r"\s*(?:\\\[(.*?)\\\]|\$\$(.*?)\$\$|```[a-z]*\n(.*?)```|(?:\*\*)?([^\n]*))", re.DOTALL)
+_DISPLAY = re.compile(
+    r"\s*(?:\\\[(.*?)\\\]|\$\$(.*?)\$\$|(?:```|~~~)[a-z]*\n(.*?)(?:```|~~~)"
+    r"|\\begin\{(?:equation|align|gather|displaymath)\*?\}(.*?)\\end\{|(?:\*\*)?([^\n]*))",
+    re.DOTALL,
+)
 _SENTENCE = re.compile(
-    r"[.!](?=\s|$)|\n|,?\s(?:because|since|which|in\stotal|altogether)\b|,\s(?:so|as|i\.e\.,?|that\sis|it|and\s(?:so|not|the)|therefore|hence|meaning|with)\s|;\s(?=[A-Za-z0-9]+\s[a-z])"
+    r"[.!](?=\s|$)|[。\uff01]|\n|,?\s(?:and\s)?not\s(?=[-$\\(*]*(?:[0-9]|[A-J]\b))|\s\((?=not\s)"
+    r"|,?\s(?:because|since|which|in\stotal|altogether)\b|,\s(?:so|as|i\.e\.,?|that\sis|it|and\s(?:so|not|the)|therefore|hence|meaning|with)\s|;\s(?=[A-Za-z0-9]+\s[a-z])"
     r"|\s\((?=[a-z]{2})(?!pi|sqrt|sin|cos|tan|log|ln|exp)(?=[^()\n]{0,80}\)\s*$)",
     re.IGNORECASE,
 )
@@ -53,9 +42,10 @@ _SUPPOSED = re.compile(
     r"(?:\s+(?:the|my|your|our|this|an?))?(?:\s+(?:final|correct|right))?\s+$",
     re.IGNORECASE,
 )
+_NOT_BUT = re.compile(r"not\s+\S{1,30}\s+but\s+(?:rather\s+)?")
+_STRUCK = re.compile(r"(?<![~\S])~~(?=\S)[^~\n]{1,200}(?<=\S)~~(?![~\w])")
 _BULLET = re.compile(r"[-*+>]\s+")
 _LEADING_OR = re.compile(r"\bor\W*$", re.IGNORECASE)
-_BARE = re.compile(r"[^A-DF-Za-df-z\n]*[0-9][^A-DF-Za-df-z\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +72,8 @@ def find_mark(text: str) -> Marked:
 
 
 def _mark_in(text: str) -> Marked:
+    if "~~" in text:
+        text = _STRUCK.sub(" ", text)
     json_answer = in_json(text)
     if json_answer is not None:
         return _mark_in(json_answer) if has_box(json_answer) else Marked(json_answer)
@@ -97,7 +89,7 @@ def _mark_in(text: str) -> Marked:
     if phrase is None:
         phrase = _after_answer_is(text)
     if phrase is None:
-        phrase = _in_bold(text) or _whole(text)
+        phrase = _in_bold(text) or unmarked(text)
     return Marked(phrase)
 
 
@@ -145,10 +137,8 @@ def _after_letter(text: str) -> str | None:
 
 def _after_answer_is(text: str) -> str | None:
     """What the last "answer is", "answer:" or "answer =" states, on its line or displayed below."""
-    if "nswer" not in text and not _WORDS_OF_MARKS.search(text):
-        return None
     last = None
-    for each in _ANSWER_IS.finditer(text):
+    for each in marks_in(text):
         before = text[max(0, each.start() - 30) : each.start()]
         if not _SUPPOSED.search(before) and not (last and before.lower().endswith("this ")):
             last = each
@@ -159,10 +149,13 @@ def _after_answer_is(text: str) -> str | None:
     if "\n" in last["gap"]:
         phrase = _BULLET.sub("", phrase, count=1)
     display = _DISPLAY.match(phrase)
-    if display and (display[1] or display[2] or display[3]):
+    if display and any(display.groups()[:-1]):
         return next(group for group in display.groups() if group).strip()
+    phrase = _NOT_BUT.sub("", phrase, count=1)
     phrase = _SENTENCE.split(phrase, maxsplit=1)[0].rstrip()
-    return phrase[:-1] if phrase.endswith("]") and "[" not in phrase else phrase
+    if not phrase.endswith("]") or "[" in phrase:
+        return phrase
+    return phrase[:-1].removesuffix("\\")
 
 
 def _in_bold(text: str) -> str | None:
@@ -178,9 +171,3 @@ def _in_bold(text: str) -> str | None:
 def _alternative(text: str, start: int) -> str:
     """ "or " where that word leads to a marked phrase: **12** or **13** is two answers, not the last."""
     return "or " if _LEADING_OR.search(text, max(start - 20, 0), start) else ""
-
-
-def _whole(text: str) -> str | None:
-    """The whole text, where it is nothing but a number and signs."""
-    bare = text.strip() if len(text) <= LONGEST else ""
-    return bare if _BARE.fullmatch(fold(bare, " {}")) else None

@@ -56,7 +56,8 @@ def measured(amount: Tree, words: list[str]) -> Measure:
     else:
         count, name = 0, ""
     rest = " ".join(words[count:])
-    if not may_follow(rest) or any(word in ("never", "neither") for word in words):
+    counted = rest if name not in ("", "/", "%") else " ".join(words)
+    if not may_follow(counted) or any(word in ("never", "neither") for word in words):
         raise Unreadable(f"the word {ascii(' '.join(words))[:40]}")
     return Measure(amount, name, noun(rest))
 

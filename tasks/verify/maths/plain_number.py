@@ -65,10 +65,11 @@ _NUMBER = re.compile(
     (?:[eE](?P<exponent>[-+]?[0-9]{1,4})(?![0-9]))?
     (?:\s*[x*]\s*10\s*\^\s*\(?(?P<power>-?[0-9]{1,4})\)?)?
     (?:\s*/\s*(?P<below>[0-9]{1,40}(?:\.[0-9]{1,40})?))?
-    (?P<scales>[kK]\b|(?:\s*(?:SCALES)(?![A-Za-z]))*)
+    (?P<scales>[kK]\b|(?:[\s-]*(?:SCALES)(?![A-Za-z]))*)
     (?![0-9]|[.,:][0-9]|\s*[/^*x+]\s*[0-9(]|[A-Za-z]+[0-9])""".replace("SCALES", SCALE_WORDS),
     re.VERBOSE | re.IGNORECASE,
 )
+_SCALE = re.compile(rf"k\b|{SCALE_WORDS}", re.IGNORECASE)
 _POWER = re.compile(r"\s*(-?[0-9]{1,40}(?:\^-?[0-9]{1,4})?(?:/[0-9]{1,40}(?:\^-?[0-9]{1,4})?)?)\s*\.?\s*")
 # What makes a phrase algebra, to be read by `answers.py`: roots and constants, operators next to letters or
 # brackets, subscripts, powers of names, factorials, lists with letters, commands, functions.
@@ -206,7 +207,7 @@ def _value(match: re.Match[str] | None) -> Rational | None:
         return None
     exponent = int(match["exponent"] or 0) + int(match["power"] or 0)
     scale = 1
-    for word in re.findall(r"[A-Za-z]+|[^\W\d_]", match["scales"] or ""):
+    for word in _SCALE.findall(match["scales"] or ""):
         scale *= 1000 if word in ("k", "K") else scale_of(word) or 1
     if abs(exponent) > LARGEST_EXPONENT:
         return None

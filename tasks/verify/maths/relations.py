@@ -49,6 +49,16 @@ def is_label(tree: Tree) -> bool:
             return True
         case Apply("*", (Apply("^", (Name(text), Number())), Name())):
             return text in "fghFGH"
+        case Apply("^", (Name("sigma" | "chi"), Number())):
+            return True
+    return False
+
+
+def is_power(tree: Tree) -> bool:
+    """A name to a power: A^{-1}."""
+    match tree:
+        case Apply("^", (Name(), Number())):
+            return True
     return False
 
 

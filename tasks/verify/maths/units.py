@@ -82,16 +82,29 @@ _POWERS = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
 UNIT_LETTERS = frozenset("mgshlLJWNVB")
 _SINGLE = UNIT_LETTERS | {"%"}
 
-SCALES = {
-    "tens": 1, "hundred": 2, "thousand": 3, "grand": 3, "myriad": 4, "million": 6, "billion": 9,
-    "trillion": 12, "quadrillion": 15, "quintillion": 18, "mn": 6, "mio": 6, "bn": 9, "mrd": 9, "lakh": 5,
-    "lac": 5, "crore": 7, "\u5341": 1, "\u767e": 2, "\u5343": 3, "\u4e07": 4, "\u842c": 4, "\u4ebf": 8,
-    "\u5104": 8,
-}  # fmt: skip
+_SCALE_LISTS = {
+    1: "tens 십 十",
+    2: "hundred 백 百",
+    3: "thousand grand tausend mille mil mila тысяч тыс tsd тысячи тысяча 천 हज़ार 千",
+    4: "myriad 만 万 萬",
+    5: "लाख lakh lac",
+    6: "million mn mio mln millionen millón millone milione milioni milhão milhõe млн миллион "
+    "миллиона миллионов",
+    7: "करोड़ crore",
+    8: "억 亿 億",
+    9: "billion milliard milliarde milliarden miliardo miliardi bilhõe млрд миллиард миллиарда "
+    "миллиардов bn mrd",
+    12: "trillion tn",
+    15: "quadrillion",
+    18: "quintillion",
+    21: "sextillion",
+    24: "septillion",
+}
+SCALES = {word: power for power, words in _SCALE_LISTS.items() for word in words.split()}
 """Words that multiply the number before them, as powers of ten."""
 _COUNTS = {"dozen": 12, "dozens": 12, "score": 20, "gross": 144}
 """The same, as numbers."""
-SCALE_WORDS = "|".join((*(f"{word}s?" for word in SCALES), *_COUNTS))
+SCALE_WORDS = "|".join(sorted((*(f"{word}s?" for word in SCALES), *_COUNTS), key=len, reverse=True))
 """All of them, as a pattern."""
 
 CURRENCY = {"$": "dollar", "\u20ac": "euro", "\u00a3": "sterling", "\u00a5": "yen", "\u20b9": "rupee",

@@ -127,6 +127,19 @@ _TOTALS = re.compile(
     r"|\bless\b|\bmore\b|\bmost\b|\bleast\b|\bof the\b|\bfor\b.*\bof\b",
     re.IGNORECASE,
 )
+_TENS = (
+    "ten",
+    "eleven",
+    "twelve",
+    "twenty",
+    "thirty",
+    "forty",
+    "fifty",
+    "sixty",
+    "seventy",
+    "eighty",
+    "ninety",
+)
 _CHANGING = re.compile(
     r"""\b(?:squared|cubed|factorial|factorials|below|above|under|over|beyond|minus|plus|times|divided|
     multiplied|less|more|fewer|greater|smaller|bigger|larger|higher|lower|least|most|percentage\s+points|
@@ -135,9 +148,14 @@ _CHANGING = re.compile(
     half|double|twice|thrice|different\s+from|either|between|except|but|unless|if|excluding|
     base|radians?\s+per|and\s+a|remainder|r|fold|minimum|maximum|min|max|too\s+(?:many|much|few|little)|
     mega|giga|doubled|tripled|quadrupled|halved|raised|increased|decreased|reduced|something|
+    followed\s+by|reversed|wrong|incorrect|invalid|false|per\s+(?:mille|thousand|hundred|million|billion)|
+    oder|ou|или|
     point\s+(?:zero|one|two|three|four|five|six|seven|eight|nine)|(?:st|nd|rd|th)\s+(?:\w+\s+)?(?:primes?|terms?|fibonacci|numbers?|powers?|triangular|squares?|cubes?)|
     (?:m|b|tr|quadr)illionths)\b
-    |^\s*\+|^\s*(?-i:[MB])\b""",  # 5 M: million, or a unit that nobody can tell
+    |^\s*[-+?*^'"\u2032\u2033](?![A-Za-z*\\])|^\s*-?ish\b|^-(?:odd|plus)\b|[‰‱]|^\s*(?:or\s+)?-?\s*(?:TENS)(?:s|es)?\b
+    |(?:^|\bin|\()\s*(?:hundred|thousand|million|billion|trillion|lakh|crore)s?\b|\((?:negative|excluded|exclusive)
+    |以上|以下|以内|以外|左右|上下|[多余乗]|の|平方|二次方|이상|이하|미만|초과
+    |^\s*(?-i:[MBk])\b""".replace("TENS", "|".join(_TENS)),  # 5 M: million, or a unit that nobody can tell
     re.IGNORECASE | re.VERBOSE,
 )
 _HARMLESS = re.compile(
@@ -165,8 +183,13 @@ def may_follow(text: str) -> bool:
 
 def noun(text: str) -> str:
     """The words after a number as they are compared: folded, in the singular, small words left out."""
-    words = [word if len(word) == 1 and word.isupper() else word.lower() for word in _WORD.findall(text)]
+    words = [word if _is_symbol(word) else word.lower() for word in _WORD.findall(text)]
     return " ".join(_singular(word) for word in words if word not in _SMALL)
+
+
+def _is_symbol(word: str) -> bool:
+    """Whether capitals tell a unit from another: N and n, Mb and MB."""
+    return (len(word) == 1 and word.isupper()) or (len(word) < 4 and word[1:] != word[1:].lower())
 
 
 _SMALL = frozenset(

@@ -58,7 +58,7 @@ def plainer(phrase: str) -> str:
     """The phrase in the writing that the grammar takes; itself where no rule applies."""
     if not _WHERE_BACKSLASH.search(phrase):
         return phrase
-    phrase = _WEIGHT.sub("", _COLOUR.sub("", phrase))
+    phrase = _WEIGHT.sub("", _COLOUR.sub("", phrase)).replace("{:}", ":").replace("\\text:", ":")
     if "over" in phrase:
         phrase = _OVER.sub(r"\\frac{\1}{\2}", phrase)
         bare = _BARE_OVER.fullmatch(phrase)
