@@ -20,7 +20,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows.opening.adapters import began_from, whole_model
-from flows.opening.asking import refuse_shown, with_shots
+from flows.opening.asking import refuse_shown
 from flows.opening.opening import (
     Opening,
     check_asked_anew,
@@ -29,6 +29,7 @@ from flows.opening.opening import (
     open_loop,
     refuse_other_opening,
 )
+from flows.opening.settled import settled
 from flows.pages.status import status, table_rows
 from flows.recipes.rooms import AnyRecipe, parse_recipe, room_of
 from flows.round.progress import reporter
@@ -88,7 +89,7 @@ def night(
     """
     _tag(loop, recipe)
     opening = _checked(recipe, loop, lake, model)
-    recipe = with_shots(recipe)
+    recipe = settled(recipe)
     opened = Lake.create(lake)
     one_round = run_round if in_flow_run() else run_round.fn
     with locked(opened, loop), closing_servers():
@@ -153,9 +154,9 @@ def check(
     With `keep` the next night of the same values in this process takes that, and does not check again.
     """
     check_loop(loop)
-    settled = with_shots(recipe)
-    opening = _checked_opening(settled, loop, lake, Path(model) if model else None)
-    check_engines(settled)
+    whole = settled(recipe)
+    opening = _checked_opening(whole, loop, lake, Path(model) if model else None)
+    check_engines(whole)
     if keep:
         _CHECKED[_values(recipe, loop, lake, model)] = opening
     return opening

@@ -109,7 +109,8 @@ class TrainingJob(Strict):
 
     `output` receives the result: a Hugging Face folder (`checkpoint/`), the step ledger
     (`steps.parquet`) and `result.json`. `snapshot` and `base` are folders, `accelerate_config` is a file
-    of `accelerate config`; without one a launched job goes by the user's default file.
+    of `accelerate config`; without one a launched job goes by the user's default file. In a job's file
+    relative paths begin where it lies.
     """
 
     training_id: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.round.progress import Advance
+from flows.round.progress import Advance, reporter
 from flows.round.round import Round, lake_path
 from flows.steps.freeze import examples_in
 from flows.steps.task import step_task
@@ -18,12 +18,13 @@ from schemas.errors import TrainingFailed, UnitConflict
 from schemas.identity import checkpoint_id, training_id
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
-from tasks.train.launch import run_job
+from tasks.train.launch import kept_configuration, run_job
 from tasks.train.records import ledger_rows, training_row
 from tasks.train.result import OptimizerStep, accept
 from warehouse.artifacts import listing
 from warehouse.loops import Checkpoint, checkpoint
 from warehouse.models.described import files_hash
+from warehouse.query import read
 from warehouse.store.fault import reached
 
 
@@ -56,11 +57,26 @@ def train(
         seed=round_.seed,
         hyperparameters=hyper,
         chat=recipe.prompts.chat,
-        accelerate_config=recipe.accelerate_config,
+        accelerate_config=_configuration(round_),
     )
     total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)
     with round_.step("train", total, "steps") as advance:
         return _trained(round_, job, advance)
+
+
+def _configuration(round_: Round[Any]) -> str | None:
+    """The recipe's Accelerate configuration; where that is gone, the copy that the loop's newest training by
+    it left in the lake.
+    """
+    named: str | None = round_.recipe.accelerate_config
+    if named is None or Path(named).is_file():
+        return named
+    rows = read(round_.lake, "trainings", {"loop": round_.loop, "state": "finished"})
+    for training in rows.sort("round", descending=True)["training_id"]:
+        if (copy := kept_configuration(round_.lake.root / "trainings" / training, named)) is not None:
+            reporter().say(f"  {named} is gone: training by the copy in the lake, {copy}")
+            return str(copy)
+    return named
 
 
 @step_task

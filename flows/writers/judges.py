@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.writers.tutors import tutor_of
 from schemas.errors import RecipeError
+from schemas.recipes.asking import NamedTemplate
 from tasks.verify.judge.rubric import Kind, Rubric, load_rubric
 from tutor import JUDGE
 
@@ -19,8 +20,10 @@ def judge_folder(model: str | None) -> Path:
     return JUDGE if model is None else Path(model)
 
 
-def chosen_rubric(model: Path | None, name: str | None, kind: Kind, votes: int | None = None) -> Rubric:
-    """The rubric with this name or in this file; without a name, the default one of `kind` for the judge.
+def chosen_rubric(
+    model: Path | None, name: NamedTemplate | None, kind: Kind, votes: int | None = None
+) -> Rubric:
+    """The rubric of this name, file or values; without one, the default of `kind` for the judge.
 
     `model` is the judge's folder, None behind an endpoint. `votes` replaces the rubric's own number.
     RecipeError where the rubric is not of `kind`.

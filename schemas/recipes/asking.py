@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from schemas.job import Strict
 
@@ -14,6 +14,10 @@ LONGEST = 20_000  # characters
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 FIELDS = ("{question}", "{prompt}")
 """What of a template the question takes the place of."""
+
+
+NamedTemplate = str | dict[str, JsonValue]
+"""A rubric or an inventor as a recipe has it: a name, a YAML file, or (on record) what that file held."""
 
 
 class Shot(Strict):

@@ -7,7 +7,7 @@ import keyword
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 MOST, LONGEST, DEEPEST = 32, 10_000, 8
 """Names, characters of all of them as JSON, and levels of lists and objects."""
@@ -42,5 +42,6 @@ def _depth(value: JsonValue) -> int:
     return 1 + max(map(_depth, inner), default=0) if isinstance(value, dict | list) else 0
 
 
+EndOfTurn = Annotated[str, Field(min_length=1, max_length=200)]
 TemplateValues = Annotated[dict[str, JsonValue], AfterValidator(_usable)]
 """The value of a recipe: names and values of JSON."""

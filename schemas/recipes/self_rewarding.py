@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.engine import Endpoint
 from schemas.job import Hyperparameters, Positive, Strict
+from schemas.recipes.asking import NamedTemplate
 from schemas.recipes.shared import Invention, Recipe, Sampling
 
 
@@ -17,7 +18,7 @@ class Rewarding(Strict):
     model: str | None = Field(
         None, description="a judge's Hugging Face folder; None: the checkpoint that wrote the answers"
     )
-    rubric: str | None = Field(
+    rubric: NamedTemplate | None = Field(
         None, description="a rubric's name, or a YAML file; None: additive, or the tutor's"
     )
     votes: Positive | None = Field(None, description="judgements an answer, averaged; None: the rubric's")

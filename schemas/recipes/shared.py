@@ -14,14 +14,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.engine import EFFORT, AnyEngine, Embedded, Endpoint
 from schemas.job import Chat, Hyperparameters, Positive, Share, Strict, added
-from schemas.recipes.asking import Asking, Shot, Text, one_field
-from schemas.recipes.chat import TemplateValues, as_json
+from schemas.recipes.asking import Asking, NamedTemplate, Shot, Text, one_field
+from schemas.recipes.chat import EndOfTurn, TemplateValues, as_json
 from schemas.recipes.columns import Columns
 from schemas.recipes.strictness import Strictness
 
 MOST_SHOTS = 64
 ModelFiles = Literal["copy", "reference"]
-EndOfTurn = Annotated[str, Field(min_length=1, max_length=200)]
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -147,7 +146,7 @@ class Judging(Strict):
     share: Share = Field(0.0, description="share of the prompts whose answers it judges; 0: no judge")
     model: str | None = Field(None, description="its Hugging Face folder; None: the tutor's judge")
     endpoint: Endpoint | None = Field(None, description="it answers behind this endpoint, not from a folder")
-    rubric: str | None = Field(None, description="a rubric's name, or a YAML file; None: the model's own")
+    rubric: NamedTemplate | None = Field(None, description="its name, or a YAML file; None: the model's own")
     votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
 
     @model_validator(mode="after")
@@ -182,7 +181,7 @@ class Invention(Strict):
 
     share: Share = Field(0.0, description="share of a round's prompts that are invented; 0: none")
     model: str | None = Field(None, description="the writer's Hugging Face folder; None: the champion")
-    inventor: str | None = Field(None, description="its name, or a YAML file; None: the model's own")
+    inventor: NamedTemplate | None = Field(None, description="a name, or a YAML file; None: the model's own")
     shots: Positive | None = Field(None, description="examples in one prompt")
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None

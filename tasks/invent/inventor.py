@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -101,6 +101,6 @@ def inventor_names() -> tuple[str, ...]:
     return template_names(ROOM)
 
 
-def load_inventor(name: str | Path) -> Inventor:
-    """The inventor of a name, or of a YAML file where `name` is a path; a RecipeError says what is wrong."""
+def load_inventor(name: str | Path | Mapping[str, Any]) -> Inventor:
+    """The inventor of a name, of a YAML file or of plain values; a RecipeError says what is wrong."""
     return load_template(Inventor, ROOM, name)

@@ -38,12 +38,19 @@ def template_names(room: Path) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in room.glob("*.yaml")))
 
 
-def load_template(kind: type[T], room: Path, name: str | Path) -> T:
-    """The template of a name in `room`, or of a YAML file where `name` is a path; a RecipeError says what is
-    wrong.
+def is_file(name: object) -> bool:
+    """Whether a template's name is that of a YAML file."""
+    return isinstance(name, str | Path) and Path(name).suffix in (".yaml", ".yml")
+
+
+def load_template(kind: type[T], room: Path, name: str | Path | Mapping[str, Any]) -> T:
+    """The template of a name in `room`, of a YAML file where `name` is a path, or of plain values; a
+    RecipeError says what is wrong.
     """
+    if isinstance(name, Mapping):
+        return parse_template(kind, name, origin="of the recipe")
     path, names = Path(name), template_names(room)
-    if path.suffix not in (".yaml", ".yml"):
+    if not is_file(name):
         path = room / f"{name}.yaml"
         if str(name) not in names:
             what = kind.__name__.lower()

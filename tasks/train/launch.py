@@ -34,6 +34,7 @@ from warehouse.store.durable import replace
 NAME = "tasks.train.launch"  # run as a program, __name__ is "__main__"
 LOG = "train.log"
 JOB = "job.json"
+PATHS = ("snapshot", "base", "output", "accelerate_config")
 CONFIG = "accelerate"  # with the ending of the user's file
 SUPERVISED = "--supervised"
 RANK = re.compile(r"^\[rank\d+\]: ")  # what torchrun puts before a process's lines
@@ -54,7 +55,7 @@ def _launched(job: TrainingJob, progress: Progress | None) -> TrainingResult:
         return earlier
     launch = launch_of(job.accelerate_config)
     output.mkdir(parents=True, exist_ok=True)
-    replace(output / JOB, job.model_dump_json(indent=2).encode())
+    replace(output / JOB, beside(job, output).model_dump_json(indent=2).encode())
     if config := job.accelerate_config:
         replace((output / CONFIG).with_suffix(Path(config).suffix), Path(config).read_bytes())
     with (output / LOG).open("wb") as log, _training_process(launch, output / JOB, log) as process:
@@ -65,6 +66,36 @@ def _launched(job: TrainingJob, progress: Progress | None) -> TrainingResult:
     if process.returncode or not (result := read_result(job)):
         raise TrainingFailed(f"{job.training_id}: {_last_words(output / LOG)}; see {output / LOG}")
     return result
+
+
+def kept_configuration(output: Path, named: str) -> Path | None:
+    """The copy of an Accelerate configuration that a job kept beside its result; None: it had no such."""
+    copy, job = (output / CONFIG).with_suffix(Path(named).suffix), output / JOB
+    if not (copy.is_file() and job.is_file()):
+        return None
+    told = _read_job(job).accelerate_config
+    return copy if told == str(Path(named).resolve()) else None
+
+
+def beside(job: TrainingJob, folder: Path) -> TrainingJob:
+    """The job as its file in `folder` has it: what lies in the same lake by its way from there, so that a
+    lake can be moved; what lies elsewhere by its absolute path.
+    """
+    here = folder.resolve()
+    lake, update = here.parent.parent, {}
+    for name in PATHS:
+        if path := getattr(job, name):
+            own = Path(path).resolve()
+            update[name] = os.path.relpath(own, here) if own.is_relative_to(lake) else str(own)
+    return job.model_copy(update=update)
+
+
+def placed(job: TrainingJob, folder: Path) -> TrainingJob:
+    """A job that was read from a folder, with its relative paths taken from there."""
+    told = {name: getattr(job, name) for name in PATHS}
+    return job.model_copy(
+        update={name: str((folder / path).resolve()) for name, path in told.items() if path}
+    )
 
 
 @contextmanager
@@ -152,7 +183,8 @@ def main(arguments: list[str]) -> int:
 
 def _read_job(path: Path) -> TrainingJob:
     try:
-        return TrainingJob.model_validate_json(path.read_text("utf-8"))
+        job = TrainingJob.model_validate_json(path.read_text("utf-8"))
+        return placed(job, path.resolve().parent)
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise BadInput(f"{path} is not a training job: {' '.join(str(error).split())}") from None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.commands.choice import chosen_recipe
 from flows.nightly import check, night
 from flows.opening.opening import check_opening, open_loop
 from flows.recipes.rooms import parse_recipe
@@ -14,6 +15,7 @@ from schemas.errors import ModelError
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.recipes.rft import Rft
 from tasks.train.launch import run_job
+from tasks.verify.judge.rubric import ROOM, load_rubric
 from tutor import BASE, JUDGE
 from warehouse.lake import Lake
 from warehouse.lineage import trace
@@ -31,23 +33,27 @@ def copied(source: Path, to: Path) -> Path:
     return Path(shutil.copytree(source, to))
 
 
-def judged_by(recipe: Rft, judge: Path) -> Rft:
+def judged_by(recipe: Rft, judge: Path, rubric: Path | None = None) -> Rft:
     """The recipe with a model that judges some answers."""
     values = recipe.model_dump(mode="json")
     values["prompts"]["eval_count"] = values["prompts"]["per_round"] = 8
     values["verification"]["judge"] |= {"share": 0.3, "model": str(judge), "votes": 1}
+    values["verification"]["judge"]["rubric"] = rubric and str(rubric)
     return parse_recipe(values)
 
 
 def test_a_moved_lake_goes_on_without_what_it_was_made_from(tmp_path: Path, small_recipe: Rft) -> None:
     base, judge = copied(BASE, tmp_path / "mine" / "base"), copied(JUDGE, tmp_path / "mine" / "judge")
-    recipe = judged_by(small_recipe, judge)
+    rubric = Path(shutil.copyfile(ROOM / "story.yaml", tmp_path / "mine" / "rubric.yaml"))
+    recipe = judged_by(small_recipe, judge, rubric)
     run = night.fn  # type: ignore[attr-defined]
     before = run(recipe, LOOP, 1, str(tmp_path / "lake"), str(base))
     shutil.move(tmp_path / "lake", tmp_path / "elsewhere" / "lake")
     shutil.rmtree(tmp_path / "mine")
     lake = Lake(tmp_path / "elsewhere" / "lake")
 
+    recipe = chosen_recipe("rft", lake.where, LOOP, None, None, None, ())  # as the loop has it
+    assert recipe.verification.judge.rubric == load_rubric("story").model_dump(mode="json")
     after = run(recipe, LOOP, 1, lake.where)
 
     assert after[0]["champion_out"] == before[0]["champion_out"]

@@ -15,7 +15,7 @@ from schemas.errors import BadInput, TrainingFailed
 from schemas.job import Hyperparameters, TrainingJob
 from tasks.models.checkpoint import load_model
 from tasks.train.devices import launch_of, tell_deepspeed
-from tasks.train.launch import run_job
+from tasks.train.launch import kept_configuration, run_job
 from tasks.train.result import TrainingResult
 from tests.train.conftest import at_start
 
@@ -95,6 +95,9 @@ def test_two_processes_keep_one_ledger_over_a_kill_and_the_users_configuration(
     assert_same_training(one, two, examples)
     copy = yaml.safe_load(Path(job.output, "accelerate.yaml").read_text())
     assert copy == TWO_CPUS
+    output, named = Path(job.output), str(job.accelerate_config)
+    assert kept_configuration(output, named) == output / "accelerate.yaml", "for when the file is gone"
+    assert kept_configuration(output, str(tmp_path / "other.yaml")) is None
 
 
 def test_sharded_training_loses_a_process_resumes_and_gathers_its_weights_whole(

@@ -19,7 +19,7 @@ import torch
 from schemas.errors import BadInput, TrainingFailed
 from schemas.job import TrainingJob
 from tasks.models.checkpoint import load_model
-from tasks.train.launch import run_job
+from tasks.train.launch import placed, run_job
 from tasks.train.result import OptimizerStep, TrainingResult, accept
 from tests.forked import Forks
 from tests.train.conftest import told
@@ -44,6 +44,9 @@ def test_a_launched_job_that_was_killed_is_named_resumes_and_gives_the_weights_o
     assert told(here).equals(told(there))
     assert [(taken.step, taken.steps) for taken in seen["there"]] == [(step, 6) for step in range(1, 7)]
     assert [taken.loss for taken in seen["here"]] == [taken.loss for taken in seen["there"]]
+    written = TrainingJob.model_validate_json(Path(job.output, "job.json").read_text())
+    assert not any(Path(path).is_absolute() for path in (written.snapshot, written.base, written.output))
+    assert placed(written, Path(job.output)) == job
     assert all(taken.tokens_per_second > 0 and taken.peak_memory_bytes > 2**20 for taken in seen["there"])
 
 

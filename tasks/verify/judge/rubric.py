@@ -116,8 +116,8 @@ def rubric_names() -> tuple[str, ...]:
     return template_names(ROOM)
 
 
-def load_rubric(name: str | Path) -> Rubric:
-    """The rubric of a name, or of a YAML file where `name` is a path; a RecipeError says what is wrong."""
+def load_rubric(name: str | Path | Mapping[str, Any]) -> Rubric:
+    """The rubric of a name, of a YAML file or of plain values; a RecipeError says what is wrong."""
     return load_template(Rubric, ROOM, name)
 
 
