@@ -90,4 +90,4 @@ def _verdict(finding: Finding) -> Verdict:
     return Verdict(finding.outcome, value, reason=f"{why} [sandbox: {finding.rung}]", rung=finding.rung)
 
 
-VERIFIER = Verifier("unit-tests", "3", "program", verify, verify_many)
+VERIFIER = Verifier("unit-tests", "4", "program", verify, verify_many)

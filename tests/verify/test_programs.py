@@ -221,7 +221,7 @@ def test_the_share_of_tests_that_hold_is_asked_for() -> None:
 def test_a_timeout_is_the_users_and_stands_in_the_version() -> None:
     strictness = Strictness(timeout=0.5)
     verifier = get_verifier("unit-tests", strictness=strictness)
-    assert verifier.version == "3 timeout=0.5"
+    assert verifier.version == "4 timeout=0.5"
     assert verifier.verify("while True: pass", json.dumps({"tests": ["assert f(1)"]})).outcome == "timeout"
 
 

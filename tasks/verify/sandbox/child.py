@@ -72,6 +72,8 @@ def _load(order: dict[str, Any]) -> served.Served:
         del sys.modules[name]
     program_ = served.Served(module.__dict__, names)
 
+    vars(sys.modules["builtins"]).update(exit=sys.exit, quit=sys.exit)
+
     def run() -> list[Any]:
         codes = [compile(each, "<candidate>", "exec") for each in program.sources(prompt, text, names)]
         if order["whole"]:

@@ -40,6 +40,7 @@ class Conversation:
         self.calls = 0  # of the candidate's code, that ended with a value or an exception
         self.exceptions = Exceptions()
         self.in_place = False
+        self.stepwise = False  # whether iterators are drawn one by one
         self._locked = False
         self._remotes: dict[int, Any] = {}
         self._functions: list[Callable[..., Any]] = []
@@ -197,7 +198,9 @@ class Conversation:
             if kind == "exception":
                 proxy: Any = self.exceptions.kind(names)
             elif kind == "iterator":
-                proxy = remote.drawn(self, number)
+                proxy = (remote.stepped if self.stepwise else remote.drawn)(self, number)
+            elif kind == "stream":
+                proxy = remote.streamed(self, number)
             elif kind == "coroutine":
                 proxy = remote.awaited(self, number)
             elif kind in ("object", "class", "function"):

@@ -62,9 +62,11 @@ class Objects:
             return None if isinstance(value.__self__, types.ModuleType | type(None)) else "function"
         if kind is types.CoroutineType:
             return "coroutine"
+        if kind is types.AsyncGeneratorType:
+            return "stream"
         if hasattr(kind, "__next__"):
             return "iterator"
-        if kind.__module__ == "re":  # a match, a pattern
+        if kind.__module__ in ("re", "contextlib"):  # a match, a pattern, a context
             return "object"
         if kind.__module__ not in _MODULES or (kind.__name__ not in self.named and issubclass(kind, _PLAIN)):
             return None
@@ -141,6 +143,24 @@ def advance(value: Any, most: int) -> list[Any]:
     return [values, False]
 
 
+def send(value: Any, given: Any) -> list[Any]:
+    """The next value of an iterator, of a generator after what is sent into it, and whether it had ended."""
+    try:
+        return [[value.send(given) if hasattr(value, "send") else next(value)], False]
+    except StopIteration:
+        return [[], True]
+
+
+def throw(value: Any, name: str, message: str) -> list[Any]:
+    """The next value of a generator into which an exception is thrown."""
+    import builtins
+
+    try:
+        return [[value.throw(getattr(builtins, name, Exception)(message))], False]
+    except StopIteration:
+        return [[], True]
+
+
 def _enter(value: Any) -> Any:
     return type(value).__enter__(value)
 
@@ -155,6 +175,20 @@ def _operate(name: str, *values: Any) -> Any:
     return getattr(operator, name)(*values)
 
 
+def _dataclass(value: Any, word: str, *arguments: Any) -> Any:
+    import dataclasses
+
+    if word == "fields":
+        return [each.name for each in dataclasses.fields(value)]
+    if word == "replace":
+        return dataclasses.replace(value, **arguments[0])
+    return getattr(dataclasses, word)(value)
+
+
+def _reflect(name: str, value: Any, other: Any) -> Any:
+    return _operate(name, other, value)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "get": getattr,
     "set": setattr,
@@ -167,11 +201,18 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "repr": repr,
     "within": lambda value, item: item in value,
     "operate": _operate,
+    "reflect": _reflect,
+    "number": lambda value, kind: {"int": int, "float": float, "complex": complex}[kind](value),
+    "round": round,
     "instance": isinstance,
     "state": state,
     "plain": plain,
     "equals": equals,
     "enter": _enter,
     "leave": _leave,
+    "send": send,
+    "throw": throw,
+    "subclass": issubclass,
+    "dataclass": _dataclass,
 }
 """What the referee may ask for, by name; a call has a place of its own in child.py."""

@@ -38,7 +38,7 @@ def sources(prompt: str, text: str, wanted: tuple[str, ...]) -> list[str]:
     answer = _answer(text)
     if text.lstrip().startswith(_LISTS):
         text = answer
-    pieces = [*dict.fromkeys((text, answer, *_blocks(answer)))]
+    pieces = [*dict.fromkeys((text, answer, _dedented(answer), *_blocks(answer)))]
     for piece in pieces:
         if _defines(piece, wanted):
             return _after(prompt, [*_needed(piece, pieces), piece])
@@ -95,6 +95,25 @@ def _names(source: str) -> set[str] | None:
     return names - {""}
 
 
+def _imported(source: str) -> set[str]:
+    """The names that a module's own imports bind."""
+    names = set()
+    for statement in getattr(_tree(source), "body", ()):
+        if type(statement).__name__ in ("Import", "ImportFrom"):
+            names |= {(each.asname or each.name).partition(".")[0] for each in statement.names}
+    return names
+
+
+def _dedented(text: str) -> str:
+    """The text without the indentation of its first line, where all lines have it."""
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip()), "")
+    indent = first[: -len(first.lstrip())] if first.lstrip() else ""
+    if not indent or not all(line.startswith(indent) for line in lines if line.strip()):
+        return text
+    return "\n".join(line.removeprefix(indent) for line in lines)
+
+
 def _needed(piece: str, pieces: list[str]) -> list[str]:
     """The other blocks, in the order of the text, that bind a name which this one uses and does not bind."""
     own = _names(piece) or set()
@@ -102,7 +121,7 @@ def _needed(piece: str, pieces: list[str]) -> list[str]:
     needed: list[str] = []
     for other in pieces:  # the blocks stand last first
         names = _names(other)
-        if other == piece or not names or names & own or not names & names_used:
+        if other == piece or names is None or names & own or not (names | _imported(other)) & names_used:
             continue
         names_used |= _used(other)
         own |= names
@@ -146,9 +165,15 @@ def _blocks(text: str) -> list[str]:
 def _in_prose(text: str) -> list[str]:
     """Runs of lines that are code: from a line that begins like it, as far as they compile."""
     lines = text.split("\n")
-    starts = [place for place, line in enumerate(lines) if line.startswith(_CODE)][:_MOST_TRIES]
+    starts = [place for place, line in enumerate(lines) if line.startswith(_CODE)]
+    starts += [
+        place for place, line in enumerate(lines) if line[:1].isspace() and line.lstrip().startswith(_CODE)
+    ]
     pieces = []
-    for start in starts:
+    whole = lines
+    for start in starts[:_MOST_TRIES]:
+        indent = whole[start][: -len(whole[start].lstrip())]
+        lines = [line.removeprefix(indent) for line in whole] if indent else whole
         end = len(lines)
         for _ in range(_MOST_TRIES):
             piece = "\n".join(lines[start:end]) + "\n"

@@ -186,8 +186,23 @@ class Parameters:
         self.values = Row(values)
 
 
+def _skipped(function: Any) -> Any:
+    function._ratchet_skipped = True
+    return function
+
+
 class _Mark:
     parametrize = staticmethod(parametrize)
+
+    def skip(self, *arguments: Any, **_: Any) -> Any:
+        """A mark of a test that is not run; `xfail` is one too, which says nothing of the program."""
+        return _skipped(arguments[0]) if arguments and callable(arguments[0]) else _skipped
+
+    xfail = skip
+
+    def skipif(self, condition: Any, *_: Any, **__: Any) -> Any:
+        """The same where a condition holds."""
+        return _skipped if condition else lambda function: function
 
     def __getattr__(self, _: str) -> Any:
         """Marks that say nothing about the verdict: slow, asyncio, timeout(5)."""

@@ -1,5 +1,5 @@
 """What the reference's tests say, before any of them runs: which names are the candidate's, which imports
-are the program itself, which calls may change their arguments, and whose fault an exception in them is.
+are the program itself, and which of their functions a test runner would run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ PROGRAM_MODULES = frozenset(
     )
 )
 """Modules that tests import their subject from, where no such module can be."""
-_CAPTURES = frozenset(("capsys", "capfd"))
-_ERRORS = frozenset(("stderr", "redirect_stderr", "err"))  # which nobody hands on from the candidate
 _ALIASES = frozenset(("np", "numpy", "pd", "pandas", "plt", "scipy", "sp", "sympy", "torch", "tf", "nx"))
 PLAYED = frozenset(("pytest",))  # see pytest_words.py
 
@@ -157,120 +155,6 @@ def is_package(name: str, trees: list[ast.Module]) -> bool:
     """Whether a name that nobody binds is a package or a module that the tests forgot to import."""
     known = name in _ALIASES or name in sys.stdlib_module_names
     return known and only_attributes(name, trees)
-
-
-def touched(trees: list[ast.Module], names: Iterable[str]) -> set[str]:
-    """The names whose values may come from the candidate: its own, and whatever is computed from them."""
-    result = set(names)
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    statements = [node for node in nodes if isinstance(node, ast.stmt)]
-    if not any({getattr(each, "attr", ""), getattr(each, "id", "")} & _ERRORS for each in nodes):
-        result |= _CAPTURES
-        result |= {name for statement in statements for name in _recorders(statement)}
-    while True:
-        before = len(result)
-        for statement in statements:
-            if mentions(header(statement), result):
-                result |= _bound_by(statement, result)
-                if isinstance(statement, ast.If | ast.For | ast.While):  # what such a value decides
-                    for inner in ast.walk(statement):
-                        if isinstance(inner, ast.stmt) and inner is not statement:
-                            result |= _changed(inner)
-        if len(result) == before:
-            return result
-
-
-def _recorders(statement: ast.stmt) -> set[str]:
-    """The names that hold what the candidate prints: a StringIO, what stands for standard output."""
-    if isinstance(statement, ast.ClassDef):
-        return set()
-    parameters: list[ast.arg] = []
-    parts: list[ast.AST] = []
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-        parts, parameters = [*statement.decorator_list], statement.args.args
-    else:
-        parts = header(statement)
-    nodes = [each for part in parts for each in ast.walk(part)]
-    names = {
-        getattr(each, "id", getattr(each, "attr", getattr(each, "value", None)))
-        for each in nodes
-        if isinstance(each, ast.Name | ast.Attribute | ast.Constant)
-    }
-    if not {"StringIO", "stdout", "sys.stdout"} & names:
-        return set()
-    bound = {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    return bound | {each.arg for each in parameters}
-
-
-def header(statement: ast.stmt) -> list[ast.AST]:
-    """What a statement itself evaluates, without the statements inside it."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [statement]  # it is named by what is in it
-    return [
-        node for node in ast.iter_child_nodes(statement) if not isinstance(node, ast.stmt | ast.ExceptHandler)
-    ]
-
-
-def mentions(nodes: Iterable[ast.AST], names: set[str]) -> bool:
-    """Whether one of the names is used in these nodes."""
-    return any(
-        isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id in names
-        for node in nodes
-        for each in ast.walk(node)
-    )
-
-
-def _bound_by(statement: ast.stmt, touched: set[str]) -> set[str]:
-    """What a statement binds or changes, and the objects whose methods it calls with what is touched."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
-    names = set()
-    for node in (each for part in header(statement) for each in ast.walk(part)):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-            names.add(_root(node))
-        elif isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Attribute) and mentions(node.args, touched):
-                names.add(_root(node.func))
-            if mentions([node.func], touched):  # what the candidate is given, it may change
-                names |= {
-                    each.id for part in node.args for each in ast.walk(part) if isinstance(each, ast.Name)
-                }
-    return names - {""}
-
-
-def _changed(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds, and those whose methods it calls."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return set()
-    names = set()
-    for node in (each for part in header(statement) for each in ast.walk(part)):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            names.add(_root(node.func))
-    return names - {""}
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def statement_at(trees: list[ast.Module], file: str, line: int) -> ast.stmt | None:
-    """The innermost statement that a line of a test belongs to."""
-    statement = None
-    for place, tree in enumerate(trees):
-        if file_name(place) != file:
-            continue
-        for node in ast.walk(tree):
-            if hasattr(node, "_ratchet_made"):
-                continue
-            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
-                statement = node  # the walk goes inwards
-    return statement
 
 
 def top_level_calls(tree: ast.Module) -> set[str]:

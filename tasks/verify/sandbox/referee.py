@@ -19,7 +19,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tasks.verify.sandbox import concurrency, pairs, pytest_words, reading, rewriting, rungs, runners, strict
+from tasks.verify.sandbox import (
+    concurrency,
+    dataclass_words,
+    faults,
+    pairs,
+    pytest_words,
+    reading,
+    rewriting,
+    rungs,
+    runners,
+    strict,
+)
 from tasks.verify.sandbox.conversation import Conversation, Final
 from tasks.verify.sandbox.remote import Missing, Remote
 
@@ -60,6 +71,9 @@ class Examination:
             runners.prepare_unittest(self.namespace)
         if any("async" in test for test in job["tests"]):
             concurrency.play_loops()
+        if any("dataclasses" in test for test in job["tests"]):
+            dataclass_words.prepare()
+        self.talk.stepwise = any(word in test for test in job["tests"] for word in (".send(", ".throw("))
         _run_prompt(job["prompt"], self.namespace)
         return [self._compiled(place, tree) for place, tree in enumerate(self.trees)]
 
@@ -220,19 +234,8 @@ class Examination:
         candidate."""
         if getattr(error, "_ratchet", False) or not self.trees:
             return False
-        touched = reading.touched(
-            self.trees, (*self.wanted, *(each.lstrip("=") for each in self.taken), "candidate")
-        )
-        frame = error.__traceback__
-        in_tests = False
-        while frame is not None:
-            statement = reading.statement_at(self.trees, frame.tb_frame.f_code.co_filename, frame.tb_lineno)
-            if statement is not None:
-                in_tests = True
-                if reading.mentions(reading.header(statement), touched):
-                    return False
-            frame = frame.tb_next
-        return in_tests
+        names = (*self.wanted, *(each.lstrip("=") for each in self.taken), "candidate")
+        return faults.is_of_the_tests(error, self.trees, names)
 
     def where(self, error: BaseException) -> str:
         """Which line of the tests failed, and how."""

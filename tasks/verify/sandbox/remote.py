@@ -97,6 +97,36 @@ class Remote:
     def __exit__(self, *_: object) -> None:
         _ask(self, "leave")
 
+    async def __aenter__(self) -> Any:
+        return _ask(self, "aenter")
+
+    async def __aexit__(self, *_: object) -> None:
+        _ask(self, "aleave")
+
+    def __aiter__(self) -> Any:
+        values = _ask(self, "aiterate")
+        return streamed(values._ratchet[0], values._ratchet[1]) if isinstance(values, Remote) else values
+
+    def __int__(self) -> int:
+        return _of(int, _ask(self, "number", "int"))
+
+    def __float__(self) -> float:
+        return _of(float, _ask(self, "number", "float"))
+
+    def __complex__(self) -> complex:
+        return _of(complex, _ask(self, "number", "complex"))
+
+    def __abs__(self) -> Any:
+        return _ask(self, "operate", "abs")
+
+    def __round__(self, *digits: int) -> Any:
+        if not self._ratchet[3]:
+            raise TypeError("an object of a class that the tests do not name is rounded")
+        return _ask(self, "round", *digits)
+
+    def __subclasscheck__(self, kind: Any) -> bool:
+        return isinstance(kind, Remote) and _of(bool, _ask(kind, "subclass", self))
+
     def __instancecheck__(self, value: Any) -> bool:
         return isinstance(value, Remote) and _of(
             bool, value._ratchet[0].ask("instance", value._ratchet[1], self)
@@ -141,15 +171,13 @@ def _is_plain(remote: Remote, other: Any) -> bool:
     return bool(strict.equal(_ask(remote, "plain"), other))
 
 
-def _binary(name: str, reflected: bool) -> Callable[[Remote, Any], Any]:
+def _binary(question: str, name: str) -> Callable[[Remote, Any], Any]:
     def operation(self: Remote, other: Any) -> Any:
-        values = (other, self) if reflected else (self, other)
-        first = next(each for each in values if isinstance(each, Remote))
-        if isinstance(other, Remote) and not reflected:
-            return _ask(self, "operate", name, other)
-        if not first._ratchet[3] or reflected:
+        if isinstance(other, Remote):
+            return _ask(self, question, name, other)
+        if not self._ratchet[3]:
             return NotImplemented
-        value = _ask(self, "operate", name, other)
+        value = _ask(self, question, name, other)
         return value if isinstance(value, Remote) else NotImplemented
 
     return operation
@@ -164,11 +192,14 @@ def _order(name: str) -> Callable[[Remote, Any], Any]:
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
     _asked = f"{_name}_" if _name in ("and", "or") else _name
-    setattr(Remote, f"__{_name}__", _binary(_asked, False))
+    setattr(Remote, f"__{_name}__", _binary("operate", _asked))
+    setattr(Remote, f"__i{_name}__", _binary("operate", f"i{_name}"))
+    setattr(Remote, f"__r{_name}__", _binary("reflect", _asked))
 for _name in ("lt", "le", "gt", "ge"):
     setattr(Remote, f"__{_name}__", _order(_name))
 for _name in ("neg", "pos", "invert"):
     setattr(Remote, f"__{_name}__", lambda self, name=_name: _ask(self, "operate", name))
+Remote.__doc__ = property(lambda self: _ask(self, "get", "__doc__"))  # type: ignore[assignment]
 
 
 class Missing:
@@ -203,6 +234,29 @@ def drawn(asks: Asks, number: int) -> Iterator[Any]:
         if count > MOST_DRAWN:
             raise OverflowError(f"more than {MOST_DRAWN} values of one iterator")
         size = min(2 * size, _BATCH)
+
+
+def stepped(asks: Asks, number: int) -> Any:
+    """The same one by one, for tests that send values into a generator or throw into it."""
+    question: tuple[Any, ...] = ("send", None)
+    while True:
+        values, ended = asks.ask(question[0], number, *question[1:])
+        if ended is not False or not values:
+            return
+        try:
+            question = ("send", (yield values[0]))
+        except Exception as error:
+            question = ("throw", type(error).__name__, str(error))
+
+
+async def streamed(asks: Asks, number: int) -> Any:
+    """The values of a candidate's asynchronous iterator, one by one."""
+    sent = None
+    while True:
+        values, ended = asks.ask("step", number, sent)
+        if ended is not False or not values:
+            return
+        sent = yield values[0]
 
 
 async def awaited(asks: Asks, number: int) -> Any:

@@ -77,7 +77,7 @@ def count_statements(body: list[ast.stmt]) -> int:
         body[place] = wrapped = ast.copy_location(
             ast.Try([statement], [handler], [ast.Expr(_call(HELD, []))], []), statement
         )
-        for part in (wrapped.handlers[0].body[0], wrapped.orelse[0]):
+        for part in (wrapped, wrapped.handlers[0].body[0], wrapped.orelse[0]):
             part._ratchet_made = True  # type: ignore[attr-defined]
         count += 1
     return count

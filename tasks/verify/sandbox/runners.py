@@ -56,6 +56,8 @@ def _methods_of_unittest(kind: Any) -> Iterator[Test]:
 
 
 def _methods(kind: Any, namespace: dict[str, Any]) -> Iterator[Test]:
+    if getattr(kind, "_ratchet_skipped", False):
+        return
     for method in [each for each in vars(kind) if each.startswith("test")]:
         subject = kind()
         for name, run in _cases(f"{kind.__name__}.{method}", getattr(subject, method), namespace):
@@ -77,6 +79,9 @@ def _given(subject: Any, name: str) -> tuple[Any, ...]:
 
 def _cases(name: str, function: Any, namespace: dict[str, Any]) -> Iterator[Test]:
     """One test for each set of parameters."""
+    if getattr(function, "_ratchet_skipped", False):
+        yield name, pytest_words.skip
+        return
     rows = [pytest_words.rows_of(each) for each in pytest_words.parameters_of(function)]
     for values in product(*rows):
         parameters = {key: value for part in values for key, value in part.items()}

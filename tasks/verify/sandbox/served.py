@@ -10,7 +10,7 @@ import sys
 import types
 
 from tasks.verify.sandbox import arguments as arguments_
-from tasks.verify.sandbox import channel, encode, inputs, objects
+from tasks.verify.sandbox import channel, encode, inputs, loops, objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing these would take longer than many a candidate
@@ -80,7 +80,9 @@ class Served:
             return subject(*arguments, **keywords)
         if what == "await":
             return sys.modules["asyncio"].run(subject)
-        if what == "operate":
+        if what in loops.OPERATIONS:
+            return loops.OPERATIONS[what](subject, *arguments)
+        if what in ("operate", "reflect"):
             return objects.OPERATIONS[what](arguments[0], subject, *arguments[1:])
         return objects.OPERATIONS[what](subject, *arguments)
 
