@@ -232,7 +232,7 @@ def _asking(values: dict[str, Any]) -> tuple[Any, ...]:
     around = ("system", "template", "few_shots", "few_shots_as", "chat_template_kwargs", "end_of_turn")
     longest = [values[part]["max_tokens"] for part in ("sampling", "evaluation")]
     rendering = (values["prompts"].get(name) for name in around)
-    return *rendering, max(longest), values["engine"].get("dtype")
+    return *rendering, max(longest), values.get("engine", {}).get("dtype")
 
 
 def _recipe_of(state: LoopState, recipe: AnyRecipe) -> AnyRecipe:
