@@ -28,7 +28,7 @@ BESIDE_BOXES = [
     r"\boxed{5} is not the answer.", r"\boxed{5} is wrong.", r"\boxed{5} or more", r"\boxed{5} doubled",
     r"The answer is the sum of 1 and \boxed{5}.", r"The answer is 1 over \boxed{5}.", r"The answer is off by \boxed{5}.",
     r"The answer is log base 2 of \boxed{5}.", r"It exceeds \boxed{5}.", r"The answer is bounded above by \boxed{5}.",
-    r"The answer is a number close to \boxed{5}.", r"2 to the \boxed{5}", r"$-\,\boxed{5}$", r"\boxed{5}\,\text{billion}",
+    r"The answer is a number close to \boxed{5}.", r"2 to the \boxed{5}", r"any number up to \boxed{5}", r"$-\,\boxed{5}$", r"\boxed{5}\,\text{billion}",
     r"\boxed{5}\text{M}", r"\boxed{5} tenths", r"\boxed{5} divided by 3", r"\boxed{5} less 1", r"\boxed{5} choose 2", r"~~\boxed{5}~~",
     r"$\boxed{5}!$", r"\boxed{5}<x", r"$\boxed{5} \le n$", r"$\boxed{5}\%$ of 50", r"5 to the power of \boxed{5}",
 ]  # fmt: skip
@@ -95,7 +95,7 @@ PASSES = [
     (B(r"P(X=2)=\frac12"), "0.5"), (B(r"\sigma^2=3"), "3"), (B(r"\frac{d^2y}{dx^2}=2"), "2"), (B(r"(f\circ g)(2)=5"), "5"),
     (B(r"A^{-1}=\begin{pmatrix}1\\2\end{pmatrix}"), r"\begin{pmatrix}1\\2\end{pmatrix}"), (B(r"x=2\text{ (double root)}"), "2"),
     (B(r"\text{Alice}=3,\text{Bob}=4"), r"\text{Bob}=4,\text{Alice}=3"), (B(r"\$5\text{/hour}"), r"\$5"), (B(r"3{:}00\text{ PM}"), r"3\text{:}00\text{ p.m.}"),
-    ("The answer is given by $\\boxed{7}$.", "7"), (r"the sum of 3 and 4 is \boxed{7}.", "7"), (r"$107\equiv\boxed{7}\pmod{10}$", "7"), (r"\boxed{7} (7 apples)", "7"),
+    ("The answer is given by $\\boxed{7}$.", "7"), (r"we round $6.8$ up to $\boxed{7}$.", "7"), (r"They add up to \boxed{7}.", "7"), (r"It grew from 3 to \boxed{7}.", "7"), (r"the sum of 3 and 4 is \boxed{7}.", "7"), (r"$107\equiv\boxed{7}\pmod{10}$", "7"), (r"\boxed{7} (7 apples)", "7"),
     (B(r"\pi"), "3.14"), (B(r"\sqrt2"), "1.41"), (B(r"7,5"), r"7\text{ apples},5\text{ oranges}"),
 ]  # fmt: skip
 

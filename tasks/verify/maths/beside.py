@@ -21,7 +21,7 @@ _BEFORE = re.compile(
     |(?:divisible|divided|multiplied|increased|decreased|reduced|exceeded)\s+by
     |half(?:\s+of)?|third\s+of|twice|double|triple|thrice
     |(?:wrong|incorrect|false)\s+(?:answer|value|result)\s+(?:is|would\s+be)
-    |(?:[0-9]|\b(?:one|e))\s+(?:over|to(?:\s+the)?)|base\s+[0-9]+\s+of
+    |(?:[0-9]|\b(?:one|e))\s+(?:over|to\s+the)|base\s+[0-9]+\s+of
     |(?:sum|difference|product|ratio|average|mean|quotient|gcd|lcm)\s+(?:of|between)\s+[^\s.]{1,20}\s+(?:and|to)
     |(?:square|cube|root|negative|reciprocal|factorial|multiple|divisor|factor|opposite|inverse|power|log|logarithm
         |sine|cosine|tangent|absolute\s+value)s?\s+of(?:\s+(?:minus|negative))?)
@@ -47,6 +47,9 @@ _ANSWER_IS = re.compile(
 _LED = re.compile(
     r"\b(?:given|found|calculated|determined|computed|represented|expressed|written|shown|seen)\s+(?:by|to\s+be|as|in|below)\b"
 )
+_COMES_TO = re.compile(
+    r"\b(?:round|add|sum|come|total|work)[a-z]*\b(?:[^.\n]|\.(?=[0-9]))*\bup\s+to[\s$\\([*]*$", re.IGNORECASE
+)
 _DIGIT = re.compile("[0-9]")
 
 
@@ -56,4 +59,7 @@ def is_doubted(text: str, start: int, end: int) -> bool:
     stated = _ANSWER_IS.search(before)
     if stated and (_DIGIT.search(stated[1]) or not may_lead(_LED.sub("", stated[1]))):
         return True
-    return bool(_BEFORE.search(before[-_REACH:]) or _AFTER.match(text, end, end + _REACH))
+    before = before[-_REACH:]
+    return bool(
+        (_BEFORE.search(before) and not _COMES_TO.search(before)) or _AFTER.match(text, end, end + _REACH)
+    )
