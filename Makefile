@@ -11,7 +11,7 @@ VLLM := 0.32.0
 BUILD := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 LOOP ?= night
 ROUNDS ?= 3
-WORKERS ?= 4
+WORKERS ?= 3
 LAKE ?= $(or $(RATCHET_LAKE),lake)
 
 export DO_NOT_TRACK := 1

@@ -27,6 +27,8 @@ LOADED = (
     "tests.flows.plain",
     "tests.flows.test_steps",
     "tests.serving.round",
+    "tests.train.parent",
+    "tests.train.short_of_memory",
     "tests.warm",
 )
 _FORKS: dict[str, Forks] = {}  # PREFECT_HOME -> the process that forks commands for it
@@ -42,6 +44,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         return
     with forking(LOADED, QUIET | environment) as _FORKS[environment["PREFECT_HOME"]]:
         yield environment
+
+
+def forks_of(environment: dict[str, str]) -> Forks:
+    """The process that forks commands for the environment of one of these fixtures."""
+    return _FORKS[environment["PREFECT_HOME"]]
 
 
 @pytest.fixture(scope="session")

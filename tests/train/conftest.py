@@ -17,7 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from schemas.ids import HEX_DIGITS
 from schemas.job import Hyperparameters, TrainingJob
 from tasks.train.result import TrainingResult
-from tests.forked import Forks, forking
+from tests.commands import forks_of
+from tests.forked import Forks
 from warehouse.snapshot import content_hash
 
 TEMPLATE = (
@@ -144,10 +145,9 @@ def at_start(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
+def forks(plain: dict[str, str]) -> Forks:
     """A process that has loaded what a training needs, to fork it from."""
-    with forking(["tasks.train.launch", "tests.train.parent", "tests.train.short_of_memory"]) as ready:
-        yield ready
+    return forks_of(plain)
 
 
 @pytest.fixture
