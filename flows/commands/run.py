@@ -116,9 +116,9 @@ def run(
         ready = stack.enter_context(prefect_server())
         from flows.nightly import check, night  # loads torch, while the server starts
 
+        stack.enter_context(progress_on(console))
         check(chosen, loop, lake, str(model) if model else None, keep=True)  # before anything is written
         ready()
-        stack.enter_context(progress_on(console))
         try:
             rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
         except EndpointError as error:
