@@ -17,7 +17,7 @@ LAKE ?= $(or $(RATCHET_LAKE),lake)
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded clean help
+.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded reader clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ judge: $(VENV)/.installed  ## teach the tutor's judge again, from the base and i
 
 seeded: $(VENV)/.installed  ## teach the tutor its first roles again, from the base and its stated seed
 	$(BIN)/python -m tutor.seeded_build --out tutor/seeded
+
+reader: $(VENV)/.installed  ## let the tutor's base read on in more words again, from its stated seed
+	$(BIN)/python -m tutor.reader_build --out tutor/reader
 
 vllm: $(VLLM_VENV)/.installed-$(BUILD)  ## vLLM in an environment of its own: its GPU build where there is an NVIDIA GPU
 

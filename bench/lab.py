@@ -1,12 +1,13 @@
-"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling|rewards`.
+"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling|rewards|climb`.
 
     nights    the night of `make night` for several seeds: held-out accuracy of base and last champion
     samples   one round at k = 1, 2, 4, 8, 16 samples a prompt: accuracy and distinct paths
     pooling   one checkpoint writing against several, the same number of answers a prompt
+    climb     ten rounds beside the same loop without its filter and reference solutions (bench/climb.py)
     rewards   self-rewarding rounds with judging kept in training, without, and judged by another model
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
---json FILE, and `nights` and `rewards` draw their curves with --plot FILE.
+--json FILE, and `nights`, `rewards` and `climb` draw their curves with --plot FILE.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import polars as pl  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
+from bench.climb import climb, plot_climb  # noqa: E402
 from flows.commands.prefect_server import prefect_server  # noqa: E402
 from flows.nightly import night  # noqa: E402
 from flows.pages.show import rows_table  # noqa: E402
@@ -43,6 +45,7 @@ from warehouse.loops import find_checkpoint  # noqa: E402
 from warehouse.query import query  # noqa: E402
 
 TITLES = {
+    "climb": "Ten rounds of rejection-sampling fine-tuning on the tutor, and two controls",
     "nights": "Nights of rejection-sampling fine-tuning on the tutor",
     "rewards": "Self-rewarding nights on the tutor",
 }
@@ -225,19 +228,26 @@ def plot(rows: list[dict[str, Any]], file: Path, title: str) -> None:
 def main() -> None:
     """Run one experiment and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("experiment", choices=["nights", "samples", "pooling", "rewards"])
+    parser.add_argument("experiment", choices=["nights", "samples", "pooling", "rewards", "climb"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="of a night (3; of climb 10)")
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
-    parser.add_argument("--plot", type=Path, help="draw nights or rewards there (PNG)")
+    parser.add_argument("--plot", type=Path, help="draw nights, rewards or climb there (PNG)")
     options = parser.parse_args()
     if options.plot and options.experiment not in TITLES:
         parser.error(f"--plot draws {' and '.join(TITLES)}")
-    run = {"nights": nights, "samples": samples, "pooling": pooling, "rewards": rewards}[options.experiment]
+    run = {
+        "nights": nights,
+        "samples": samples,
+        "pooling": pooling,
+        "rewards": rewards,
+        "climb": lambda lake, seeds, rounds: climb(lake, seeds, rounds, recipe),
+    }[options.experiment]
+    rounds = options.rounds or (10 if options.experiment == "climb" else 3)
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
-        rows = run(options.lake or str(Path(folder) / "lake"), options.seeds, options.rounds)
+        rows = run(options.lake or str(Path(folder) / "lake"), options.seeds, rounds)
     visible = [{k: v for k, v in row.items() if k not in ("accuracy", "low", "high")} for row in rows]
     console = Console(width=130)
     console.print(rows_table(visible, options.experiment))
@@ -247,7 +257,8 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
-        plot(rows, options.plot, TITLES[options.experiment])
+        draw = plot_climb if options.experiment == "climb" else plot
+        draw(rows, options.plot, TITLES[options.experiment])
 
 
 if __name__ == "__main__":

@@ -224,6 +224,8 @@ def _sources(values: dict[str, Any]) -> tuple[Any, ...]:
     """The values that fix a loop's prompts; they may not change, or rounds would not compare."""
     prompts = values["prompts"]
     source = prompts["path"] or f"the tutor's world ({prompts.get('eval_family', 'held-out')})"
+    if prompts["path"] is None and (family := prompts.get("family", "practice")) != "practice":
+        source += f", {family}"
     return source, prompts["eval_path"], prompts["eval_count"], prompts.get("columns"), values["seed"]
 
 

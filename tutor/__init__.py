@@ -7,6 +7,9 @@ from pathlib import Path
 BASE = Path(__file__).resolve().parent / "base"
 """The folder of the shipped base model: a Hugging Face checkpoint, built by `python -m tutor.build`."""
 
+READER = Path(__file__).resolve().parent / "reader"
+"""The base after reading on, in many more words, by the same writers: `python -m tutor.reader_build`."""
+
 JUDGE = Path(__file__).resolve().parent / "judge"
 """The folder of the shipped judge of stories: built from the base by `python -m tutor.judge_build`."""
 

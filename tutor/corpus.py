@@ -11,7 +11,8 @@ import random
 import re
 from dataclasses import dataclass
 
-from tutor.phrases import HELD_OUT, PRACTICE
+from tutor.names import made_up
+from tutor.phrases import PRACTICE
 from tutor.world import MOST_ADDED, Move, Operation, equation, stories
 from tutor.writers import FLIP, JOIN, MOST, Writer, write
 
@@ -20,14 +21,10 @@ RENAMED = 0.2
 SUMS, SUMS_AT_ONCE = 0.25, 8
 """The share of texts that are sums, and how many sums one such text has."""
 
-_ONSETS = [*"bcdfghjklmnprstvwyzbdklmnprst", "br", "ch", "cr", "pr", "sh", "st"]
-_VOWELS = "aeiou"
-_CODAS = ["", "", "", "", "l", "n", "r", "s", "t"]
 _ASKED: tuple[Operation, ...] = (*("+",) * 3, *("-",) * 3, "*", "*", "/", "/")
 """The operations of sums, in their shares."""
 _PEOPLE = frozenset(PRACTICE.names)
 _THINGS = frozenset((*PRACTICE.things, *PRACTICE.containers))
-_TAKEN = {w.lower() for w in (*HELD_OUT.names, *HELD_OUT.things, *HELD_OUT.containers, *HELD_OUT.goods)}
 _NAMED = re.compile(r"\b(?:" + "|".join(sorted(_PEOPLE | _THINGS)) + r")\b")
 
 
@@ -85,19 +82,8 @@ def _sum(rng: random.Random) -> tuple[str, int]:
 def renamed(question: str, solution: str, rng: random.Random) -> tuple[str, str]:
     """Both texts with every person and thing under a made-up name, the same one in both."""
     words = sorted(set(_NAMED.findall(question)))
-    others = {word: _made_up(word in _PEOPLE, rng) for word in words}
+    others = {word: made_up(word in _PEOPLE, rng) for word in words}
     question, solution = (
         _NAMED.sub(lambda match: others.get(match[0], match[0]), text) for text in (question, solution)
     )
     return question, solution
-
-
-def _made_up(person: bool, rng: random.Random) -> str:
-    while True:
-        syllables = rng.choice((1, 2, 2, 2))
-        word = "".join(
-            rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(syllables)
-        )
-        word = word.capitalize() if person else word + "s"
-        if len(word) > 3 and word.lower() not in _TAKEN:
-            return word

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["practice", "new-numbers", "held-out"]
+Family = Literal["practice", "varied", "new-numbers", "held-out"]
 
 
 @dataclass(frozen=True)
@@ -257,9 +257,3 @@ HELD_OUT = Phrases(
         "time": ("In the end that makes {e}.",),
     },
 )
-
-FAMILIES: Mapping[Family, Phrases] = {
-    "practice": PRACTICE,
-    "new-numbers": PRACTICE,
-    "held-out": HELD_OUT,
-}

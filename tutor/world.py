@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from tutor.phrases import FAMILIES, Family, Phrases
+from tutor.phrases import Family, Phrases
+from tutor.varied import FAMILIES
 
 Operation = Literal["+", "-", "*", "/", "from"]
 
@@ -32,6 +33,8 @@ SMALLEST, LARGEST = 2, 49
 MOST_ADDED = 20
 """The largest number that is added or taken away."""
 MOST_STEPS = 6
+TAUGHT: frozenset[Family] = frozenset({"practice", "varied"})
+"""The families that are trained on: they leave the reserved combinations alone."""
 RESERVED = 5
 """One in this many combinations of topic and numbers belongs to the held-out family."""
 
@@ -130,7 +133,10 @@ TOPICS: Mapping[str, Topic] = {
     "time": Topic("*", 2, 9, weight=0.5, opens=True),
 }
 
-_OTHER_HAS = ("{f} has", "{f} owns", "{f}, compared", "owned by {f}", "Compared with {h}")
+_OTHER_HAS = (
+    *("{f} has", "{f} owns", "{f}, compared", "owned by {f}", "Compared with {h}"),
+    *("belong to {f}", "are with {f}", "With {f} there"),
+)
 """How templates say that the number after the step is the other person's."""
 
 
@@ -193,7 +199,7 @@ def _plan(rng: random.Random, family: Family, difficulty: int) -> tuple[list[str
             start = rng.randint(SMALLEST, LARGEST)
             moves = _moves(rng, topics, start)
             numbers = (start, *(move.number for move in moves))
-            if len(moves) == difficulty and is_reserved(topics[0], numbers) == (family != "practice"):
+            if len(moves) == difficulty and is_reserved(topics[0], numbers) == (family not in TAUGHT):
                 return topics, start, moves
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tutor.phrases import FAMILIES
+from tutor.varied import FAMILIES
 from tutor.world import Move, Operation, Step, Story, equation
 
 Writer = Literal["careful", "careless"]

@@ -111,6 +111,16 @@ def past_champions(lake: Lake, loop: str) -> list[str]:
     return rows["champion_in"].to_list()
 
 
+def taught_before(lake: Lake, loop: str, champion: str) -> int:
+    """The first round of which a champion has learned nothing: the one after that which promoted it; 0 for
+    a loop's base.
+    """
+    sql = """
+        SELECT coalesce(max(round) + 1, 0) AS first FROM round_states
+        WHERE loop = $loop AND champion_out = $champion AND champion_in <> $champion"""
+    return int(query(lake, sql, {"loop": loop, "champion": champion}, scope={"loop": loop})["first"][0])
+
+
 @contextmanager
 def locked(lake: Lake, loop: str) -> Iterator[None]:
     """Hold a loop for this process; BadInput where another one has it.

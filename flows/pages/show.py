@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flows.pages.plateau import plateau_lines
 from flows.pages.status import narrowing_rows, steps_rows, table_rows
 from flows.round.progress import printable
 
@@ -36,6 +37,8 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
         title = "narrowing and drift (JS in bits)"
         console.print(rows_table(_turned(readings), title=title))
     last = rounds[-1]
+    for line in plateau_lines(last["over"]) if last["over"] else []:
+        _say(console, line, 0)
     console.print("\nnext, try:", highlight=False)
     place = "" if lake == "lake" else f" --lake {lake}"
     topic = "SELECT topic, difficulty, acceptance, coverage FROM acceptance WHERE loop = "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from flows.pages.plateau import plateau
 from flows.round.verdicts import VERDICT_OF
 from schemas.errors import NotFound
 from warehouse.lake import Lake
@@ -62,7 +63,13 @@ def status(lake: Lake, loop: str | None = None) -> list[dict[str, Any]]:
     audits: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in query(lake, _AUDITS, {"loop": loop}, scope=scope).to_dicts():
         audits.setdefault((row.pop("loop"), row.pop("round")), []).append(row)
-    return [_round(row, measured, steps, audits.get((row["loop"], row["round"]), [])) for row in rounds]
+    told = [_round(row, measured, steps, audits.get((row["loop"], row["round"]), [])) for row in rounds]
+    return [{**one, "over": plateau(_until(told, one))} for one in told]
+
+
+def _until(rounds: list[dict[str, Any]], one: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rounds of its loop up to a round."""
+    return [r for r in rounds if r["loop"] == one["loop"] and r["round"] <= one["round"]]
 
 
 def table_rows(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:

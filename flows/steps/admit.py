@@ -36,7 +36,7 @@ def _fresh_prompts(round_: Round[Any], held_out: pl.DataFrame) -> pl.DataFrame:
     def compute() -> pl.DataFrame:
         count = recipe.prompts.per_round or 2000
         stories = tutor.prompts.draw_stories(
-            recipe.seed, round_.number, count, recipe.prompts.difficulties, "practice"
+            recipe.seed, round_.number, count, recipe.prompts.difficulties, recipe.prompts.family
         )
         return prompt_rows(without(stories, held_out), "train", round_.loop, round_.number)
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-MAKERS = {"base": "tutor.build", "judge": "tutor.judge_build", "seeded": "tutor.seeded_build"}
+MAKERS = {
+    "base": "tutor.build",
+    "judge": "tutor.judge_build",
+    "seeded": "tutor.seeded_build",
+    "reader": "tutor.reader_build",
+}
 LONGEST = 1 << 20  # bytes
 
 
 def tutor_of(folder: Path) -> str | None:
-    """Which of the tutor's models a folder holds, wherever it lies: base, judge or seeded; None for others.
+    """Which of the tutor's models a folder holds, wherever it lies: one name of MAKERS, or None.
 
     The folder's origin.json says so, as the script that made it wrote it; a training does not copy it.
     """

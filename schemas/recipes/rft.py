@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.engine import Endpoint
-from schemas.job import Positive, Share
+from schemas.job import Positive, Share, added
 from schemas.recipes.shared import Recipe
 
 
@@ -21,6 +21,17 @@ class Rft(Recipe):
     )
     pool_rounds: Annotated[int, Field(ge=0)] | None = Field(
         None, description="earlier rounds whose kept answers are trained on again; None: all"
+    )
+    pool_untaught: bool = added(
+        False, "of earlier rounds, only those since the champion was trained: what it has not learned yet"
+    )
+    pool_budget: Positive | None = added(
+        None, "most answers of earlier rounds trained on again, newest first; None: all"
+    )
+    unfiltered: tuple[Positive, ...] = added(
+        (),
+        "a control, not for use: so many answers a round, round 0 first, are trained on whatever the verifier"
+        " says; the last number holds for all that follow",
     )
     cap: Positive | None = Field(None, description="answers kept a prompt; None: every distinct one")
     reference_share: Share = Field(1.0, description="share of the reference solutions trained on too (D)")

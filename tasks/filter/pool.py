@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -22,7 +22,7 @@ _KEPT_BEFORE = """
         WHERE loop = $loop AND round IN (SELECT unnest($rounds)) AND kept
     )
     SELECT c.candidate_id, c.prompt_id, p.text AS prompt, p.messages, c.text, c.finish_reason, c.token_count,
-           s.outcome, s.steps, s.path
+           s.outcome, s.steps, s.path, k.round
     FROM kept AS k
     JOIN candidates AS c USING (loop, round, candidate_id)
     JOIN scores AS s USING (loop, round, candidate_id)
@@ -43,9 +43,26 @@ _REFERENCES = """
 
 
 def kept_before(lake: Lake, loop: str, rounds: Sequence[int], verifier: str) -> pl.DataFrame:
-    """Answers born in these rounds that a chain of their own round kept: columns as `COLUMNS`."""
+    """Answers born in these rounds that a chain of their own round kept: columns as `COLUMNS`, and round."""
     values = {"loop": loop, "rounds": list(rounds), "verifier": verifier}
     return query(lake, _KEPT_BEFORE, values, scope={"loop": loop, "round": [0, *rounds]})
+
+
+def newest(earlier: pl.DataFrame, seed: int) -> dict[str, int]:
+    """The place of each answer that earlier rounds kept: newest round first, by lot within a round."""
+    lots = [digest((seed, one)) for one in earlier["candidate_id"]]
+    ordered = earlier.with_columns(pl.Series("lot", lots, dtype=pl.String)).sort(
+        "round", "lot", descending=[True, False]
+    )
+    return {one: place for place, one in enumerate(ordered["candidate_id"])}
+
+
+def within_budget(frame: pl.DataFrame, places: Mapping[str, int], most: int) -> pl.DataFrame:
+    """Decisions on the round's own answers, which are all kept, and on earlier ones, by their places."""
+    known = [places.get(one) for one in frame["candidate_id"]]
+    ranked = frame.with_columns(pl.Series("rank", known, dtype=pl.Int64))
+    reason = pl.when(pl.col("rank") >= most).then(pl.lit("over budget"))
+    return decide(ranked, "budget", reason, rank=pl.col("rank"))
 
 
 def references(lake: Lake, loop: str, verifier: str) -> pl.DataFrame:

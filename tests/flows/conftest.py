@@ -20,7 +20,7 @@ def small_night(lake: Path | str, rounds: int = 2) -> list[str]:
     return night_arguments("rft", lake, rounds)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_recipe() -> Rft:
     """The same recipe as a value."""
     from schemas.recipes.parsing import with_value

@@ -8,6 +8,7 @@ from string import Formatter
 import pytest
 
 from tutor.phrases import HELD_OUT, PRACTICE, Family
+from tutor.varied import VARIED, expanded
 from tutor.world import LARGEST, SMALLEST, TOPICS, Story, is_reserved, stories
 
 SEEDS = (0, 1, 7, 2024, 99_991)
@@ -19,6 +20,12 @@ EQUATION = re.compile(r"<<(\d+)([-+*/])(\d+)=(\d+)>>(\d+)")
 def practice() -> list[Story]:
     """20,000 practice stories across several seeds, with harder ones among them."""
     return [s for seed in SEEDS for s in stories(seed, EACH, difficulties=(1, 2, 3, 4))]
+
+
+@pytest.fixture(scope="module")
+def varied() -> list[Story]:
+    """8,000 stories of practice in many more words."""
+    return [s for seed in SEEDS[:2] for s in stories(seed, EACH, "varied", (1, 2, 3, 4))]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,7 @@ def test_no_question_comes_twice_in_a_call() -> None:
 
 
 def test_every_topic_and_difficulty_is_told_in_every_family() -> None:
-    families: tuple[Family, ...] = ("practice", "new-numbers", "held-out")
+    families: tuple[Family, ...] = ("practice", "varied", "new-numbers", "held-out")
     for family in families:
         tales = stories(0, 600, family, (1, 2, 3, 4, 5))
         assert {s.topic for s in tales} == set(TOPICS)
@@ -143,6 +150,57 @@ def test_no_name_or_thing_is_in_both_families(practice: list[Story]) -> None:
 def test_every_held_out_word_can_be_learned_in_practice() -> None:
     known = set().union(*map(words_of, PRACTICE.templates()))
     assert set().union(*map(words_of, HELD_OUT.templates())) <= known
+
+
+def test_varied_stories_say_every_number_and_none_that_is_reserved(varied: list[Story]) -> None:
+    for story in varied[::7]:
+        said = [int(number) for number in re.findall(r"\d+", story.question)]
+        implied = [s.move.number for s in story.steps if s.topic in ("doubling", "half")]
+        assert {*said, *implied} == set(story.numbers)
+    assert not any(is_reserved(story.topic, story.numbers) for story in varied)
+
+
+def test_varied_stories_say_nothing_that_is_held_out(varied: list[Story]) -> None:
+    assert not set(VARIED.templates()) & set(HELD_OUT.templates())
+    theirs = {*HELD_OUT.names, *HELD_OUT.things, *HELD_OUT.containers, *HELD_OUT.goods}
+    said = set(re.findall(r"\w+", " ".join(s.question + " " + s.solution for s in varied)))
+    assert not said & theirs
+    sentences = {sentence for s in varied for sentence in re.split(r"(?<=[.?]) ", s.question)}
+    held = [re.split(r"(?<=[.?]) ", template)[0] for template in HELD_OUT.templates()]
+    used = re.compile("|".join(f"(?:{as_pattern(template)})" for template in held))
+    assert [sentence for sentence in sentences if used.fullmatch(sentence)] == []
+
+
+def runs(template: str, length: int) -> set[tuple[str, ...]]:
+    """Every run of so many words of a template, a slot being one."""
+    words = re.findall(r"\{\w\}|\w+", template.lower())
+    return {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
+
+
+def test_what_varied_adds_shares_no_run_of_seven_words_with_a_held_out_template() -> None:
+    held = set().union(*(runs(template, 7) for template in HELD_OUT.templates()))
+    own = set(VARIED.templates()) - set(PRACTICE.templates())
+    assert len(own) > 500
+    assert {template: shared for template in own if (shared := runs(template, 7) & held)} == {}
+
+
+def test_a_template_with_choices_stands_for_each_of_them() -> None:
+    assert expanded("[|Then ]{h} [gets|finds] {n}.") == [
+        "{h} gets {n}.",
+        "{h} finds {n}.",
+        "Then {h} gets {n}.",
+        "Then {h} finds {n}.",
+    ]
+    assert expanded("a <day>, {n} <day>s") == ["a day, {n} days", "a week, {n} weeks", "an hour, {n} hours"]
+
+
+def test_who_has_the_things_afterwards_is_who_the_sentence_says() -> None:
+    gives = {"belong to {f}", "are with {f}", "With {f} there", "{f} has", "{f} owns", "owned by {f}"}
+    for topic in ("giving", "getting"):
+        assert not [t for t in VARIED.steps[topic] if any(cue in t for cue in gives)]
+    for topic in ("doubling", "times"):
+        named = [t for t in VARIED.steps[topic] if "{f}" in t]
+        assert [t for t in named if not any(cue in t for cue in (*gives, "Compared with {h}"))] == []
 
 
 @pytest.mark.parametrize("difficulties", [(), (0,), (1, -2), (7,)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import polars as pl
 
@@ -17,10 +18,19 @@ from tasks.filter.chain import run_chain
 from tasks.filter.correct import correct
 from tasks.filter.decision import Filter
 from tasks.filter.distinct import distinct
+from tasks.filter.drawn import drawn
 from tasks.filter.equations_hold import equations_hold
-from tasks.filter.pool import COLUMNS, kept_before, reference_share, references
+from tasks.filter.finished import finished
+from tasks.filter.pool import (
+    COLUMNS,
+    kept_before,
+    newest,
+    reference_share,
+    references,
+    within_budget,
+)
 from tasks.models.conversation import prompt_columns
-from warehouse.loops import Checkpoint, find_checkpoint, past_champions
+from warehouse.loops import Checkpoint, find_checkpoint, past_champions, taught_before
 
 
 def writers(round_: Round[Rft]) -> list[Checkpoint]:
@@ -45,23 +55,40 @@ def filter_pool(
         .join(prompt_columns(prompts), on="prompt_id")
         .select(COLUMNS)
     )
-    verifier = recipe.verification.verifier
-    first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
-    earlier = kept_before(round_.lake, round_.loop, range(first, round_.number), verifier)
-    pool = pl.concat([own, earlier.cast(own.schema)])
+    if recipe.unfiltered:
+        return _unfiltered_decisions(round_, own)
+    earlier = _earlier(round_)
+    pool = pl.concat([own, earlier.select(COLUMNS).cast(own.schema)])
     with round_.step("filter", pool.height, "answers") as advance:
-        decisions = [_decisions(round_, pool)]
+        decisions = [_decisions(round_, pool, newest(earlier, recipe.seed))]
         if recipe.reference_share > 0:
             decisions.append(_reference_decisions(round_))
         advance(pool.height)
     return pl.concat(decisions)
 
 
-def chain(round_: Round[Rft], units: Iterable[Unit]) -> list[Filter]:
-    """The recipe's filters, in order (Yuan et al. 2023), of the answers that the units decide on."""
+def _earlier(round_: Round[Rft]) -> pl.DataFrame:
+    """The answers of earlier rounds that this one may train on again."""
+    recipe, lake, loop = round_.recipe, round_.lake, round_.loop
+    first = 0 if recipe.pool_rounds is None else max(0, round_.number - recipe.pool_rounds)
+    if recipe.pool_untaught:
+        first = max(first, taught_before(lake, loop, round_.champion.id))
+    return kept_before(lake, loop, range(first, round_.number), recipe.verification.verifier)
+
+
+def chain(
+    round_: Round[Rft], units: Iterable[Unit], places: Mapping[str, int] = MappingProxyType({})
+) -> list[Filter]:
+    """The recipe's filters, in order (Yuan et al. 2023), of the answers that the units decide on.
+
+    `places` are those of earlier rounds' answers in the budget.
+    """
     recipe = round_.recipe
     whole = finished_filter(round_, units)
     filters: list[Filter] = [correct, *whole, equations_hold, length_filter(round_), distinct]
+    if recipe.pool_budget is not None:
+        budget = recipe.pool_budget
+        filters.insert(0, lambda frame: within_budget(frame, places, budget))
     if recipe.cap is not None:
         most = recipe.cap
         filters.append(lambda frame: cap(frame, most, recipe.seed))
@@ -69,17 +96,34 @@ def chain(round_: Round[Rft], units: Iterable[Unit]) -> list[Filter]:
 
 
 @step_task
-def _decisions(round_: Round[Rft], pool: pl.DataFrame) -> pl.DataFrame:
+def _decisions(round_: Round[Rft], pool: pl.DataFrame, places: Mapping[str, int]) -> pl.DataFrame:
     """Every filter's decisions on the pool, in units that hold all answers to their prompts."""
     parts = shards(pool["prompt_id"].unique().to_list(), round_.recipe.shard_size * GROUP)
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
 
     def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        filters = chain(round_, group)
-        pools = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
-        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in pools]
+        filters = chain(round_, group, places)
+        shown = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
+        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in shown]
 
     return round_.log.once_each(list(group), "decisions", compute)
+
+
+@step_task
+def _unfiltered_decisions(round_: Round[Rft], own: pl.DataFrame) -> pl.DataFrame:
+    """The control's: so many of the round's answers by lot, whatever the verifier says."""
+
+    def made() -> pl.DataFrame:
+        counts, seed = round_.recipe.unfiltered, round_.recipe.seed
+        count = counts[min(round_.number, len(counts) - 1)]
+        filters: list[Filter] = [
+            finished,
+            length_filter(round_),
+            lambda frame: drawn(frame, count, "drawn", (seed, round_.number)),
+        ]
+        return with_decision_ids(round_, run_chain(own, filters)[0], "filter")
+
+    return round_.log.once(round_.unit("filter"), "decisions", made)
 
 
 @step_task

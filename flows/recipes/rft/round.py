@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import tutor
 from flows.recipes.rft.pool import filter_pool, writers
 from flows.recipes.room import Room
 from flows.round.round import Outcome, Round
@@ -32,4 +35,10 @@ def improve(round_: Round[Rft]) -> Outcome:
     return weigh(round_, train(round_, snapshot))
 
 
-RFT = Room(Rft, improve)
+def _base(recipe: Rft) -> Path:
+    """The tutor that has read the stories that the recipe trains on."""
+    reads = recipe.prompts.path is None and recipe.prompts.family == "varied"
+    return tutor.READER if reads else tutor.BASE
+
+
+RFT = Room(Rft, improve, base=_base)

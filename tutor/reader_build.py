@@ -1,0 +1,80 @@
+"""Lets the base read on in more words: `python -m tutor.reader_build --out tutor/reader --seed 0`.
+
+The reader starts from the shipped base and reads varied stories (tutor/varied.py) by the same writers of
+mixed quality, so that it reads more kinds of sentences and is wrong about as much. The same seed on the same
+machine, with the same versions, gives the same weights to the bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tutor import READER
+from tutor.build import Recipe
+from tutor.corpus import Written, renamed
+from tutor.judge_build import teach
+from tutor.world import stories
+from tutor.writers import write
+
+RECIPE = Recipe(texts=12_800, steps=400, batch=32, muon=0.01, adamw=2e-3, warmup=30)
+"""The sizes of the model are the base's."""
+RENAMED = 0.5
+"""The share of its stories that have made-up names of their own."""
+
+
+def readings(seed: int, count: int) -> list[Written]:
+    """`count` varied stories with one solution each, the same ones for the same seed."""
+    rng = random.Random(f"readings:{seed}")  # noqa: S311
+    texts = []
+    for story in stories(seed + 4_000_003, count, "varied"):
+        solution, writer = write(story, rng)
+        question = story.question
+        if rng.random() < RENAMED:
+            question, solution = renamed(question, solution, rng)
+        texts.append(Written(question, solution, story.topic, writer))
+    return texts
+
+
+def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
+    """Makes the reader in `out`, from the shipped base; returns what its `origin.json` says."""
+    texts = readings(seed, recipe.texts)
+    return teach(
+        out,
+        texts,
+        seed,
+        recipe,
+        "reader",
+        {
+            "made_by": "python -m tutor.reader_build",
+            "command": f"python -m tutor.reader_build --seed {seed}",
+            "corpus": {
+                "what": "varied stories of 1-3 steps (tutor.varied), one solution each by a careful or a"
+                " careless writer (tutor.writers); nothing of the held-out family",
+                "texts": len(texts),
+                "read": min(len(texts), recipe.steps * recipe.batch),
+                "writers": dict(sorted(Counter(each.writer for each in texts).items())),
+                "topics": dict(sorted(Counter(each.topic for each in texts).items())),
+            },
+        },
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tutor.reader_build", description=(__doc__ or "").split(":")[0]
+    )
+    parser.add_argument("--out", type=Path, default=READER, help="the model folder to write (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of stories and batches (%(default)s)")
+    given = parser.parse_args(arguments)
+    print(json.dumps(build(given.out, given.seed), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
