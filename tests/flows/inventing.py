@@ -27,7 +27,7 @@ LOOP, WANTED = "inventing", 10  # with shards of 8: passes of several batches
 
 def run(root: Path, rounds: int, invention: Invention) -> None:
     """The rounds that are left of so many."""
-    values = load_recipe(tutor.RECIPES / "rft.yaml")
+    values = with_value(load_recipe(tutor.RECIPES / "rft.yaml"), "prompts.family", "practice")
     for setting in SMALL:
         key, _, text = setting.partition("=")
         values = with_value(values, key, text)

@@ -146,6 +146,7 @@ def test_several_checkpoints_write_and_kept_answers_are_pooled(
         tmp_path / "lake",
         plain,
         "pool_checkpoints=2",
+        "pool_untaught=false",
         f"start_from={start}",
         rounds=number,
     )
