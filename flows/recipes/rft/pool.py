@@ -103,8 +103,8 @@ def _decisions(round_: Round[Rft], pool: pl.DataFrame, places: Mapping[str, int]
 
     def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
         filters = chain(round_, group, places)
-        shown = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
-        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in shown]
+        pools = [pool.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
+        return [with_decision_ids(round_, run_chain(part, filters)[0], "filter") for part in pools]
 
     return round_.log.once_each(list(group), "decisions", compute)
 
@@ -113,7 +113,7 @@ def _decisions(round_: Round[Rft], pool: pl.DataFrame, places: Mapping[str, int]
 def _unfiltered_decisions(round_: Round[Rft], own: pl.DataFrame) -> pl.DataFrame:
     """The control's: so many of the round's answers by lot, whatever the verifier says."""
 
-    def made() -> pl.DataFrame:
+    def compute() -> pl.DataFrame:
         counts, seed = round_.recipe.unfiltered, round_.recipe.seed
         count = counts[min(round_.number, len(counts) - 1)]
         filters: list[Filter] = [
@@ -123,7 +123,7 @@ def _unfiltered_decisions(round_: Round[Rft], own: pl.DataFrame) -> pl.DataFrame
         ]
         return with_decision_ids(round_, run_chain(own, filters)[0], "filter")
 
-    return round_.log.once(round_.unit("filter"), "decisions", made)
+    return round_.log.once(round_.unit("filter"), "decisions", compute)
 
 
 @step_task
