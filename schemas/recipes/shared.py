@@ -85,9 +85,7 @@ class Prompts(Strict):
         description="the tutor's held-out stories: in other words, or in those of practice; numbers are new",
     )
     difficulties: tuple[Positive, ...] = Field((1, 2, 3), description="steps a tutor story may need")
-    family: Literal["practice", "varied"] = added(
-        "practice", "the tutor's stories to train on: a few sentences a topic, or many more ways to say it"
-    )
+    family: Literal["practice", "varied"] = added("practice", "the tutor's stories: in few words, or in many")
     overlap: Literal["warn", "drop"] = added(
         "warn", "what becomes of a file's training prompts that are almost held-out ones"
     )
