@@ -53,7 +53,7 @@ def test_what_the_budget_leaves_out_has_its_decision_with_a_reason(held: Lake) -
     assert set(out["reason"]) == {"over budget"}
     assert out["rank"].min() == 2
     assert decided.filter(pl.col("rank").is_null())["kept"].all()
-    assert verify_lake(held, deep=True).found == []
+    assert verify_lake(held, deep=True).items == []
 
 
 def test_what_a_champion_has_learned_it_is_not_taught_again(tmp_path: Path, small_recipe: Rft) -> None:
@@ -76,4 +76,4 @@ def test_the_control_learns_so_many_answers_whatever_a_verifier_says(
     assert trained.filter(pl.col("written_in") != pl.col("round")).is_empty()
     outcomes = query(lake, "SELECT DISTINCT s.outcome FROM examples JOIN scores AS s USING (candidate_id)")
     assert set(outcomes["outcome"]) > {"pass"}
-    assert verify_lake(lake, deep=True).found == []
+    assert verify_lake(lake, deep=True).items == []
