@@ -182,11 +182,13 @@ def _checked_opening(recipe: AnyRecipe, loop: str, lake: str, folder: Path | Non
             refuse_other_opening(there, loop, opening)
         return opening
     if folder is not None and began_from(there, loop, folder):
-        folder = None  # the lake has what it was merged into
+        folder = None  # the lake has what it was, or was merged into
     if folder is not None and agrees(folder, state.base.content_hash, state.base.files_hash):
         search_in(folder)  # the base itself, wherever it was read from
         state = fold(there, loop) or state
     elif folder is not None:
+        if not folder.is_dir():
+            raise BadInput(f"no model folder at {folder}: loop {loop} has its base, give no --model")
         raise BadInput(f"loop {loop} began from {state.base.folder}, not {folder}: use another --loop")
     check_there(state.base)
     before = state.last_recipe

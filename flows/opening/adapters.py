@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from schemas.errors import ModelError
-from tasks.train.adapters import adapter_hash, is_adapter, lora_of, merge
+from tasks.train.adapters import adapter_hash, is_adapter, lora_of, merge, unread_settings
 from warehouse.lake import Lake
 from warehouse.models.location import named_models, search_folders
 from warehouse.models.tensors import weights_hash
@@ -49,6 +49,8 @@ def whole_model(folder: Path) -> Iterator[Model]:
     merged = Path(_MERGED[key].name)
     kind = "DoRA" if config.use_dora else "LoRA"
     line = f"{folder} is an adapter ({kind}, rank {config.r}): merged into its base at {base}, in float32"
+    if unread := unread_settings(folder):
+        line += f"; what its {', '.join(unread)} may change is not known here"
     try:
         yield Model(merged, line)
     except ModelError as error:
@@ -56,12 +58,16 @@ def whole_model(folder: Path) -> Iterator[Model]:
 
 
 def began_from(lake: Lake, loop: str, folder: Path) -> bool:
-    """Whether a loop was opened with this adapter, whose base is not needed again."""
-    if not is_adapter(folder):
+    """Whether a loop was opened with this adapter, whose base is not needed again, or with what lay in this
+    folder, which is gone.
+    """
+    if folder.is_dir() and not is_adapter(folder):
         return False
     rows = read(lake, "checkpoints", {"loop": loop, "round": 0})
     origins = rows.filter((pl.col("role") == "policy") & pl.col("training_id").is_null())["origin"]
     values = [json.loads(origin) for origin in origins if origin]
+    if not folder.is_dir():
+        return str(folder.resolve()) in [one.get(name) for one in values for name in ("adapter", "folder")]
     return adapter_hash(folder) in [one.get("adapter_hash") for one in values]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from tasks.filter.length import fits
 from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.conversation import Prompt
-from tasks.models.turns import example_lengths
+from tasks.models.turns import end_inside, example_lengths
 
 
 def finished_filter(round_: Round[Any], units: Iterable[Unit]) -> list[Filter]:
@@ -30,7 +31,8 @@ def finished_filter(round_: Round[Any], units: Iterable[Unit]) -> list[Filter]:
 
 
 def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> Filter:
-    """Keeps what fits the model and the longest example of a training: the recipe's, or that of `hyper`.
+    """Keeps what fits the model and the longest example of a training (the recipe's, or that of `hyper`), and
+    holds no token that ends a turn, as the recipe has it now, within it.
 
     A row whose column `judging` is true is asked as it is, others as the recipe puts them.
     """
@@ -47,7 +49,7 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
             pairs = zip(prompts, judging, strict=True)
             return example_lengths(tokenizer, [one if own else put(one, asking) for one, own in pairs], texts)
 
-        return fits(frame, lengths, limit)
+        return fits(frame, lengths, limit, partial(end_inside, tokenizer))
 
     return decide
 

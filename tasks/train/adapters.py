@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def lora_of(folder: Path) -> LoraConfig:
     if not isinstance(config.base_model_name_or_path, str) or not config.base_model_name_or_path:
         raise ModelError(f"{folder}: {ADAPTER[0]} names no base_model_name_or_path")
     return config
+
+
+def unread_settings(folder: Path) -> list[str]:
+    """The settings of an adapter, given a value, that this PEFT does not know and leaves unread."""
+    names = {one.name for one in fields(LoraConfig)}
+    return sorted(
+        name for name, value in read_json(folder / ADAPTER[0]).items() if value and name not in names
+    )
 
 
 def merge(folder: Path, base: Path, to: Path) -> None:

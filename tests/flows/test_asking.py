@@ -25,6 +25,7 @@ from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import plain_text, prompts_of
 from tasks.models.rendering import prompt_ids
 from tasks.train.objectives.sft import SFT
+from tests.commands import ratchet
 from tests.models.conftest import CHATML, byte_tokenizer, save
 from tutor.world import stories
 from warehouse.lake import Lake
@@ -148,7 +149,7 @@ def test_an_example_that_is_too_long_is_one_line(tmp_path: Path, small_recipe: R
 
 
 def test_a_loop_that_would_be_asked_longer_prompts_than_fit_is_refused_before_its_round(
-    tmp_path: Path, small_recipe: Rft
+    tmp_path: Path, small_recipe: Rft, plain: dict[str, str]
 ) -> None:
     recipe = changed(small_recipe, prompts__path=str(written(tmp_path / "train.jsonl", 3, 40)))
     lake = Lake.create(str(tmp_path / "lake"))
@@ -171,6 +172,13 @@ def test_a_loop_that_would_be_asked_longer_prompts_than_fit_is_refused_before_it
             check(changed(recipe, **settings), "asked", lake.where, None)
         assert "\n" not in str(one.value)
     assert check(changed(recipe, prompts__system="Be careful."), "asked", lake.where, None) is None
+
+    settings = ("--set", "prompts.chat_template_kwargs={nowhere: 1}", "--set", "sampling.max_tokens=1000")
+    command = ratchet("run", "rft", "--loop", "asked", "--lake", lake.where, *settings, environment=plain)
+    assert command.returncode == 2
+    told, refusal = command.stderr.splitlines()
+    assert told.endswith("the chat template never reads nowhere"), "told before the round, as at an opening"
+    assert "would not fit as they are asked" in refusal
 
 
 def test_a_template_without_a_system_role_is_told(tmp_path: Path, small_recipe: Rft) -> None:

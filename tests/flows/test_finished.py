@@ -13,6 +13,7 @@ from flows.recipes.rft import pool
 from flows.recipes.self_rewarding.rewards import choose_pairs
 from flows.round.round import Round
 from flows.steps.admit import admit
+from flows.steps.filter import length_filter
 from flows.steps.verify import verify_candidates
 from schemas.identity import answer_id
 from schemas.recipes.rft import Rft
@@ -104,6 +105,17 @@ def test_a_round_begun_before_goes_on_by_its_chain_and_the_next_one_drops_what_i
 
     later = pool.filter_pool(replace(opened, number=2), prompts, candidates.head(0), scores.head(0))
     assert set(rows["candidate_id"]) == set(later.filter(reason="cut off")["candidate_id"])
+
+
+def test_an_answer_with_what_ends_a_turn_now_within_it_is_dropped(opened: Round[Rft]) -> None:
+    """An end named after the answer was drawn, or written out by a teacher: it would be taught mid-answer."""
+    prompts = opened.recipe.prompts.model_copy(update={"end_of_turn": "<|user|>"})
+    texts = ["#### 1", "#### 1<|user|>2", "#### 1<|user|>", "#### 1<|end|>2"]
+    rows = [{"candidate_id": text, "prompt_id": "p", "prompt": "?", "text": text} for text in texts]
+    for ends, dropped in ((opened.recipe.prompts, texts[3:]), (prompts, texts[1:2])):
+        recipe = opened.recipe.model_copy(update={"prompts": ends})
+        decisions = length_filter(replace(opened, recipe=recipe))(pl.DataFrame(rows))
+        assert decisions.filter(reason="an end of turn within it")["candidate_id"].to_list() == dropped
 
 
 def test_an_answer_that_was_cut_off_is_neither_chosen_nor_rejected(opened: Round[Rft]) -> None:

@@ -199,6 +199,11 @@ def test_a_loop_of_an_adapter_stands_alone_and_goes_on_without_its_base(
     assert json.loads(origin)["base_hash"] == weights_hash(tutor)
     shutil.rmtree(tutor)
     assert check(small_recipe, "ada", lake.where, str(folder)) is None
+    aside = folder.rename(tmp_path / "aside")
+    assert check(small_recipe, "ada", lake.where, str(folder)) is None, "nor the adapter itself"
+    with pytest.raises(BadInput, match=r"no model folder at .*: loop ada has its base, give no --model"):
+        check(small_recipe, "ada", lake.where, str(tmp_path / "nowhere"))
+    aside.rename(folder)
     edited(folder, lambda tensors: {name: 2 * one for name, one in tensors.items()})
     with pytest.raises(BadInput, match="loop ada began from"):
         check(small_recipe, "ada", lake.where, str(folder))
@@ -211,3 +216,11 @@ def test_the_check_merges_it_too(base: Path, tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["model"] == str(tmp_path / "adapter")
     assert "(LoRA, rank 2): merged into its base" in told["remarks"][0]
+
+
+def test_settings_that_are_not_known_here_are_told(base: Path, tmp_path: Path) -> None:
+    adapter(tmp_path / "adapter", base, r=2)
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"use_newer": True, "newer": None}))
+    with whole_model(tmp_path / "adapter") as model:
+        assert str(model.merged).endswith("in float32; what its use_newer may change is not known here")
