@@ -95,13 +95,18 @@ def _literal(value: Any) -> str:
 
 
 def _check_token(tokenizer: PreTrainedTokenizerBase, text: str) -> None:
-    """RecipeError unless a text is one token of the tokenizer, and read as that one."""
+    """RecipeError unless a text is one token of the tokenizer, read as that one, and no ordinary text."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     own = tokenizer.get_vocab().get(text)
-    if own is not None and ids == [own]:
+    read = own is not None and ids == [own]
+    if read and own in {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}:
         return
-    why = f"it reads {len(ids)} tokens there" if own is None else "it is not read as that token"
+    if read:  # named, it would be cut out of every text that holds it
+        kind, why = "special token", "it is one of ordinary text"
+    else:
+        kind = "token"
+        why = f"it reads {len(ids)} tokens there" if own is None else "it is not read as that token"
     raise RecipeError(
-        f"prompts.end_of_turn {text!r} is no token of the model's ({why}): name one of its tokens, such as "
-        f"{tokenizer.eos_token}"
+        f"prompts.end_of_turn {text!r} is no {kind} of the model's ({why}): name one of its special tokens, "
+        f"such as {tokenizer.eos_token}"
     )
