@@ -223,7 +223,9 @@ def test_a_list_of_answers_is_one_reference_that_accepts_each_and_no_worked_solu
     assert references == ['["12", "a dozen"]', "12", "12", '["so #### 12", "so \\\\boxed{12}"]']
     assert with_work(read.with_columns(solution=pl.lit(None, pl.String))).is_empty()
     assert same_answer(references[0], '["a dozen", "12"]') is True
-    assert same_answer(references[0], "12") is None
+    assert same_answer(references[0], "12") is True
+    assert same_answer('["1", "2"]', '["3", "4"]') is False
+    assert same_answer('["def f(x): return x", "2"]', "f = lambda x: x") is None
     for bad in ([], ["12", " "], [["12"]], [None], [str(n) for n in range(65)]):
         with pytest.raises(PromptFileError, match="line 1"):
             read_prompts(lines(tmp_path / "bad.jsonl", {"question": "q", "answer": bad}))

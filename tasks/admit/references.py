@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import polars as pl
 
@@ -57,12 +58,15 @@ def reference_rows(prompts: pl.DataFrame, loop: str, round_number: int) -> pl.Da
 
 
 def same_answer(one: str, other: str) -> bool | None:
-    """Whether two references have the same final answer by the maths verifier; None: it reads none."""
+    """Whether two references have the same final answer by the maths verifier, lists of accepted ones one in
+    common; None: it reads none.
+    """
     if one == other:
         return True
     lists = [accepted_of(each) for each in (one, other)]
     if any(len(each) > 1 for each in lists):
-        return True if set(lists[0]) == set(lists[1]) else None
+        answers = {same_answer(*pair) for pair in product(*lists)}
+        return True if True in answers else False if answers == {False} else None
     if not (_readable(one) and _readable(other)):
         return None
     if _marked(other):
@@ -80,4 +84,4 @@ def _readable(text: str) -> bool:
 
 def _marked(text: str) -> bool:
     mark = find_mark(text)
-    return mark.phrase is not None or mark.boxes is not None
+    return mark.boxes is not None or (mark.phrase is not None and mark.phrase.strip() != text.strip())
