@@ -224,7 +224,8 @@ def plot_climb(rows: list[dict[str, Any]], file: Path, title: str) -> None:
                 color=color,
                 label=label,
             )
-            axes.set_xticks(range(len(own)), [row["round"] for row in own])
+    names = list(dict.fromkeys(row["round"] for row in rows if row["arm"] == "rft"))
+    axes.set_xticks(range(len(names)), names)
     axes.set_xlabel("champion after round")
     axes.set_ylabel("final suite, greedy, %")
     axes.set_ylim(0, 100)

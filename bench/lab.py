@@ -1,6 +1,7 @@
 """The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling|rewards|climb`.
 
-    nights    the night of `make night` for several seeds: held-out accuracy of base and last champion
+    nights    the night of `make night` for several seeds: held-out accuracy of base and last champion; with
+              --control no-filter the same nights on as many answers by lot, whatever the verifier says
     samples   one round at k = 1, 2, 4, 8, 16 samples a prompt: accuracy and distinct paths
     pooling   one checkpoint writing against several, the same number of answers a prompt
     climb     ten rounds beside the same loop without its filter and reference solutions (bench/climb.py)
@@ -61,16 +62,25 @@ def recipe(name: str = "rft", **settings: object) -> Any:
     return parse_recipe(values)
 
 
-def nights(lake: str, seeds: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Base and champion after each round, by seed."""
+def nights(lake: str, seeds: list[int], rounds: int, control: bool = False) -> list[dict[str, Any]]:
+    """Base and champion after each round, by seed; with a control, the same of a loop without its filter."""
     rows = []
     for seed in seeds:
         status = night(recipe(seed=seed), f"night-{seed}", rounds, lake)
-        first = status[0]["champion"]
-        rows.append(_row(seed, "base", first, status[0], first))
-        for one in status:
-            champion = one["challenger"] if one["verdict"] == "promoted" else one["champion"]
-            rows.append(_row(seed, f"round {one['round']}", champion, one, first))
+        rows += _night_rows(seed, status, "")
+        if control:
+            counts = [max(1, one["trained_on"]) for one in status]
+            blind = night(recipe(seed=seed, unfiltered=counts), f"no-filter-{seed}", rounds, lake)
+            rows += _night_rows(seed, blind, "no filter, ")
+    return rows
+
+
+def _night_rows(seed: int, status: list[dict[str, Any]], arm: str) -> list[dict[str, Any]]:
+    first = status[0]["champion"]
+    rows = [_row(seed, f"{arm}base", first, status[0], first)]
+    for one in status:
+        champion = one["challenger"] if one["verdict"] == "promoted" else one["champion"]
+        rows.append(_row(seed, f"{arm}round {one['round']}", champion, one, first))
     return rows
 
 
@@ -180,7 +190,7 @@ def _row(
     seed: int, name: str, measured: dict[str, Any], one: dict[str, Any], base: dict[str, Any]
 ) -> dict[str, Any]:
     """One line of a table: accuracy in % with its interval, the factor over the base, the round's paths."""
-    is_base = name == "base"
+    is_base = name.endswith("base")
     return {
         "seed": seed,
         "what": name,
@@ -234,11 +244,12 @@ def main() -> None:
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
     parser.add_argument("--plot", type=Path, help="draw nights, rewards or climb there (PNG)")
+    parser.add_argument("--control", choices=["no-filter"], help="beside nights: the loop without its filter")
     options = parser.parse_args()
     if options.plot and options.experiment not in TITLES:
         parser.error(f"--plot draws {' and '.join(TITLES)}")
     run = {
-        "nights": nights,
+        "nights": lambda *given: nights(*given, control=options.control is not None),
         "samples": samples,
         "pooling": pooling,
         "rewards": rewards,
