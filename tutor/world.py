@@ -13,6 +13,8 @@ Stories come in families, and these parts of the *held-out* one never occur in t
 It shares the topics, the words of the templates (in other sentences) and single equations such as
 12+5=17 (in stories with another topic or with other numbers beside them). A third family, *new-numbers*,
 tells what is reserved in the practice family's words: what was learned, without what it must carry over to.
+A fourth, *varied* (tutor/varied.py), is practice in many more words, and leaves to the held-out family what
+practice leaves to it.
 """
 
 from __future__ import annotations
