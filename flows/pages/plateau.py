@@ -70,9 +70,7 @@ def _help(before: dict[str, Any], now: dict[str, Any], stopped: list[dict[str, A
     if "coverage" in names and covered is not None and covered < 0.9:
         advice.append("more answers where none is right (sampling.samples), or easier prompts beside them")
     if "paths a question" in names:
-        advice.append(
-            "prompts in other words: another file, or another family of the tutor's (prompts.family)"
-        )
+        advice.append("prompts in other words: another file, or another prompts.family of the tutor's")
     if "accuracy on the hardest" in names:
         advice.append("prompts of the hard kind in a larger share (on the tutor prompts.difficulties)")
     return [*advice, "a base that knows more: what it never gets right, its own answers do not teach it"]

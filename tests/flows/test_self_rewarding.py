@@ -186,7 +186,7 @@ def test_a_loop_of_another_recipe_is_not_gone_on_with_unsaid(tmp_path: Path, pla
     code, _, stderr = run(lake, plain)
     assert code != 0
     assert "draws its prompts from the tutor's world (held-out)" in stderr.splitlines()[-1]
-    code, _, stderr = run(lake, plain, "prompts.eval_family=held-out")
+    code, _, stderr = run(lake, plain, "prompts.eval_family=held-out", "prompts.family=varied")
     assert code != 0
     assert "opened without demonstrations of judging" in stderr.splitlines()[-1]
 

@@ -163,8 +163,9 @@ EXPRESSIONS = st.recursive(LEAVES, grow, max_leaves=5)
 @settings(max_examples=60)
 @given(pair=EXPRESSIONS)
 def test_a_rewritten_expression_passes(pair: tuple[str, str]) -> None:
-    reference = f"x+({pair[0]})"
-    assert equal(f"({pair[1]})+x", reference), (pair, verify(boxed(f"({pair[1]})+x"), reference))
+    """Beside a term that none of them takes away: what is 0 everywhere agrees at no point that counts."""
+    reference, answer = f"17x^5+({pair[0]})", f"({pair[1]})+17x^5"
+    assert equal(answer, reference), (pair, verify(boxed(answer), reference))
 
 
 @settings(max_examples=60)
