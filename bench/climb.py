@@ -34,7 +34,7 @@ from warehouse.loops import find_checkpoint, fold
 
 PROBLEMS = 1500
 LOCKED = 20_261_127
-"""The seed of the final suite: none of it is drawn for any loop."""
+"""The seed of the final suite, by which no loop draws; some one-step problems are told elsewhere too."""
 LONGEST = 96
 """Tokens of an answer there, as in the tutor's recipes."""
 _COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
@@ -82,7 +82,7 @@ def _rows(arm: str, seed: int, lake: str, done: list[dict[str, Any]]) -> list[di
     rows = [{"round": "base", "checkpoint": done[0]["champion"], "verdict": ""}]
     for one in done:
         champion = one["challenger"] if one["verdict"] == "promoted" else one["champion"]
-        rows.append(_told(one) | {"checkpoint": champion, "verdict": one["verdict"]})
+        rows.append(_costs(one) | {"checkpoint": champion, "verdict": one["verdict"]})
     measured = [
         _final(lake, find_checkpoint(opened, loop, row["checkpoint"]["checkpoint"]).folder) for row in rows
     ]
@@ -94,7 +94,8 @@ def _rows(arm: str, seed: int, lake: str, done: list[dict[str, Any]]) -> list[di
     ]
 
 
-def _told(one: dict[str, Any]) -> dict[str, Any]:
+def _costs(one: dict[str, Any]) -> dict[str, Any]:
+    """A round's number, examples and seconds."""
     seconds = one["seconds"].get("total")
     return {"round": str(one["round"]), "trained on": one["trained_on"], "seconds": seconds}
 
@@ -115,12 +116,12 @@ def _row(arm: str, seed: int, name: str, final: Final, base: Final) -> dict[str,
 
 def _reference(lake: str, seed: int, count: int, recipe: Rft) -> dict[str, Any]:
     """The base after one training on so many reference solutions to stories of the same kind."""
-    told = stories(REFERENCES + seed, count, recipe.prompts.family, recipe.prompts.difficulties)
+    solved = stories(REFERENCES + seed, count, recipe.prompts.family, recipe.prompts.difficulties)
     examples = pl.DataFrame(
         {
             "example_id": [f"reference-{number}" for number in range(count)],
-            "prompt": [story.question for story in told],
-            "response": [story.solution for story in told],
+            "prompt": [story.question for story in solved],
+            "response": [story.solution for story in solved],
         }
     )
     own = f"reference-{seed}-{count}"
@@ -166,12 +167,13 @@ def _final(lake: str, folder: Path) -> Final:
         str(steps): float((part["outcome"] == "pass").mean() or 0.0)
         for (steps,), part in sorted(judged.group_by("steps"), key=lambda pair: pair[0])
     }
-    values = {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "by_steps": by_steps}
+    values: dict[str, Any] = {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high}
+    values |= {"by_steps": by_steps}
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".new")
     partial.write_text(json.dumps(values), "utf-8")
     partial.rename(file)
-    return Final(**json.loads(json.dumps(values)))
+    return Final(**values)
 
 
 def _beside(lake: str) -> Path:

@@ -203,6 +203,17 @@ def save(
     return origin
 
 
+def described(what: str, texts: list[Written], recipe: Recipe) -> dict[str, object]:
+    """What an origin says of the texts that a model read."""
+    return {
+        "what": what,
+        "texts": len(texts),
+        "read": min(len(texts), recipe.steps * recipe.batch),
+        "writers": dict(sorted(Counter(each.writer for each in texts).items())),
+        "topics": dict(sorted(Counter(each.topic for each in texts).items())),
+    }
+
+
 def _origin(
     seed: int, recipe: Recipe, texts: list[Written], parameters: int, loss: float
 ) -> dict[str, object]:
@@ -211,14 +222,12 @@ def _origin(
         "command": f"python -m tutor.build --seed {seed}",
         "seed": seed,
         "recipe": vars(recipe),
-        "corpus": {
-            "what": "practice stories of 1-3 steps (tutor.world), one solution each by a careful or a"
+        "corpus": described(
+            "practice stories of 1-3 steps (tutor.world), one solution each by a careful or a"
             " careless writer (tutor.writers), and sums (tutor.corpus); nothing of the held-out family",
-            "texts": len(texts),
-            "read": min(len(texts), recipe.steps * recipe.batch),
-            "writers": dict(sorted(Counter(each.writer for each in texts).items())),
-            "topics": dict(sorted(Counter(each.topic for each in texts).items())),
-        },
+            texts,
+            recipe,
+        ),
         "parameters": parameters,
         "final_loss": round(loss, 4),
     }

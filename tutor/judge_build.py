@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -66,16 +66,25 @@ def teach(
     return save(out, model, tokenizer, {**origin, **settings, **results})
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tutor.judge_build", description=(__doc__ or "").split(":")[0]
-    )
-    parser.add_argument("--out", type=Path, default=JUDGE, help="the model folder to write (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of demonstrations and batches (%(default)s)")
+def build_by_command(
+    arguments: list[str] | None,
+    program: str,
+    purpose: str,
+    out: Path,
+    build: Callable[[Path, int], dict[str, object]],
+) -> int:
+    """The command line of a model that is taught from the base: a folder and a seed; prints its origin."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=purpose.split(":")[0])
+    parser.add_argument("--out", type=Path, default=out, help="the model folder to write (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of texts and batches (%(default)s)")
     options = parser.parse_args(arguments)
     print(json.dumps(build(options.out, options.seed), indent=2))
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    return build_by_command(arguments, "tutor.judge_build", __doc__ or "", JUDGE, build)
 
 
 if __name__ == "__main__":

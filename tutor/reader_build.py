@@ -7,17 +7,14 @@ machine, with the same versions, gives the same weights to the bit.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import sys
-from collections import Counter
 from pathlib import Path
 
 from tutor import READER
-from tutor.build import Recipe
+from tutor.build import Recipe, described
 from tutor.corpus import Written, renamed
-from tutor.judge_build import teach
+from tutor.judge_build import build_by_command, teach
 from tutor.world import stories
 from tutor.writers import write
 
@@ -52,28 +49,19 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
         {
             "made_by": "python -m tutor.reader_build",
             "command": f"python -m tutor.reader_build --seed {seed}",
-            "corpus": {
-                "what": "varied stories of 1-3 steps (tutor.varied), one solution each by a careful or a"
+            "corpus": described(
+                "varied stories of 1-3 steps (tutor.varied), one solution each by a careful or a"
                 " careless writer (tutor.writers); nothing of the held-out family",
-                "texts": len(texts),
-                "read": min(len(texts), recipe.steps * recipe.batch),
-                "writers": dict(sorted(Counter(each.writer for each in texts).items())),
-                "topics": dict(sorted(Counter(each.topic for each in texts).items())),
-            },
+                texts,
+                recipe,
+            ),
         },
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tutor.reader_build", description=(__doc__ or "").split(":")[0]
-    )
-    parser.add_argument("--out", type=Path, default=READER, help="the model folder to write (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of stories and batches (%(default)s)")
-    given = parser.parse_args(arguments)
-    print(json.dumps(build(given.out, given.seed), indent=2))
-    return 0
+    return build_by_command(arguments, "tutor.reader_build", __doc__ or "", READER, build)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ weights to the bit.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,7 +16,7 @@ from tasks.verify.judge.rubric import load_rubric
 from tutor import SEEDED
 from tutor.build import Recipe
 from tutor.grading import CARELESS
-from tutor.judge_build import teach
+from tutor.judge_build import build_by_command, teach
 from tutor.lessons import SHARES, lessons
 from tutor.seeds import BLIND
 
@@ -57,14 +55,7 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tutor.seeded_build", description=(__doc__ or "").split(":")[0]
-    )
-    parser.add_argument("--out", type=Path, default=SEEDED, help="the model folder to write (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of lessons and batches (%(default)s)")
-    options = parser.parse_args(arguments)
-    print(json.dumps(build(options.out, options.seed), indent=2))
-    return 0
+    return build_by_command(arguments, "tutor.seeded_build", __doc__ or "", SEEDED, build)
 
 
 if __name__ == "__main__":

@@ -45,18 +45,20 @@ def verify_lines(
     rows = [_row(line, verdicts[line.number], verifier.name, verifier.version) for line in lines]
     if explained:
         for row in rows:
-            row |= {"answer": verdicts[row["line"]].answer, **_explanation(name, pairs.get(row["line"]))}
+            packages = strictness.packages if strictness else ()
+            own = _explanation(name, pairs.get(row["line"]), packages)
+            row |= {"answer": verdicts[row["line"]].answer, **own}
     return rows
 
 
-def _explanation(name: str, pair: tuple[str | None, str | None] | None) -> Row:
+def _explanation(name: str, pair: tuple[str | None, str | None] | None, packages: Sequence[str]) -> Row:
     """How a verdict comes about, by the verifiers that say so."""
     if pair is None or pair[0] is None or pair[1] is None:
         return {}
     if name == "unit-tests":
         from tasks.verify.sandbox.explain import explain_program
 
-        return explain_program(pair[0], pair[1])
+        return explain_program(pair[0], pair[1], packages)
     if name != "maths":
         return {}
     from tasks.verify.maths.maths import explain

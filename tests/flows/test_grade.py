@@ -71,7 +71,7 @@ def test_a_reference_is_a_text_a_number_or_a_list_of_accepted_ones(
     (row,) = rows(ask("grade", "maths", "--explain", lines=[{"answer": answer, "reference": reference}]))
     assert row["outcome"] == outcome, row
     if outcome == "fail" and isinstance(reference, list):
-        assert "none of 2 references'" in row["reason"]
+        assert "not any of 2 references'" in row["reason"]
 
 
 def test_a_malformed_line_is_unscorable_by_its_number_and_the_others_are_graded() -> None:
@@ -258,10 +258,10 @@ def test_an_explanation_of_a_program_shows_what_was_run_and_by_which_tests(
     assert (row["form"], row["tests"], row["names"]) == (form, tests, names)
 
 
-def test_a_text_that_no_parser_survives_is_explained_as_none() -> None:
+def test_a_text_that_does_not_parse_is_explained_as_it_is_and_one_without_tests_by_nothing() -> None:
     lines = [{"program": "(" * 150_000, "tests": ["assert f(1) == 1"]}, {"program": "x", "tests": "x"}]
     deep, without = rows(ask("grade", "unit-tests", "--explain", lines=lines))
-    assert deep["program"] is None or deep["program"].startswith("(((")
+    assert deep["program"] == "(" * 4_000
     assert "program" not in without
 
 

@@ -18,6 +18,7 @@ from tasks.generate.engine import Sample
 from tasks.models.checkpoint import weights_hash
 from tasks.models.neutral import special_texts
 from tasks.models.rendering import prompt_text
+from tasks.verify.judge.expected import mean_points
 from tasks.verify.judge.judge import (
     JudgeInput,
     VotedVerdict,
@@ -272,3 +273,9 @@ def test_a_template_without_a_system_role_judges_and_one_that_refuses_users_is_r
     assert prompt_text(tokenizer, prompt) == "<u>" + prompt
     with pytest.raises(ModelError, match="refuses a message by system and user: only users speak"):
         prompt_text(tokenizer, prompt, system="Be fair.")
+
+
+def test_expected_points_hold_where_all_verdicts_are_unlikely() -> None:
+    tokens = {str(points): points for points in range(3)}
+    assert mean_points(tokens, [-2000.0, -2000.0, -2000.0]) == pytest.approx(1.0)
+    assert mean_points(tokens, [-3000.0, -2000.0, -1000.0]) == pytest.approx(2.0)

@@ -45,7 +45,7 @@ class Menu:
             for tokens in self.writings:
                 if tokens[vote.verdict] == sample.token_ids[place]:
                     logprobs = self.engine.logprobs_after(question, sample.token_ids[:place])
-                    return replace(vote, expected=_mean(tokens, logprobs))
+                    return replace(vote, expected=mean_points(tokens, logprobs))
         return vote
 
 
@@ -70,7 +70,9 @@ def _token(tokenizer: Any, text: str) -> int | None:
     return ids[-1] if ids and str(tokenizer.decode(ids[-1:])).strip() == text.strip() else None
 
 
-def _mean(tokens: Mapping[str, int], logprobs: Sequence[float]) -> float:
-    weights = {verdict: math.exp(logprobs[token]) for verdict, token in tokens.items()}
+def mean_points(tokens: Mapping[str, int], logprobs: Sequence[float]) -> float:
+    """The mean over a menu, weighed by the probability of each verdict's token."""
+    most = max(logprobs[token] for token in tokens.values())  # where all of them are small
+    weights = {verdict: math.exp(logprobs[token] - most) for verdict, token in tokens.items()}
     total = math.fsum(weights.values())
     return math.fsum(float(verdict) * weight for verdict, weight in weights.items()) / total

@@ -24,7 +24,7 @@ reference that offers a choice ("A or B") or is empty is `unscorable`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
 
@@ -69,32 +69,25 @@ def verify(text: str | None, reference: str | None, strictness: Strictness | Non
     bare answer, or a list of several that are accepted (`references.py`); one without an answer, or none at
     all, is unscorable. A text without exactly one marked answer fails, and says why in its reason.
     """
-    if reference is None or len(accepted := accepted_of(reference)) == 1:
-        return _verdict(text, reference, strictness)
-    verdicts = [_verdict(text, one, strictness) for one in accepted]
-    for outcome in ("pass", "unscorable"):  # one that cannot be read may be the one that is right
-        for verdict in verdicts:
-            if verdict.outcome == outcome:
-                return verdict
-    return replace(verdicts[0], reason=verdicts[0].reason.replace(_OTHER, _NONE_OF.format(len(verdicts))))
-
-
-_OTHER = "the final answer is not the reference's"
-_NONE_OF = "the final answer is none of {} references', the first of them"
-
-
-def _verdict(text: str | None, reference: str | None, strictness: Strictness | None) -> Verdict:
-    target = _reference(reference)
-    if target.answer.tree is None and not target.answer.written:
-        return Verdict("unscorable", None, reason=f"reference: {target.answer.why}")
+    targets = [_reference(one) for one in (accepted_of(reference) if reference else (reference,))]
+    readable = [each for each in targets if each.answer.tree is not None or each.answer.written]
+    unread = next((each.answer.why for each in targets if each not in readable), None)
+    if not readable:
+        return Verdict("unscorable", None, reason=f"reference: {unread}")
     if text is None:
         return Verdict("unscorable", None, reason="there is no text")
     path, steps = read_equations(text)
-    answer, equal, why = _compare_mark(find_mark(text), target, strictness)
-    if equal:
-        return Verdict("pass", 1.0, steps, "the final answer is the reference's", answer, path)
+    mark = find_mark(text)
+    results = [_compare_mark(mark, each, strictness) for each in readable]
+    for answer, equal, _ in results:
+        if equal:
+            return Verdict("pass", 1.0, steps, "the final answer is the reference's", answer, path)
+    if unread is not None:  # the one that cannot be read may be the one that is right
+        return Verdict("unscorable", None, reason=f"reference: {unread}")
+    answer, _, why = results[0]
     if answer is not None and not why:
-        why = f"{_OTHER} {_short(_shown(target.answer))}"
+        other = "the reference's" if len(targets) == 1 else f"any of {len(targets)} references', the first"
+        why = f"the final answer is not {other} {_short(_shown(targets[0].answer))}"
     return Verdict("fail", 0.0, steps, why, answer, path)
 
 

@@ -11,6 +11,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ _SECONDS, _BYTES = 5, 1 << 30
 _LONGEST_SHOWN = 4_000  # characters of a program
 
 
-def explain_program(text: str, reference: str) -> dict[str, Any]:
+def explain_program(text: str, reference: str, packages: Sequence[str] = ()) -> dict[str, Any]:
     """`program` (as it would run), `form` of the tests, `tests` (how many), `names` that they ask for.
 
     Nothing where the reference gives no tests; `program` is None where it could not be parsed in time.
@@ -36,7 +37,7 @@ def explain_program(text: str, reference: str) -> dict[str, Any]:
     try:
         answer = subprocess.run(  # noqa: S603 - our own interpreter and script
             command,
-            input=json.dumps(asdict(case)).encode("ascii"),
+            input=json.dumps({**asdict(case), "packages": list(packages)}).encode("ascii"),
             capture_output=True,
             timeout=_SECONDS * 2,
             env={},
@@ -55,7 +56,7 @@ def _explain(case: dict[str, Any]) -> dict[str, Any]:
         names: tuple[str, ...] = (name,) if name else ()
         count = len(case["pairs"])
     else:
-        trees, imports = reading.parsed(case["tests"], sys.stdlib_module_names)
+        trees, imports = reading.parsed(case["tests"], case["packages"])
         names = reading.free_names(trees, imports) or reading.shadowed_builtins(trees)
         if case["entry_point"]:
             names = tuple(dict.fromkeys((case["entry_point"].rpartition(".")[2], *names)))
