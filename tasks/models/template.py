@@ -30,7 +30,7 @@ class Template(Strict):
         return f"{self.name}-{self.version}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
 
-T = TypeVar("T", bound=Template)
+T = TypeVar("T", bound=Strict)
 
 
 def template_names(room: Path) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def parse_template(kind: type[T], values: Mapping[str, Any], origin: str) -> T:
         raise RecipeError(f"{what} {origin}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _values(kind: type[Template], path: Path) -> dict[str, Any]:
+def _values(kind: type[Strict], path: Path) -> dict[str, Any]:
     what = kind.__name__.lower()
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
