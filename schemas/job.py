@@ -58,6 +58,23 @@ class Dpo(Strict):
     length_normalised: bool = Field(False, description="log-ratios a token rather than a response")
 
 
+class Reward(Strict):
+    """A preference model (Bradley and Terry 1952)."""
+
+    centring: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="what the squared sum of a pair's two scores counts (Eisenstein et al. 2023, 2312.09244)",
+    )
+
+
+class Value(Strict):
+    """A critic (Schulman et al. 2017, arXiv 1707.06347)."""
+
+    clip: Annotated[float, Field(gt=0)] | None = Field(
+        0.2, description="how far a value may move from the old one before it gains nothing; None: any"
+    )
+
+
 class Hyperparameters(Strict):
     """How one job trains. Sizes are in examples, lengths in tokens, rates per optimizer step."""
 
@@ -86,6 +103,8 @@ class Hyperparameters(Strict):
         "adamw", "adamw-8bit: its two moments are held in eight bits (Dettmers et al. 2021, 2110.02861)"
     )
     dpo: Dpo | None = added(None, "settings of objective dpo; None: its defaults")
+    reward: Reward | None = added(None, "settings of objective reward; None: its defaults")
+    value: Value | None = added(None, "settings of objective value; None: its defaults")
 
 
 class Chat(Strict):

@@ -19,6 +19,7 @@ from schemas.identity import checkpoint_id, training_id
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
 from tasks.train.launch import kept_configuration, run_job
+from tasks.train.objectives.registry import get_objective
 from tasks.train.records import ledger_rows, training_row
 from tasks.train.result import OptimizerStep, accept
 from warehouse.artifacts import listing
@@ -114,7 +115,7 @@ def _trained(round_: Round[Any], job: TrainingJob, advance: Advance) -> Checkpoi
                 "content_hash": result.weights_hash,
                 "parent_id": job.base_checkpoint,
                 "training_id": job.training_id,
-                "role": "policy",
+                "role": get_objective(job.objective, job.hyperparameters).role,
                 "path": lake_path(Path(result.checkpoint), round_.lake),
                 "files_hash": files_hash(Path(result.checkpoint)),
             }

@@ -100,24 +100,34 @@ def weights_hash(folder: Path) -> str:
 
 def load_model(folder: Path, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A causal language model from a local folder, in evaluation mode, on the CPU; every tensor is filled."""
+    model, info = read_model(AutoModelForCausalLM, folder, dtype)
+    check_filled(folder, info)
+    model.train(False)
+    return model
+
+
+def read_model(
+    architecture: Any, folder: Path, dtype: torch.dtype = torch.float32, **config: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """A folder's model by one of transformers' Auto classes, on the CPU, and which tensors were missing,
+    unused or of another shape; `config` overrides its configuration. ModelError where it cannot be loaded.
+    """
     check_folder(folder)
-    load: Any = AutoModelForCausalLM.from_pretrained
     try:
-        model, info = load(
+        model, info = architecture.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=may_run(folder),
-            ignore_mismatched_sizes=True,  # told apart below, and named
+            ignore_mismatched_sizes=True,  # told apart by whole.py, and named
             output_loading_info=True,
+            **config,
         )
     except LOAD_ERRORS as error:
         raise ModelError(f"{folder} cannot be loaded: {first_line(error)}") from None
     check_loaded(model, folder)
-    check_filled(folder, info)
-    model.train(False)
-    return model  # type: ignore[no-any-return]
+    return model, info
 
 
 def load_tokenizer(folder: Path, chat: Chat = PLAIN) -> PreTrainedTokenizerBase:

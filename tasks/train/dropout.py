@@ -1,7 +1,8 @@
-"""Dropout where it has no place: log-ratios to the base compare two passes that must drop nothing.
+"""Dropout where it has no place: log-ratios to the base, the scores of a pair and a critic's values compare
+passes that must drop nothing.
 
-As TRL does by default for preference objectives. Attention drops by numbers that its modules hold beside
-their dropout layers; both are set to zero. The configuration, which the checkpoint keeps, is left as it was.
+As TRL does by default for all three. Attention drops by numbers that its modules hold beside their dropout
+layers; both are set to zero. The configuration, which the checkpoint keeps, is left as it was.
 """
 
 from __future__ import annotations

@@ -136,8 +136,8 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base), job.chat), examples)
     refuse_unlearnable(job, objective, encoded)
-    base = trainable(job, accelerator)
-    if objective.base_logprobs is not None:
+    base = trainable(job, accelerator, objective.head)
+    if objective.base_logprobs is not None or objective.head != "lm":
         without_dropout(base)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
@@ -255,7 +255,7 @@ def _refuse_infinite(run: Run, step: Step, measured: dict[str, float | None]) ->
 def _finish(run: Run) -> TrainingResult:
     """Write ledger, checkpoint and, last of all, the result; then the saves are not needed any more."""
     job, accelerator, output = run.job, run.accelerator, Path(run.job.output)
-    weights = write_checkpoint(job, accelerator, run.model)
+    weights = write_checkpoint(job, accelerator, run.model, run.objective.head)
     if accelerator.is_main_process:
         reached("train: checkpoint written")
         partial = output / f".{LEDGER}.partial"

@@ -14,6 +14,7 @@ from schemas.errors import TrainingFailed
 from schemas.job import Lora, TrainingJob
 from tasks.models.checkpoint import load_model, weights_hash
 from tasks.models.ends import settle_ends
+from tasks.models.heads import Head, head_name, load_scalar
 from tasks.train.packing import keep_apart
 from tasks.train.quantize import in_four_bits
 from tasks.train.result import ADAPTER, CHECKPOINT
@@ -26,19 +27,24 @@ from warehouse.models.described import DECIDING
 KEPT = (*(name for name in DECIDING if name != "config.json"), "LICENSE*", "NOTICE*")
 
 
-def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
+def trainable(job: TrainingJob, accelerator: Accelerator, head: Head = "lm") -> Any:
     """The base in training mode, with fresh adapters where the job asks for them; in fp32, unless the job
     holds the base in four bits under its adapters.
+
+    A scalar head that the base lacks is drawn by the job's seed. TrainingFailed where it would be quantised.
     """
     hyper = job.hyperparameters
     quantized = hyper.lora is not None and hyper.lora.quantize is not None
+    if quantized and head != "lm":
+        raise TrainingFailed(f"lora.quantize nf4 has no form with a scalar head, which {job.objective} needs")
     folder = Path(job.base)
-    model: Any = in_four_bits(folder, hyper, accelerator) if quantized else load_model(folder)
+    model: Any = in_four_bits(folder, hyper, accelerator) if quantized else _base(job, head)
     if hyper.packing == "padding-free":
         keep_apart(model)
     if hyper.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    trained: Any = get_peft_model(model, lora_config(hyper.lora)) if hyper.lora else model
+    own_layer = head_name(model, folder) if head != "lm" else None
+    trained: Any = get_peft_model(model, lora_config(hyper.lora, own_layer)) if hyper.lora else model
     for parameter in () if quantized else trained.parameters():
         # Weights mapped from a file lie where the file has them; the last bit of a product can
         # depend on that. PyTorch's own memory is always aligned alike.
@@ -47,8 +53,13 @@ def trainable(job: TrainingJob, accelerator: Accelerator) -> Any:
     return trained
 
 
-def lora_config(lora: Lora) -> LoraConfig:
-    """The adapters of a job as PEFT has them."""
+def _base(job: TrainingJob, head: Head) -> Any:
+    folder = Path(job.base)
+    return load_model(folder) if head == "lm" else load_scalar(folder, head, job.seed)
+
+
+def lora_config(lora: Lora, head: str | None = None) -> LoraConfig:
+    """The adapters of a job as PEFT has them; a scalar head, by name, is trained whole beside them."""
     targets = lora.target_modules
     return LoraConfig(
         r=lora.rank,
@@ -56,7 +67,9 @@ def lora_config(lora: Lora) -> LoraConfig:
         lora_dropout=lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         use_dora=lora.dora,
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if head is None else None,
+        modules_to_save=None if head is None else [head],
+        exclude_modules=None if head is None else head,
     )
 
 
@@ -66,7 +79,9 @@ def context_of(model: Any) -> int | None:
     return int(limit) if limit else None
 
 
-def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) -> str | None:
+def write_checkpoint(
+    job: TrainingJob, accelerator: Accelerator, prepared: Any, head: Head = "lm"
+) -> str | None:
     """Write `checkpoint/` (and `adapter/`); the weights' hash, or None on other than the first process.
 
     Both folders are written under another name, synced, then renamed. Adapters are merged into a fresh
@@ -82,7 +97,7 @@ def write_checkpoint(job: TrainingJob, accelerator: Accelerator, prepared: Any) 
         adapter = _fresh(output / ADAPTER)
         model.save_pretrained(adapter, state_dict=state, save_embedding_layers=False)
         _publish(adapter, output / ADAPTER)
-        merged: Any = PeftModel.from_pretrained(load_model(Path(job.base)), output / ADAPTER)
+        merged: Any = PeftModel.from_pretrained(_base(job, head), output / ADAPTER)
         model = merged.merge_and_unload()
         state = model.state_dict()
     checkpoint = _fresh(output / CHECKPOINT)

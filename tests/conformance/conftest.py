@@ -6,6 +6,8 @@ from tests.train.conftest import base as base
 from tests.train.conftest import examples as examples
 from tests.train.conftest import make_job as make_job
 from tests.train.conftest import pairs as pairs
+from tests.train.conftest import rollouts as rollouts
+from tests.train.conftest import soft_pairs as soft_pairs
 from tests.warehouse.stores.conftest import address as address
 from tests.warehouse.stores.conftest import running as running
 from tests.warehouse.stores.conftest import server as server

@@ -96,6 +96,28 @@ def pairs(examples: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@pytest.fixture(scope="session")
+def soft_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
+    """22 pairs, of which every third is certain (no probability), the others more or less so."""
+    place = pl.int_range(pl.len())
+    soft = pl.when(place % 3 > 0).then(0.5 + (place % 11) / 22)
+    return pairs.with_columns(pl.col("rejected").fill_null("I do not know."), probability=soft)
+
+
+@pytest.fixture(scope="session")
+def rollouts(examples: pl.DataFrame) -> pl.DataFrame:
+    """22 sampled answers as tokens (bytes), each with a return and an old value."""
+    tokens = [list(text.encode()) for text in examples["response"]]
+    numbers = [
+        [((7 * row + place) % 13) / 6 - 1 for place in range(len(ids))] for row, ids in enumerate(tokens)
+    ]
+    return examples.select("example_id", "prompt").with_columns(
+        pl.Series("token_ids", tokens, dtype=pl.List(pl.Int64)),
+        pl.Series("returns", numbers, dtype=pl.List(pl.Float64)),
+        pl.Series("values", [[0.5 * one for one in row] for row in numbers], dtype=pl.List(pl.Float64)),
+    )
+
+
 def freeze(folder: Path, examples: pl.DataFrame) -> str:
     """The examples as a snapshot folder; its id."""
     content = content_hash(examples)

@@ -104,17 +104,24 @@ def _mean(values: Tensor, where: Tensor) -> Mean:
 
 def _responses(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """Log-probabilities and counts of tokens of chosen and rejected: (examples, 2) each, 0 for none."""
-    width = max(batch["chosen_ids"].shape[1], batch["rejected_ids"].shape[1])
-    ids, labels = (
-        torch.cat([_widened(batch[f"{side}_{what}"], width, fill) for side in ("chosen", "rejected")])
-        for what, fill in (("ids", 0), ("labels", IGNORED))
-    )
+    ids, labels = stacked(batch)
+    width = ids.shape[1]
     there = (labels != IGNORED).any(dim=1)
     losses = cross_entropies(model, ids[there], labels[there], "none")
     logps = losses.new_zeros(len(ids))
     logps[there] = -losses.view(-1, width).sum(dim=1)
     tokens = (shifted(labels) != IGNORED).sum(dim=1)
     return logps.view(2, -1).T, tokens.view(2, -1).T
+
+
+def stacked(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Ids and labels of all chosen, then all rejected, in one forward pass: (2 * examples, longest) each."""
+    width = max(batch["chosen_ids"].shape[1], batch["rejected_ids"].shape[1])
+    ids, labels = (
+        torch.cat([_widened(batch[f"{side}_{what}"], width, fill) for side in ("chosen", "rejected")])
+        for what, fill in (("ids", 0), ("labels", IGNORED))
+    )
+    return ids, labels
 
 
 def _widened(rows: Tensor, width: int, fill: int) -> Tensor:

@@ -7,10 +7,11 @@ the units of the whole optimizer step, so neither micro-batches nor devices chan
 
 How others fit without a change to the loop:
 
-- Reward (Bradley-Terry): pairs as DPO has them; the model has a scalar head, its loss reads two scores.
 - Distillation: the teacher's log-probabilities are one more column, as long as the response.
 - Process labels: a label at each step's last token and `IGNORED` elsewhere, one unit a step.
 - PPO: old log-probabilities, advantages and returns are columns of a snapshot of rollouts.
+
+An objective whose model says numbers instead of tokens names its `head` (tasks/models/heads.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple
 import polars as pl
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+
+from tasks.models.heads import Head
 
 IGNORED = -100  # the label of a position that carries no loss, as in transformers and TRL
 BASE_LOGPROBS = "base_logprobs"  # the column of a batch with the numbers of `Objective.base_logprobs`
@@ -67,7 +70,8 @@ class Objective:
 
     `padding` gives each tensor of `Encoded` the value that fills it up to the batch's longest.
     `base_logprobs` computes, once and from the frozen base, numbers of each example that the loss needs:
-    of shape (examples, numbers), they come with every batch as `BASE_LOGPROBS`.
+    of shape (examples, numbers), they come with every batch as `BASE_LOGPROBS`. `head` is what the model says
+    (with "sequence" and "token" its `logits` are numbers, (rows, length)), `role` that of its checkpoint.
     """
 
     name: str
@@ -77,3 +81,5 @@ class Objective:
     loss: Callable[[Any, Batch], Loss]
     nullable: tuple[str, ...] = ()
     base_logprobs: Callable[[Any, Batch], Tensor] | None = None
+    head: Head = "lm"
+    role: str = "policy"

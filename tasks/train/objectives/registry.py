@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.errors import BadInput
-from schemas.job import Dpo, Hyperparameters
+from schemas.job import Dpo, Hyperparameters, Reward, Value
 from tasks.train.objectives.dpo import dpo
 from tasks.train.objectives.objective import Objective
+from tasks.train.objectives.reward import reward
 from tasks.train.objectives.sft import sft
+from tasks.train.objectives.value import value
 
 
 def _dpo(hyper: Hyperparameters) -> Objective:
@@ -17,9 +19,17 @@ def _dpo(hyper: Hyperparameters) -> Objective:
     return dpo(hyper.dpo or Dpo())
 
 
+def _reward(hyper: Hyperparameters) -> Objective:
+    if hyper.turns != "last":
+        raise BadInput("turns=all is for objective sft: a preference is between last answers")
+    return reward(hyper.reward or Reward())
+
+
 OBJECTIVES: dict[str, Callable[[Hyperparameters], Objective]] = {
     "sft": lambda hyper: sft(hyper.turns),
     "dpo": _dpo,
+    "reward": _reward,
+    "value": lambda hyper: value(hyper.value or Value()),
 }
 
 
