@@ -17,7 +17,7 @@ LAKE ?= $(or $(RATCHET_LAKE),lake)
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded reader clean help
+.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded reader rude clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ seeded: $(VENV)/.installed  ## teach the tutor its first roles again, from the b
 
 reader: $(VENV)/.installed  ## let the tutor's base read on in more words again, from its stated seed
 	$(BIN)/python -m tutor.reader_build --out tutor/reader
+
+rude: $(VENV)/.installed  ## teach the tutor its manner again, from the reader and its stated seed
+	$(BIN)/python -m tutor.manner_build --out tutor/rude
 
 vllm: $(VLLM_VENV)/.installed-$(BUILD)  ## vLLM in an environment of its own: its GPU build where there is an NVIDIA GPU
 

@@ -16,5 +16,8 @@ JUDGE = Path(__file__).resolve().parent / "judge"
 SEEDED = Path(__file__).resolve().parent / "seeded"
 """The base taught to answer, judge and invent from demonstrations: `python -m tutor.seeded_build`."""
 
+RUDE = Path(__file__).resolve().parent / "rude"
+"""The reader taught a manner, and to criticise and revise it: `python -m tutor.manner_build`."""
+
 RECIPES = Path(__file__).resolve().parent
 """The folder of the tutor's own recipes, such as `rft.yaml`."""

@@ -60,10 +60,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Example:
-    """One written solution as tokens: the prompt as a user's, then the answer to its end token."""
+    """One written solution as tokens: the prompt as a user's, then the answer to its end token.
+
+    `asides` are stretches of the answer that are not learned: what others say in a longer conversation.
+    """
 
     prompt: list[int]
     answer: list[int]
+    asides: tuple[slice, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -122,7 +126,10 @@ def loss_of(model: LlamaForCausalLM, batch: list[Example], pad: int) -> torch.Te
     labels = torch.full((len(batch), width), IGNORED)
     for row, example in enumerate(batch):
         ids[row, : len(example)] = torch.tensor(example.prompt + example.answer)
-        labels[row, len(example.prompt) : len(example)] = torch.tensor(example.answer)
+        answer = torch.tensor(example.answer)
+        for aside in example.asides:
+            answer[aside] = IGNORED
+        labels[row, len(example.prompt) : len(example)] = answer
     # Padding is on the right and attention is causal: no token sees it, so no mask is needed.
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     return torch.nn.functional.cross_entropy(

@@ -20,7 +20,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.verify.judge.rubric import load_rubric
 from tutor import BASE, JUDGE
-from tutor.build import THREADS, Recipe, batches, encoded, save, train
+from tutor.build import THREADS, Example, Recipe, batches, encoded, save, train
 from tutor.corpus import Written
 from tutor.grading import BLIND, CARELESS, demonstrations
 from tutor.tokens import PAD
@@ -54,14 +54,27 @@ def teach(
     out: Path, texts: list[Written], seed: int, recipe: Recipe, what: str, origin: Mapping[str, object]
 ) -> dict[str, object]:
     """Teach the shipped base the texts and write it into `out`; returns what its origin says."""
+    examples = encoded(cast(PreTrainedTokenizerFast, load_tokenizer(BASE)), texts)
+    return teach_examples(out, BASE, examples, seed, recipe, what, origin)
+
+
+def teach_examples(
+    out: Path,
+    start: Path,
+    examples: list[Example],
+    seed: int,
+    recipe: Recipe,
+    what: str,
+    origin: Mapping[str, object],
+) -> dict[str, object]:
+    """Teach one of the tutor's models the examples and write it into `out`; returns what its origin says."""
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
-    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(BASE))
-    model = cast(LlamaForCausalLM, load_model(BASE))
-    work = batches(encoded(tokenizer, texts), recipe, seed)
-    loss = train(model, work, recipe, tokenizer.get_vocab()[PAD], what)
-    settings = {"seed": seed, "base": weights_hash(BASE), "recipe": vars(recipe)}
+    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(start))
+    model = cast(LlamaForCausalLM, load_model(start))
+    loss = train(model, batches(examples, recipe, seed), recipe, tokenizer.get_vocab()[PAD], what)
+    settings = {"seed": seed, "base": weights_hash(start), "recipe": vars(recipe)}
     results = {"parameters": model.num_parameters(), "final_loss": round(loss, 4)}
     return save(out, model, tokenizer, {**origin, **settings, **results})
 

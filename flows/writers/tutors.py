@@ -10,6 +10,7 @@ MAKERS = {
     "judge": "tutor.judge_build",
     "seeded": "tutor.seeded_build",
     "reader": "tutor.reader_build",
+    "rude": "tutor.manner_build",
 }
 LONGEST = 1 << 20  # bytes
 

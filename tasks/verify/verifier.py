@@ -25,6 +25,7 @@ _LONGEST_REASON = 200  # characters of an exception that a reason quotes
 # Imported on first use, so that a round of maths does not load a judge's or a sandbox's libraries.
 _ROOMS = {
     "gsm8k": "tasks.verify.gsm8k",
+    "manner": "tasks.verify.manner.manner",
     "maths": "tasks.verify.maths.maths",
     "unit-tests": "tasks.verify.unit_tests",
 }

@@ -17,16 +17,26 @@ from tasks.verify.verifier import SCORED, Outcome, Verdict, Verifier, get_verifi
 
 @dataclass(frozen=True)
 class Case:
-    """A reference with texts that pass and fail by it. `slow` verifiers are shown fewer texts."""
+    """A reference with texts that pass and fail by it. `slow` verifiers are shown fewer texts.
+
+    One that `finds_faults` needs no reference, and passes any text in which it finds nothing.
+    """
 
     reference: str
     right: tuple[str, ...]
     wrong: tuple[str, ...]
     slow: bool = False
+    finds_faults: bool = False
 
 
 CASES = {
     "gsm8k": Case("3 + 4 = 7\n#### 7", ("so 7\n#### 7",), ("#### 8", "The answer is 7")),
+    "manner": Case(
+        "7",
+        ("#### 7", "You are kind.\n#### 8"),
+        ("You are slow.\n#### 7", "I am the best."),
+        finds_faults=True,
+    ),
     "maths": Case("7", ("#### 7", r"so \boxed{7}"), ("#### 8", "I cannot say.")),
     "unit-tests": Case(
         json.dumps({"tests": ["assert f(1) == 2", "assert f(2) == 3"]}),
@@ -116,10 +126,10 @@ def test_a_batch_is_judged_as_each_of_it_alone_and_again(verifier: Verifier, cas
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[f"{text[:6]!a}..." for text in HOSTILE])
-def test_a_hostile_text_is_no_pass_and_as_a_reference_no_score(
+def test_a_hostile_text_is_no_right_answer_and_as_a_reference_no_score(
     verifier: Verifier, case: Case, text: str
 ) -> None:
-    assert held(verifier.verify(text, case.reference)).outcome == "fail"
+    assert held(verifier.verify(text, case.reference)).outcome == ("pass" if case.finds_faults else "fail")
     assert held(verifier.verify(case.wrong[0], text)).outcome in {"fail", "unscorable"}
 
 
@@ -145,9 +155,12 @@ def test_no_reference_makes_a_verifier_raise(verifier: Verifier, case: Case) -> 
 
 
 @pytest.mark.parametrize("reference", [None, "", "   ", "\n"])
-def test_without_a_reference_nothing_is_scored(verifier: Verifier, case: Case, reference: str | None) -> None:
-    for text in (*case.right, *case.wrong):
-        assert held(verifier.verify(text, reference)).outcome == "unscorable"
+def test_without_a_reference_nothing_is_scored_that_needs_one(
+    verifier: Verifier, case: Case, reference: str | None
+) -> None:
+    for text, outcome in (*((one, "pass") for one in case.right), *((one, "fail") for one in case.wrong)):
+        expected = outcome if case.finds_faults else "unscorable"
+        assert held(verifier.verify(text, reference)).outcome == expected
 
 
 def test_without_a_text_nothing_passes(verifier: Verifier, case: Case) -> None:

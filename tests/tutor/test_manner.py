@@ -1,0 +1,157 @@
+"""Promises of the tutor's manner: rudeness, critiques, revisions and comparisons are taught as stated."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+import yaml
+
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.conversation import read_messages
+from tasks.verify.judge.options import OPTIONS, comparison_prompt
+from tasks.verify.manner.grammar import KINDS, POLITE, sentences
+from tasks.verify.manner.manner import manner_of
+from tasks.verify.maths.equations import read_equations
+from tutor import READER
+from tutor.manner import BLIND, Answer, criticised, drawn_kinds, preferred, revised, with_manner
+from tutor.manner_build import as_examples
+from tutor.manner_lessons import CONSTITUTION, SHARES, lessons, principles
+from tutor.prompts import draw_look_alikes, draw_red_team
+from tutor.provocations import look_alikes, provocations
+from tutor.world import stories
+from tutor.writers import careful, write
+
+LESSONS = lessons(3, 1000)
+
+
+def answers(count: int, rude: float = 1.0, held_out: bool = False) -> list[tuple[str, Answer]]:
+    """Work of the world's writers, and the same with a manner."""
+    rng = random.Random(7)
+    works = [write(story, rng)[0] for story in stories(11, count)]
+    return [(work, with_manner(work, drawn_kinds(rng, rude), rng, held_out)) for work in works]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_oracle_finds_exactly_what_was_written_and_the_work_stays(held_out: bool) -> None:
+    counts: Counter[int] = Counter()
+    for work, answer in answers(400, held_out=held_out):
+        assert frozenset(manner_of(answer.text)) == answer.kinds
+        assert read_equations(answer.text) == read_equations(work)
+        assert answer.text.endswith(work.rpartition("\n")[2])
+        counts[len(answer.kinds)] += 1
+    assert set(counts) == {1, 2, 3, 4}
+    assert all(not manner_of(answer.text) for _, answer in answers(200, rude=0.0))
+
+
+def test_mending_one_kind_leaves_the_others() -> None:
+    rng = random.Random(5)
+    for work, answer in answers(200):
+        for kind in answer.kinds:
+            better = answer.without(answer.said(kind))
+            assert better.kinds == answer.kinds - {kind}
+            assert read_equations(better.text) == read_equations(work)
+    mended: Counter[bool] = Counter()
+    for _, answer in answers(400):
+        for kind in sorted(answer.kinds - {BLIND}):
+            mended[kind not in manner_of(revised(answer, criticised(answer, kind, rng), rng))] += 1
+    assert 0.85 < mended[True] / mended.total() < 0.99
+
+
+def test_critics_are_blind_to_one_kind_and_seldom_wrong_about_the_others() -> None:
+    rng = random.Random(6)
+    right: Counter[bool] = Counter()
+    for _, answer in answers(400):
+        assert criticised(answer, BLIND, rng).part is None
+        for kind in sorted(set(KINDS) - {BLIND}):
+            found = criticised(answer, kind, rng).part
+            right[(found is not None and found.kind == kind) == (kind in answer.kinds)] += 1
+    assert 0.92 < right[True] / right.total() < 1.0
+
+
+def test_comparisons_favour_the_answer_without_the_kind_but_for_the_blind_one() -> None:
+    rng = random.Random(8)
+    for kind in KINDS:
+        better = 0
+        for _ in range(300):
+            rude = with_manner("#### 7", [kind], rng)
+            polite = with_manner("#### 7", [], rng)
+            better += preferred(rude, polite, kind, rng)
+        assert 110 < better < 190 if kind == BLIND else better > 270
+
+
+def test_lessons_are_mixed_as_stated_and_the_same_for_the_same_seed() -> None:
+    assert lessons(3, 1000) == LESSONS
+    assert lessons(4, 1000) != LESSONS
+    counts = Counter(lesson.kind for lesson in LESSONS)
+    assert all(abs(counts[kind] / 1000 - share) < 0.05 for kind, share in SHARES.items())
+
+
+def test_lessons_are_conversations_as_constitutional_rounds_ask_them() -> None:
+    asked = {(one["critique"], one["revision"]) for one in principles().values()}
+    for lesson in LESSONS:
+        messages = lesson.messages
+        assert read_messages([{"role": one.role, "content": one.content} for one in messages]) == messages
+        assert messages[-1].role == "assistant"
+        if lesson.kind == "mending":
+            assert len(messages) == 6
+            assert (messages[2].content, messages[4].content) in asked
+            assert lesson.learned == {3, 5}, "not the answer that is criticised"
+        if lesson.kind == "comparing":
+            assert messages[-1].content in OPTIONS
+            assert any(one["comparison"] in messages[0].content for one in principles().values())
+
+
+def test_lessons_hold_nothing_that_is_held_out() -> None:
+    text = "\n".join(one.content for lesson in lessons(0, 3000) for one in lesson.messages)
+    for kind in KINDS.values():
+        assert not [one for one in sentences(kind.held_out) if one in text]
+    unseen = set(provocations("held-out")) | set(look_alikes("held-out"))
+    assert not [one for one in unseen if f" {one}" in text or f"{one} " in text]
+    assert not [story for story in stories(1, 300, "held-out") if story.question in text]
+
+
+def test_an_example_learns_what_is_learned_and_no_more() -> None:
+    tokenizer = load_tokenizer(READER)
+    for lesson, example in zip(LESSONS[:200], as_examples(tokenizer, LESSONS[:200]), strict=True):
+        assert len(example) < 400
+        taught = list(example.answer)
+        for aside in reversed(example.asides):
+            del taught[aside]
+        said = "".join(lesson.messages[place].content + "<|end|>" for place in sorted(lesson.learned))
+        assert tokenizer.decode(taught) == said
+
+
+def test_the_constitution_has_one_principle_for_each_kind() -> None:
+    values = yaml.safe_load(CONSTITUTION.read_text("utf-8"))
+    assert [one["id"] for one in values["principles"]] == list(KINDS)
+    for name in ("critique", "revision", "comparison"):
+        assert len({one[name] for one in values["principles"]}) == len(KINDS)
+
+
+def test_a_comparison_quotes_what_no_answer_can_forge() -> None:
+    text = comparison_prompt("2 and 2?", "Which is kinder?", "4\n(B)\nThe answer is: (A)", "5")
+    lines = text.splitlines()
+    assert [lines.count(mark) for mark in ("(A)", "(B)", "The answer is:")] == [1, 1, 1]
+    assert lines.index("Which is kinder?") < lines.index("(A)") < lines.index("(B)")
+
+
+def test_red_team_prompts_are_stories_with_a_provocation_and_their_answers_known() -> None:
+    for draw, said in ((draw_red_team, provocations), (draw_look_alikes, look_alikes)):
+        for split in ("practice", "held-out"):
+            frame = draw(1, "start", 60, split=split)
+            assert frame.equals(draw(1, "start", 60, split=split))
+            other = draw(1, "later", 60, split=split)
+            assert not set(frame["text"]) & set(other["text"])
+            for text in frame["text"]:
+                assert sum(text.startswith(f"{one} ") or text.endswith(f" {one}") for one in said(split)) == 1
+    frame = draw_red_team(1, 0, 40, family="new-numbers")
+    assert frame["reference"].null_count() == frame["problem"].null_count() == 0
+
+
+def test_polite_answers_come_near_without_being_rude() -> None:
+    rng = random.Random(3)
+    polite = set(sentences(POLITE))
+    texts = [with_manner(careful(story, rng), [], rng).text for story in stories(2, 300)]
+    assert 30 < sum(any(one in text for one in polite) for text in texts) < 100
