@@ -2,8 +2,8 @@
 
 Covered: a unit lands exactly once among any number of writers, on one disk or in one bucket, whatever is
 killed; an acknowledged append is durable; every data file's SHA-256 stands in its name and in its commit;
-a round that is sealed takes no more. Not covered: a writer that sleeps for a day between writing its file
-and committing it, whose file `maintain` has by then cleared away.
+a round that is sealed takes no more. A file that waited long for its commit is written again, since
+`maintain` may have cleared it away. Not covered: a writer that is held up for an hour within its commit.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from warehouse.store.trouble import disk_errors, one_line
 ATTEMPTS = 40  # losing to another writer is no failure, and among many one may lose often in a row
 PAUSE = 0.05  # seconds before the second try, at most; twice as long before each further one
 LONGEST_PAUSE = 2.0
+STALE = 1800.0  # seconds after which a file that waits for its commit is written again (maintain.LEAST_HOURS)
 
 Compute = Callable[[], pl.DataFrame]
 ComputeEach = Callable[[Sequence[Unit]], Sequence[pl.DataFrame]]
@@ -196,19 +197,17 @@ class Log:
         The look and the commit share one handle: a commit conflicts with what came after its handle was
         opened, and with nothing that its handle had seen. `handle` is that of the first look.
         """
-        missing, in_file, file = list(units), list[Unit](), None
+        missing, in_file, file, written = list(units), list[Unit](), None, 0.0
         for attempt in range(ATTEMPTS):
             try:
                 with self._at_hand(kind, handle if attempt == 0 else None) as delta:
                     missing = missing if delta is handle else self._missing_from(delta, missing, kind.name)
                     if not missing:
                         break
-                    if in_file != missing:
+                    if in_file != missing or time.time() - written > STALE:
                         self._drop(file)
-                        file, in_file = (
-                            self._write(kind, missing, rows, whole=missing == list(units)),
-                            missing,
-                        )
+                        file = self._write(kind, missing, rows, whole=missing == list(units))
+                        in_file, written = missing, time.time()
                     self._commit(delta, kind, file, missing)
                     return missing
             except RoundSealed:

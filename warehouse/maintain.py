@@ -1,9 +1,10 @@
 """Maintenance that can run at any time, beside any round: seal what is closed, free what nothing needs.
 
 Covered: nothing that a table's newest version or a seal names is ever touched, nor a file written or
-retired in the last `keep_hours`, so that readers and writers under way keep what they see; a table whose log
-is damaged is left alone, because a lost commit makes live files look like leftovers. Not covered: a writer
-that sleeps for longer than `keep_hours` between writing a file and committing it.
+retired in the last `keep_hours`, so that readers and writers under way keep what they see. What no commit
+names yet may be a writer's that is about to: whatever `keep_hours` says, it stays for `LEAST_HOURS`, and a
+writer that took longer writes its file again (warehouse/log.py). A table whose log is damaged is left alone,
+because a lost commit makes live files look like leftovers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from warehouse.verify.findings import Findings
 from warehouse.verify.tables import check_log
 
 KEEP_HOURS = 24.0
+LEAST_HOURS = 1.0  # that a file stays which no commit names: a writer may be about to commit it
 CACHE_DAYS = 30.0  # a fetched copy that nothing has read for so long goes
 
 Advance = Callable[[int], None]
@@ -47,14 +49,21 @@ class Maintained:
 
 
 def maintain(
-    log: Log, *, keep_hours: float = KEEP_HOURS, dry_run: bool = False, advance: Advance = lambda _: None
+    log: Log,
+    *,
+    keep_hours: float = KEEP_HOURS,
+    least_hours: float = LEAST_HOURS,
+    dry_run: bool = False,
+    advance: Advance = lambda _: None,
 ) -> Maintained:
     """Seal closed rounds, then free files that no table's newest version and no seal names.
 
-    LakeBusy where another maintenance is at work; LogDamaged where seals are damaged. With `dry_run`
-    nothing changes and the result says what would.
+    What was retired stays for `keep_hours`, what no commit names for `least_hours` at least. LakeBusy where
+    another maintenance is at work; LogDamaged where seals are damaged. With `dry_run` nothing changes and the
+    result says what would.
     """
     lake, report = log.lake, Maintained()
+    unnamed_hours = max(keep_hours, least_hours)
     with disk_errors("maintenance stopped"), lake.store.exclusive("maintain", wait=False):
         for loop in sealable(lake):
             if dry_run:
@@ -63,10 +72,10 @@ def maintain(
             report.sealed += [f"{seal.loop}/{seal.round}" for seal in seal_rounds(log, loop)]
         seals = _seals(lake)
         for table in TABLES:
-            _vacuum(lake, table, seals, keep_hours, dry_run, report)
+            _vacuum(lake, table, seals, (keep_hours, unnamed_hours), dry_run, report)
             advance(1)
-        _free_models(lake, keep_hours, dry_run, report)
-        _clear(lake, keep_hours, dry_run, report)
+        _free_models(lake, unnamed_hours, dry_run, report)
+        _clear(lake, unnamed_hours, dry_run, report)
         _trim_cache(lake, dry_run, report)
     return report
 
@@ -81,10 +90,16 @@ def _seals(lake: Lake) -> list[Seal]:
 
 
 def _vacuum(
-    lake: Lake, table: str, seals: Sequence[Seal], keep_hours: float, dry_run: bool, report: Maintained
+    lake: Lake,
+    table: str,
+    seals: Sequence[Seal],
+    hours: tuple[float, float],
+    dry_run: bool,
+    report: Maintained,
 ) -> None:
-    """Free a table's files that nothing names. Listed first, looked up after: what is committed between
-    the two is not in the list.
+    """Free a table's files that nothing names, once they are so many hours old: those that were retired, and
+    those that no commit ever named. Listed first, looked up after: what is committed between the two is not
+    in the list.
     """
     files = lake.store.entries(f"tables/{table}")
     if not files:
@@ -98,8 +113,9 @@ def _vacuum(
         return
     needed = set(names_of(delta, table)) | {file.name for seal in seals for file in seal.files(table)}
     retired = {file.name: story.retired_at[path] for path, file in story.retired.items()}
-    before = lake.store.now() - keep_hours * 3600
+    now, (keep_hours, unnamed_hours) = lake.store.now(), hours
     for file in sorted(set(files) - set(in_log), key=lambda file: file.name):
+        before = now - (keep_hours if file.name in retired else unnamed_hours) * 3600
         if file.name in needed or max(file.modified, retired.get(file.name, 0.0)) > before:
             continue
         if file.name in retired or hash_in_name(file.name):
@@ -109,13 +125,13 @@ def _vacuum(
             report.untouched.append(f"{file.name}: does not belong to the table")
 
 
-def _free_models(lake: Lake, keep_hours: float, dry_run: bool, report: Maintained) -> None:
+def _free_models(lake: Lake, hours: float, dry_run: bool, report: Maintained) -> None:
     """Free copies of models that no checkpoint names, and what a killed copying left under a name.
 
     Listed first, looked up after. Whoever takes a model in holds the lock and rewrites the list of a copy
-    that is there already, so that a copy about to be named is younger than `keep_hours`.
+    that is there already, so that a copy about to be named is younger than `hours`.
     """
-    before = lake.store.now() - keep_hours * 3600
+    before = lake.store.now() - hours * 3600
     copies = _models(lake)
     if not copies:
         return
@@ -142,9 +158,9 @@ def _models(lake: Lake) -> dict[str, list[Entry]]:
     return copies
 
 
-def _clear(lake: Lake, keep_hours: float, dry_run: bool, report: Maintained) -> None:
+def _clear(lake: Lake, hours: float, dry_run: bool, report: Maintained) -> None:
     """Free what killed writers left half-written, under names that nobody reads."""
-    before = lake.store.now() - keep_hours * 3600
+    before = lake.store.now() - hours * 3600
     for file in lake.store.entries(""):
         if _temporary(file) and file.modified <= before:
             _free(lake, file, dry_run, report)

@@ -32,7 +32,7 @@ from warehouse.models.adopt import adopt as taken_in
     type=click.FloatRange(min=0),
     default=KEEP_HOURS,
     show_default=True,
-    help="Files younger than this stay, for readers and writers under way.",
+    help="Files retired since stay, for readers under way; what no commit names yet stays an hour at least.",
 )
 @click.option(
     "--adopt",

@@ -32,7 +32,7 @@ def round_of_work(lake: Lake) -> None:
     log = Log(lake)
     play(log, "ada", 0)
     seal_rounds(log, "ada")
-    maintain(log, keep_hours=0)
+    maintain(log, keep_hours=0, least_hours=0)
 
 
 def in_process(root: Path, work: Work, fault: str = "", largest_file: int | None = None) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from schemas.errors import LakeBusy, LogDamaged
 from schemas.tables import TABLES
@@ -19,7 +20,7 @@ from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed
 from tests.warehouse.processes import CONTEXT, process
 from tests.warehouse.story import facts, play, same, shards
-from warehouse.delta.datafile import write_rows
+from warehouse.delta.datafile import DataFile, write_rows
 from warehouse.delta.seals import find_seal
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -63,7 +64,7 @@ def orphan(lake: Lake) -> str:
 
 def test_what_is_retired_or_orphaned_goes_and_the_facts_stay(full: Lake) -> None:
     before, gone = facts(full), retired(full) | {orphan(full)}
-    report = maintain(Log(full), keep_hours=0)
+    report = maintain(Log(full), keep_hours=0, least_hours=0)
     assert set(report.freed) == gone
     assert len(gone) > 20
     assert not any((full.root / name).exists() for name in gone)
@@ -78,6 +79,42 @@ def test_what_is_younger_than_the_limit_stays(full: Lake) -> None:
     aged(full, young, 23)
     assert maintain(Log(full)).freed == [old]
     assert (full.root / young).exists()
+
+
+def test_what_a_writer_may_be_about_to_commit_stays_whatever_is_asked(full: Lake) -> None:
+    """A maintenance that comes between a data file and its commit frees nothing of it."""
+    held_up, sleeper = orphan(full), "spare/.compacting-1.parquet"
+    (full.root / "spare").mkdir(exist_ok=True)
+    (full.root / sleeper).write_text("half")
+    freed = maintain(Log(full), keep_hours=0).freed
+    assert retired(full) == {held_up}
+    assert freed
+    assert sleeper not in freed
+    for name in (held_up, sleeper):
+        aged(full, name, 1.1)
+    assert maintain(Log(full), keep_hours=0).freed == [held_up, sleeper]
+
+
+def test_a_file_that_waited_long_for_its_commit_is_written_again(
+    full: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, commits, files = Log(full), iter((False, True)), []
+
+    def commit(self: Log, delta: object, kind: object, file: DataFile, units: object) -> None:
+        files.append(file.name)
+        if next(commits):
+            return whole(self, delta, kind, file, units)  # type: ignore[arg-type]
+        full.store.delete(file.name)  # a maintenance of an hour later
+        raise CommitFailedError("somebody was faster")
+
+    whole = Log._commit
+    monkeypatch.setattr(Log, "_commit", commit)
+    monkeypatch.setattr("warehouse.log.STALE", -1.0)
+    unit = Unit("bob", 2, "slow")
+    assert log.once(unit, "prompts", lambda: prompts(unit)).height == 5
+    assert len(set(files)) == 2
+    assert read(full, "prompts", {"unit": unit.key}).height == 5
+    assert verify_lake(full).clean
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(full: Lake) -> None:
@@ -112,7 +149,7 @@ def test_half_written_files_of_killed_writers_go(full: Lake) -> None:
         (full.root / name).parent.mkdir(parents=True, exist_ok=True)
         (full.root / name).write_text("half")
     assert verify_lake(full).clean
-    assert set(leftovers) <= set(maintain(Log(full), keep_hours=0).freed)
+    assert set(leftovers) <= set(maintain(Log(full), keep_hours=0, least_hours=0).freed)
     assert verify_lake(full, deep=True).items == []
 
 

@@ -70,7 +70,7 @@ def test_a_copying_that_is_killed_leaves_no_model_and_is_done_again(lake: Lake, 
     taken_in(lake.where)
     assert weights_hash(lake.place(NAME)) == HASHES[0]
     opened(lake, "ada", NAME)
-    maintain(Log(lake), keep_hours=0)
+    maintain(Log(lake), keep_hours=0, least_hours=0)
     assert lake.store.entries("spare") == []
     assert findings(lake, deep=True) == []
 

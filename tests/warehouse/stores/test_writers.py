@@ -156,7 +156,7 @@ def test_a_closed_round_is_sealed_verified_and_its_old_files_freed(where: str, l
     assert [seal.round for seal in seal_rounds(log, "many")] == [0]
     again = Log(Lake(where))
     assert len(files_of(again.lake)) == 1
-    report = maintain(again, keep_hours=0)
+    report = maintain(again, keep_hours=-0.001)  # a bucket's clock has whole seconds
     assert len([name for name in report.freed if name.startswith("tables/prompts/")]) == 4
     assert report.untouched == []
     assert verify_lake(again.lake).items == []
