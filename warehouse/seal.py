@@ -29,7 +29,7 @@ from warehouse.compact import check_live, compacted
 from warehouse.delta.datafile import DataFile
 from warehouse.delta.heads import CHECKPOINT
 from warehouse.delta.history import History, history
-from warehouse.delta.journal import Actions, LogEntry, milliseconds, read_entries
+from warehouse.delta.journal import Actions, LogEntry, milliseconds, read_entries, read_entry
 from warehouse.delta.seals import (
     START,
     Seal,
@@ -86,6 +86,8 @@ def _seal(log: Log, loop: str, number: int, advance: Advance) -> Seal:
         before = last_seal(lake.store, loop)
         if number != (0 if before is None else before.round + 1):
             raise LogDamaged(f"loop {loop}: the seal before round {number} is missing from seals/{loop}")
+        if before is not None:
+            _check_on_record(lake, before)
         handles = {name: _close(log, table, loop, number) for name, table in TABLES.items()}
         reached("seal: closed")
         tables = {}
@@ -108,6 +110,25 @@ def _seal(log: Log, loop: str, number: int, advance: Advance) -> Seal:
         lake.store.settle([seal_name(loop, number)])  # a killed process may have left it unsynced
     _anchor(log, seal)
     return seal
+
+
+def _check_on_record(lake: Lake, seal: Seal) -> None:
+    """LogDamaged where a seal is not the one that the log has on record: nothing is sealed upon it."""
+    table = seal.tables.get("rounds")
+    name, number = lake.log("rounds"), 0 if table is None else table.version + 1
+    with lake.at_hand("rounds") as delta:
+        newest = -1 if delta is None else delta.version()
+    while number <= newest:  # the first entries after those that it seals have it
+        recorded = read_entry(lake.store, name, number).described.get("seal") or {}
+        if (recorded.get("loop"), recorded.get("round")) == (seal.loop, seal.round):
+            if recorded.get("sha256") == seal.sha256:
+                return
+            break
+        number += 1
+    raise LogDamaged(
+        f"{seal_name(seal.loop, seal.round)} is not the seal that the log has on record: nothing is sealed upon "
+        "it, see `ratchet verify`"
+    )
 
 
 def _close(log: Log, table: Table, loop: str, number: int) -> DeltaTable:

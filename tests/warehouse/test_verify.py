@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from flows.cli import main
 from schemas.errors import LogDamaged, RatchetError
 from schemas.units import Unit
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed, damaged, flips
+from tests.warehouse.story import play
 from warehouse.delta.heads import head_name
 from warehouse.delta.seals import Seal, SealedFile, parse_seal, seal_name
 from warehouse.lake import Lake
 from warehouse.log import Log
+from warehouse.seal import seal_rounds
 from warehouse.verify import files
 from warehouse.verify.chain import check_anchors, read_chains
 from warehouse.verify.findings import Findings
@@ -268,6 +272,68 @@ def test_a_chain_rewritten_from_end_to_end_no_longer_fits_the_log(full: Lake) ->
     assert {seal_name("ada", 0), seal_name("ada", 1)} <= named(full)
 
 
+def _empty_seals(root: Path) -> str:
+    for path in (root / "seals" / "bob").iterdir():
+        path.write_bytes(b"")
+    return seal_name("bob", 0)
+
+
+def _stray_seal(root: Path) -> str:
+    (root / "seals" / "notes.txt").write_text("mine")
+    return "seals/notes.txt"
+
+
+def _swapped_seals(root: Path) -> str:
+    seals = root / "seals"
+    (seals / "ada").rename(seals / "spare")
+    (seals / "bob").rename(seals / "ada")
+    (seals / "spare").rename(seals / "bob")
+    return seal_name("ada", 0)
+
+
+def _linked_tables(root: Path) -> str:
+    (root / "tables").rename(root.parent / "elsewhere")
+    (root / "tables").symlink_to(root.parent / "elsewhere")
+    return "tables"
+
+
+def _file_for_a_folder(root: Path) -> str:
+    shutil.rmtree(root / "seals")
+    (root / "seals").write_text("mine")
+    return "seals"
+
+
+def _gutted(root: Path) -> str:
+    for path in root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    return "tables"
+
+
+@pytest.mark.parametrize(
+    "harm", [_empty_seals, _stray_seal, _swapped_seals, _linked_tables, _file_for_a_folder, _gutted]
+)
+def test_whatever_lies_where_seals_and_tables_should_is_a_finding(
+    full: Lake, harm: Callable[[Path], str]
+) -> None:
+    where = harm(full.root)
+    assert where in named(full)
+    result = CliRunner().invoke(main, ["verify", "--lake", str(full.root), "--json"])
+    assert result.exit_code == 1
+    assert where in {one["where"] for one in json.loads(result.stdout)["findings"]}
+
+
+def test_nothing_is_sealed_upon_a_seal_that_was_rewritten(full: Lake) -> None:
+    play(Log(full), "ada", 2)
+    name = seal_name("ada", 1)
+    path = full.root / name
+    for wrong in _rewritten(parse_seal(name, path.read_bytes())):
+        with changed(path, wrong.data), pytest.raises(LogDamaged, match="nothing is sealed upon it"):
+            seal_rounds(Log(full), "ada")
+    assert [seal.round for seal in seal_rounds(Log(full), "ada")] == [2]
+    assert verify_lake(full).clean
+
+
 @pytest.mark.parametrize("wrong", [None, b"", b"{}", b"\xff\x00"])
 def test_damage_to_a_note_does_no_harm(full: Lake, wrong: bytes | None) -> None:
     """Heads and locks are notes: what they say decides nothing and is told anew."""
@@ -278,8 +344,6 @@ def test_damage_to_a_note_does_no_harm(full: Lake, wrong: bytes | None) -> None:
 
 
 def test_a_head_from_before_is_not_held_against_the_log(full: Lake, told: Path) -> None:
-    from tests.warehouse.story import play
-
     play(Log(full), "ada", 2)
     shutil.copy(told / head_name(full.log("rounds")), full.root / "heads")
     assert verify_lake(full).clean

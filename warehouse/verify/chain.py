@@ -19,14 +19,16 @@ def read_chains(lake: Lake, findings: Findings) -> dict[str, list[Seal]]:
     for entry in lake.store.entries("seals"):
         findings.files += 1
         findings.size += entry.size
-        loop = entry.name.split("/")[1]
+        loop = entry.name.split("/")[1]  # a stray file gives its own name, and does not parse
         if entry.name.rpartition("/")[2].startswith("."):
             findings.leftover(entry.name, "left by a writer that was killed")
             continue
         try:
-            chains.setdefault(loop, []).append(parse_seal(entry.name, lake.store.get(entry.name)))
+            seal = parse_seal(entry.name, lake.store.get(entry.name))
         except (LogDamaged, OSError) as error:
             findings.damage(entry.name, str(error))
+            continue
+        chains.setdefault(loop, []).append(seal)
     for loop, seals in chains.items():
         seals.sort(key=lambda seal: seal.round)
         _check_links(loop, seals, findings)

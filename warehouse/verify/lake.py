@@ -37,6 +37,8 @@ def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lamb
     chains = read_chains(lake, findings)
     seals = [seal for chain in chains.values() for seal in chain]
     stories = {name: check_table(lake, name, seals, findings, begin(name), deep=deep) for name in TABLES}
+    if not any(story.hashes for story in stories.values()):
+        findings.damage("tables", "no fact is there: none was ever recorded, or all are gone")
     check_anchors(lake, chains, stories["rounds"], findings)
     _check_artifacts(lake, chains, findings, begin("snapshots, trainings and models"))
     _check_strangers(lake, findings)
@@ -93,6 +95,8 @@ def _check_strangers(lake: Lake, findings: Findings) -> None:
         parts = entry.name.split("/")
         if parts[0].startswith(".lake.json."):
             findings.leftover(entry.name, "left by a writer that was killed")
+        elif len(parts) == 1 and parts[0] in ROOMS and parts[0] != "lake.json":
+            findings.damage(entry.name, "is a file or a link where the lake has a folder")
         elif parts[0] not in ROOMS or (parts[0] == "tables" and parts[1] not in tables):
             findings.damage(entry.name, "does not belong to the lake")
 
