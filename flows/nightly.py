@@ -37,7 +37,7 @@ from flows.round.round import Closed, Round, hold
 from flows.steps.task import in_flow_run
 from flows.writers.engines import check_engines, closing_servers
 from flows.writers.guests import with_models_here
-from schemas.errors import BadInput
+from schemas.errors import BadInput, NightStopped
 from schemas.units import check_loop
 from tasks.models.dates import use_date
 from tasks.models.recorded import check_there, check_weights
@@ -85,7 +85,8 @@ def night(
     """Run improvement rounds on a loop and return its state, one value a round.
 
     `rounds` None finishes an interrupted night, or runs one round. `model` None is the loop's own base,
-    or the tutor for a new loop.
+    or the tutor for a new loop. Where a round stops the night, a flow run fails as NightStopped, so that
+    Prefect shows it and automations fire; outside of one the state is returned.
     """
     _tag(loop, recipe)
     opening = _checked(recipe, loop, lake, model)
@@ -104,6 +105,8 @@ def night(
         for number in range(todo.first, todo.end):
             closed = one_round(opened.where, loop, number, todo.begin, todo.end, recipe)
             if closed.verdict == "stopped":
+                if in_flow_run():
+                    raise NightStopped(f"round {number} stopped the night: {closed.reason}")
                 break
     return status(opened, loop)
 

@@ -19,6 +19,7 @@ RatchetError                     exit 1; everything below is one
 │   ├── BudgetSpent              the next request could cost more than the budget has left
 │   └── RequestFailed            a request failed for good where every answer was needed
 ├── CommitOutcomeUnknown         a commit may or may not have landed: look again, never append blindly
+├── NightStopped                 a round stopped its night; everything is recorded
 ├── SnapshotMismatch             a snapshot's content is not what its id says
 └── TrainingFailed               a fine-tuning job ended without a usable checkpoint
 """
@@ -104,6 +105,10 @@ class RequestFailed(EndpointError):
 
 class CommitOutcomeUnknown(RatchetError):
     """A commit was sent and its fate is not known. Look for the unit's key before trying again."""
+
+
+class NightStopped(RatchetError):
+    """A round's training failed, or a monitor said stop: the night ended there, and all of it is recorded."""
 
 
 class SnapshotMismatch(RatchetError):

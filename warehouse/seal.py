@@ -126,8 +126,8 @@ def _check_on_record(lake: Lake, seal: Seal) -> None:
             break
         number += 1
     raise LogDamaged(
-        f"{seal_name(seal.loop, seal.round)} is not the seal that the log has on record: nothing is sealed upon "
-        "it, see `ratchet verify`"
+        f"{seal_name(seal.loop, seal.round)} is not the seal that the log has on record: nothing is sealed "
+        "upon it, see `ratchet verify`"
     )
 
 

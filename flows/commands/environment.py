@@ -17,7 +17,14 @@ SETTINGS = {
 }
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
 def prepare() -> None:
-    """Put the settings into the environment."""
+    """Put the settings into the environment, and this machine among what no proxy is asked for."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    for name in ("NO_PROXY", "no_proxy"):
+        spared = [one for one in os.environ.get(name, "").split(",") if one.strip()]
+        spared += [one for one in LOOPBACK if one not in spared and "*" not in spared]
+        os.environ[name] = ",".join(spared)

@@ -21,7 +21,7 @@ from flows.commands.options import (
     trust_option,
     wide,
 )
-from schemas.errors import EndpointError, RatchetError, RecipeError
+from schemas.errors import EndpointError, NightStopped, RecipeError
 from schemas.recipes.shared import ModelFiles
 
 
@@ -115,12 +115,17 @@ def run(
     with ExitStack() as stack:
         ready = stack.enter_context(prefect_server())
         from flows.nightly import check, night  # loads torch, while the server starts
+        from flows.pages.status import status
+        from warehouse.lake import Lake
 
         stack.enter_context(progress_on(console))
         check(chosen, loop, lake, str(model) if model else None, keep=True)  # before anything is written
         ready()
+        stopped: NightStopped | None = None
         try:
             rounds_done = night(chosen, loop, rounds, lake, str(model) if model else None)
+        except NightStopped as error:
+            rounds_done, stopped = status(Lake(lake), loop), error
         except EndpointError as error:
             raise EndpointError(
                 f"{error}; the round is open, what was answered is kept: the same command goes on"
@@ -131,5 +136,8 @@ def run(
         from flows.pages.show import night_table
 
         night_table(wide(), rounds_done, lake)
-    if rounds_done[-1]["verdict"] == "stopped":
-        raise RatchetError(f"round {rounds_done[-1]['round']} stopped the night: {rounds_done[-1]['reason']}")
+    if stopped is None and rounds_done[-1]["verdict"] == "stopped":
+        last = rounds_done[-1]
+        stopped = NightStopped(f"round {last['round']} stopped the night: {last['reason']}")
+    if stopped is not None:
+        raise stopped

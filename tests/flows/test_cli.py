@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from urllib.request import proxy_bypass
 
 import pytest
 from click.testing import CliRunner, Result
 
 import tutor
 from flows.cli import main
+from flows.commands.environment import prepare
 from schemas.recipes.parsing import load_recipe
 from tests.conftest import REPOSITORY
 
@@ -214,3 +216,16 @@ def test_sql_without_a_query_says_what_there_is_to_ask(tmp_path: Path) -> None:
 def test_the_nightly_deployment_carries_the_tutors_recipe() -> None:
     deployment = load_recipe(REPOSITORY / "prefect.yaml")["deployments"][0]
     assert deployment["parameters"]["recipe"] == load_recipe(tutor.RECIPES / "rft.yaml")
+
+
+@pytest.mark.parametrize("given", ["", "intranet.example", "localhost,intranet.example", "*"])
+def test_this_machine_is_never_reached_through_a_proxy(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's server and vLLM answer on loopback, whatever proxy the environment names."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, given)
+    monkeypatch.setattr("flows.commands.environment.SETTINGS", {})
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    prepare()
+    assert all(proxy_bypass(host) for host in ("localhost", "127.0.0.1"))
+    assert bool(proxy_bypass("intranet.example")) == (given != "")
+    assert not proxy_bypass("elsewhere.example") or given == "*"

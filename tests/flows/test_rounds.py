@@ -90,14 +90,19 @@ def test_two_processes_train_one_challenger_and_say_how_far_they_are(
 
 def artifact(environment: dict[str, str], key: str) -> dict[str, Any]:
     """What Prefect's server holds under a key: the newest, since loops of other lakes have the same ids."""
+    artifacts = asked(environment, "artifacts", {"artifacts": {"key": {"any_": [key]}}})
+    return max(artifacts, key=lambda one: str(one["created"]))
+
+
+def asked(environment: dict[str, str], what: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """What Prefect's server answers to a filter."""
     request = urllib.request.Request(
-        f"{environment['PREFECT_API_URL']}/artifacts/filter",
-        json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode(),
+        f"{environment['PREFECT_API_URL']}/{what}/filter",
+        json.dumps(filters).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        artifacts = json.load(answer)
-    return dict(max(artifacts, key=lambda one: str(one["created"])))
+        return list(json.load(answer))
 
 
 def test_a_round_that_keeps_nothing_is_held_and_the_loop_goes_on(
@@ -109,17 +114,24 @@ def test_a_round_that_keeps_nothing_is_held_and_the_loop_goes_on(
     assert "nothing to train on" in str(rounds[0]["reason"])
 
 
-def test_a_training_that_diverges_is_recorded_and_the_champion_stays(
-    tmp_path: Path, plain: dict[str, str]
+def test_a_training_that_diverges_is_recorded_the_night_fails_and_the_champion_stays(
+    tmp_path: Path, plain: dict[str, str], prefect_server: dict[str, str]
 ) -> None:
     code, rounds, stderr = run(
         tmp_path / "lake",
-        plain,
+        prefect_server,
         "training.learning_rate=1e30",
         "training.max_grad_norm=1e30",
     )
     assert code == 1
-    assert "ratchet: round 0 stopped the night: TrainingFailed" in stderr
+    stopped = "round 0 stopped the night: TrainingFailed"
+    assert f"ratchet: {stopped}" in stderr
+    assert rounds[0]["verdict"] == "stopped"
+    nights = asked(prefect_server, "flow_runs", {"flow_runs": {"tags": {"all_": ["ratchet"]}}})
+    ours = [run for run in nights if run["parameters"].get("lake") == str(tmp_path / "lake")]
+    (night,) = (run for run in ours if "number" not in run["parameters"])
+    assert night["state"]["type"] == "FAILED"
+    assert stopped in night["state"]["message"]
     lake = Lake(tmp_path / "lake")
     states = read(lake, "trainings")
     assert sorted(states["state"]) == ["failed", "started"]
