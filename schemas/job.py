@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
 
 
 V = TypeVar("V")
@@ -75,6 +76,58 @@ class Value(Strict):
     )
 
 
+class Policy(Strict):
+    """Policy gradients with a clipped ratio (Schulman et al. 2017, arXiv 1707.06347), by whatever advantages.
+
+    The defaults are today's: all tokens of a step count alike, the upper clip is wider (DAPO, Yu et al. 2025,
+    2503.14476), and there is no KL term. `normalisation` sequence is GRPO's (Shao et al. 2024, 2402.03300),
+    constant Dr. GRPO's (Liu et al. 2025, 2503.20783); `ratio` sequence is GSPO's (Zheng et al. 2025,
+    2507.18071).
+    """
+
+    clip_low: Share = Field(0.2, description="the ratio is held above 1 - this")
+    clip_high: Weight = Field(0.28, description="the ratio is held below 1 + this")
+    dual_clip: Annotated[float, Field(gt=1.0)] | None = Field(
+        None, description="most that a ratio counts for a negative advantage (Ye et al. 2019, 1912.09729)"
+    )
+    ratio: Literal["token", "sequence"] = Field(
+        "token", description="sequence: the geometric mean of an answer's ratios stands for each of them"
+    )
+    normalisation: Literal["token", "sequence", "constant"] = Field(
+        "token",
+        description="what the loss is a mean over: the step's tokens; its answers, of each the mean over its"
+        " tokens; its answers, of each the sum over `constant_length`",
+    )
+    constant_length: Positive | None = Field(None, description="tokens that constant divides by")
+    kl_weight: Weight = Field(0.0, description="what a token's KL to the reference costs, nats")
+    kl_estimator: Literal["k1", "k2", "k3", "weighted"] = Field(
+        "k2",
+        description="of r = policy / reference: log r, (log r)^2 / 2, or 1/r - 1 + log r (Schulman 2020); the"
+        " second has the gradient of the KL, the others its expectation; weighted: the third times the ratio"
+        " to the sampler, which has both (DeepSeek-V3.2, 2512.02556)",
+    )
+    entropy_weight: Weight = Field(0.0, description="what a token's entropy gains, nats")
+    imitation_weight: Weight = Field(
+        0.0,
+        description="what the mean cross-entropy of the answers that passed costs (VAPO, Yue et al. 2025,"
+        " 2504.05118)",
+    )
+    proximal: Literal["behaviour", "start"] = Field(
+        "behaviour",
+        description="what the ratio is to: the sampler's log-probabilities, or those of the policy that the"
+        " training starts from, computed here, where weights start / behaviour make up for the sampler",
+    )
+    truncation: Annotated[float, Field(gt=0.0)] = Field(
+        2.0, description="most that such a weight counts (truncated importance sampling, Yao et al. 2025)"
+    )
+
+    @model_validator(mode="after")
+    def constant_is_given(self) -> Policy:
+        if self.normalisation == "constant" and self.constant_length is None:
+            raise ValueError("normalisation constant needs constant_length, the tokens it divides by")
+        return self
+
+
 class Hyperparameters(Strict):
     """How one job trains. Sizes are in examples, lengths in tokens, rates per optimizer step."""
 
@@ -105,6 +158,7 @@ class Hyperparameters(Strict):
     dpo: Dpo | None = added(None, "settings of objective dpo; None: its defaults")
     reward: Reward | None = added(None, "settings of objective reward; None: its defaults")
     value: Value | None = added(None, "settings of objective value; None: its defaults")
+    policy: Policy | None = added(None, "settings of objective policy; None: its defaults")
 
 
 class Chat(Strict):

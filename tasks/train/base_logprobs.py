@@ -37,9 +37,11 @@ def with_base_logprobs(
     with torch.no_grad():
         logprobs = [_logprobs(objective, accelerator, base, encoded, rows) for rows in shares]
     base.train()
-    numbers = torch.zeros(len(encoded), logprobs[0].shape[1], device=accelerator.device)
+    widest = torch.tensor([max(values.shape[1] for values in logprobs)], device=accelerator.device)
+    width = int(accelerator.gather(widest).max())
+    numbers = torch.zeros(len(encoded), width, device=accelerator.device)
     for rows, values in zip(shares, logprobs, strict=True):
-        numbers[rows] = values[: len(rows)].float()
+        numbers[rows, : values.shape[1]] = values[: len(rows)].float()
     numbers = accelerator.reduce(numbers, "sum").cpu()
     return [
         replace(example, tensors=example.tensors | {BASE_LOGPROBS: row})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from schemas.errors import TrainingFailed
-from schemas.job import Hyperparameters, TrainingJob
+from schemas.job import TrainingJob
 from tasks.models.checkpoint import load_tokenizer
 from tasks.train.base_logprobs import with_base_logprobs
 from tasks.train.batches import Step, collate, micro_batches, plan
@@ -39,10 +40,11 @@ from tasks.train.machine import (
     step_seed,
     versions,
 )
-from tasks.train.objectives.objective import Batch, Encoded, Mean, Objective
+from tasks.train.objectives.objective import LOSS, Batch, Encoded, Objective
 from tasks.train.objectives.registry import get_objective
-from tasks.train.optimizer import adamw
+from tasks.train.optimizer import adamw, learning_rate
 from tasks.train.packing import check_packing, pack
+from tasks.train.parts import measured, scaled, units_of
 from tasks.train.result import (
     LEDGER,
     RESULT,
@@ -118,16 +120,6 @@ def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = No
             accelerator.free_memory()
 
 
-def learning_rate(step: int, steps: int, hyper: Hyperparameters) -> float:
-    """The rate of a step (0-based): linear warm-up, then the schedule's way down; never zero."""
-    warmup = math.ceil(hyper.warmup_ratio * steps)
-    if step < warmup:
-        return hyper.learning_rate * (step + 1) / warmup
-    elapsed = (step - warmup) / max(1, steps - warmup)
-    share = {"constant": 1.0, "linear": 1 - elapsed, "cosine": (1 + math.cos(math.pi * elapsed)) / 2}
-    return hyper.learning_rate * share[hyper.schedule]
-
-
 def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
     hyper, objective = job.hyperparameters, get_objective(job.objective, job.hyperparameters)
     save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
@@ -137,7 +129,7 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     encoded = objective.encode(load_tokenizer(Path(job.base), job.chat), examples)
     refuse_unlearnable(job, objective, encoded)
     base = trainable(job, accelerator, objective.head)
-    if objective.base_logprobs is not None or objective.head != "lm":
+    if objective.base_logprobs is not None or not objective.dropout:
         without_dropout(base)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
@@ -185,28 +177,28 @@ def _step(run: Run, step: Step) -> dict[str, Any]:
     rate = learning_rate(step.number, len(run.steps), hyper)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    units = sum(run.encoded[row].units for row in step.rows)
+    units = units_of([run.encoded[row] for row in step.rows])
     sums = accelerator.reduce(_gradients(run, step, units), "sum")
     norm = accelerator.clip_grad_norm_(run.model.parameters(), hyper.max_grad_norm)
     means = zip(sums, torch.stack([*sums.values()]).tolist(), strict=True)
-    measured = {name: total / count if count else None for name, (total, count) in means}
-    measured |= {"loss": measured["loss"] or 0.0, "grad_norm": float(norm)}
-    _refuse_infinite(run, step, measured)
+    values = {name: total / count if count else None for name, (total, count) in means}
+    values |= {LOSS: sum(values[part] or 0.0 for part in units), "grad_norm": float(norm)}
+    _refuse_infinite(run, step, values)
     run.optimizer.step()
     run.optimizer.zero_grad()
     return {
         "step": step.number,
         "epoch": step.epoch,
         "example_ids": [run.example_ids[row] for row in step.rows],
-        "loss": measured.pop("loss"),
+        "loss": values.pop(LOSS),
         "learning_rate": rate,
-        "grad_norm": measured.pop("grad_norm"),
+        "grad_norm": values.pop("grad_norm"),
         "tokens": sum(run.encoded[row].tokens for row in step.rows),
-        **measured,
+        **values,
     }
 
 
-def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
+def _gradients(run: Run, step: Step, units: Mapping[str, int]) -> dict[str, Tensor]:
     """Accumulate the gradient of the step's mean loss; returns this device's totals and counts of metrics."""
     accelerator, objective = run.accelerator, run.objective
     shares = micro_batches(
@@ -217,7 +209,7 @@ def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
         devices=accelerator.num_processes,
     )
     # Devices' gradients are averaged, and Accelerate divides by an accumulation of its own: undo both.
-    scale = accelerator.num_processes * accelerator.gradient_accumulation_steps / max(units, 1)
+    whole = accelerator.num_processes * accelerator.gradient_accumulation_steps
     sums: dict[str, Tensor] = {}
     for number, rows in enumerate(shares):
         last = number == len(shares) - 1
@@ -228,9 +220,8 @@ def _gradients(run: Run, step: Step, units: int) -> dict[str, Tensor]:
         model, batch = _batch(run, examples)
         with nullcontext() if last else accelerator.no_sync(run.model):
             loss = objective.loss(model, batch)
-            accelerator.backward(loss.total * (scale * counts))
-        covered = loss.total.new_tensor(sum(example.units for example in examples))
-        for name, mean in {"loss": Mean(loss.total, covered), **loss.metrics}.items():
+            accelerator.backward(scaled(loss, units, whole * counts))
+        for name, mean in measured(loss, examples).items():
             sums[name] = sums.get(name, 0.0) + torch.stack(mean).detach() * counts
     return sums
 

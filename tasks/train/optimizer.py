@@ -1,11 +1,12 @@
-"""The optimizer of a job: AdamW, its moments in the weights' own type or, by bitsandbytes, in eight bits.
+"""The optimizer of a job and its rate: AdamW, its moments in the weights' own type or in eight bits.
 
-In eight bits each block of 256 numbers has a scale of its own; tensors of fewer than 4,096 numbers stay as
-they are. It works on GPUs and on CPUs, and what is saved is resumed to the same bit.
+The latter are bitsandbytes': each block of 256 numbers has a scale of its own; tensors of fewer than 4,096
+numbers stay as they are. It works on GPUs and on CPUs, and what is saved is resumed to the same bit.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -39,3 +40,13 @@ def adamw(model: Any, hyper: Hyperparameters, accelerator: Accelerator) -> torch
 
     optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=hyper.learning_rate, weight_decay=0.0)
     return optimizer
+
+
+def learning_rate(step: int, steps: int, hyper: Hyperparameters) -> float:
+    """The rate of a step (0-based): linear warm-up, then the schedule's way down; never zero."""
+    warmup = math.ceil(hyper.warmup_ratio * steps)
+    if step < warmup:
+        return hyper.learning_rate * (step + 1) / warmup
+    elapsed = (step - warmup) / max(1, steps - warmup)
+    share = {"constant": 1.0, "linear": 1 - elapsed, "cosine": (1 + math.cos(math.pi * elapsed)) / 2}
+    return hyper.learning_rate * share[hyper.schedule]

@@ -28,7 +28,13 @@ from tasks.train.objectives.registry import OBJECTIVES
 from tasks.train.records import ledger_rows
 from tests.train.gradients import assert_same, gradients
 
-ROWS = {"sft": "examples", "dpo": "pairs", "reward": "soft_pairs", "value": "rollouts"}
+ROWS = {
+    "sft": "examples",
+    "dpo": "pairs",
+    "reward": "soft_pairs",
+    "value": "rollouts",
+    "policy": "rollouts",
+}
 """The fixture of tests/train/conftest.py with examples of each objective: prompts and what is learned."""
 MakeJob = Callable[..., TrainingJob]
 CPU = torch.device("cpu")
@@ -76,8 +82,8 @@ def learned(
     total, metrics = 0.0, dict[str, tuple[float, float]]()
     for batch in batches:
         loss = objective.loss(model, collate(batch, objective.padding, CPU))
-        loss.total.backward()
-        total += loss.total.item()
+        sum(loss.parts.values()).backward()
+        total += sum(part.item() for part in loss.parts.values())
         for name, mean in loss.metrics.items():
             before = metrics.get(name, (0.0, 0.0))
             metrics[name] = (before[0] + mean.total.item(), before[1] + mean.over.item())
@@ -164,11 +170,21 @@ CHANGES: dict[str, tuple[Callable[[pl.DataFrame, str], pl.DataFrame], str]] = {
     "without": (lambda rows, column: rows.drop(column), "has no column {}"),
     "null": (lambda rows, column: rows.with_columns(pl.lit(None, pl.String).alias(column)), "nulls in {}"),
     "long": (
-        lambda rows, column: rows.with_columns(pl.lit("x" * 300).alias(column)),
+        lambda rows, column: lengthened(rows, column),
         "longer than 256 tokens .the model's context",
     ),
     "twice": (lambda rows, column: rows.with_columns(example_id=pl.lit("one")), "holds an example_id twice"),
 }
+
+
+def lengthened(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Rows that are 300 tokens longer in a column of texts, or in all lists, which belong together."""
+    if isinstance(rows.schema[column], pl.List):
+        lists = [name for name, kind in rows.schema.items() if isinstance(kind, pl.List)]
+        return rows.with_columns(
+            pl.col(name).list.concat(pl.col(name).list.first().repeat_by(300)) for name in lists
+        )
+    return rows.with_columns(pl.lit("x" * 300).alias(column))
 
 
 ONE_COLUMN = {"empty", "twice"}
@@ -181,8 +197,7 @@ def test_examples_that_cannot_be_trained_on_are_refused_in_one_line(
 ) -> None:
     changed, line = CHANGES[change]
     needed = [one for one in objective.columns if change != "null" or one not in objective.nullable]
-    if change == "long":
-        needed = [one for one in needed if rows[one].dtype == pl.String]
+    needed = [one for one in needed if change != "long" or rows.schema[one] in (pl.String, pl.List)]
     for column in needed[:1] if change in ONE_COLUMN else needed:
         job = make_job(column, objective=name, rows=changed(rows, column))
         with pytest.raises(TrainingFailed, match=line.format(column)) as refused:

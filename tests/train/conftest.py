@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from schemas.ids import HEX_DIGITS
 from schemas.job import Hyperparameters, TrainingJob
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.turns import answer_tokens
 from tasks.train.result import TrainingResult
 from tests.commands import forks_of
 from tests.forked import Forks
@@ -105,17 +108,27 @@ def soft_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def rollouts(examples: pl.DataFrame) -> pl.DataFrame:
-    """22 sampled answers as tokens (bytes), each with a return and an old value."""
-    tokens = [list(text.encode()) for text in examples["response"]]
-    numbers = [
-        [((7 * row + place) % 13) / 6 - 1 for place in range(len(ids))] for row, ids in enumerate(tokens)
-    ]
-    return examples.select("example_id", "prompt").with_columns(
-        pl.Series("token_ids", tokens, dtype=pl.List(pl.Int64)),
-        pl.Series("returns", numbers, dtype=pl.List(pl.Float64)),
-        pl.Series("values", [[0.5 * one for one in row] for row in numbers], dtype=pl.List(pl.Float64)),
-    )
+def rollouts(examples: pl.DataFrame, base: Path) -> pl.DataFrame:
+    """22 answers as the tiny base might have drawn them at unlike temperatures, more bad ones than good."""
+    tokens = answer_tokens(load_tokenizer(base), examples["response"].to_list())
+    rows = []
+    for number, (row, ids) in enumerate(zip(examples.to_dicts(), tokens, strict=True)):
+        noise = [math.sin(7 * number + 3 * place) for place in range(len(ids))]
+        near = [-math.log(260) + 0.3 * one for one in noise]
+        rows.append(
+            row
+            | {
+                "token_ids": ids,
+                "behaviour_logprobs": near,
+                "reference_logprobs": [one - 0.2 * other for one, other in zip(near, noise, strict=True)],
+                "advantages": [(0.5 if number % 3 == 0 else -1.0) + 0.1 * one for one in noise],
+                "temperature": 1.0 if number % 2 else 0.8,
+                "passed": number % 3 == 0,
+                "returns": [((7 * number + place) % 13) / 6 - 1 for place in range(len(ids))],
+            }
+        )
+    values = 0.5 * pl.element()
+    return pl.DataFrame(rows).with_columns(values=pl.col("returns").list.eval(values))
 
 
 def freeze(folder: Path, examples: pl.DataFrame) -> str:

@@ -21,11 +21,12 @@ from tasks.models.checkpoint import load_model, load_tokenizer, weights_hash
 from tasks.models.ends import end_ids
 from tasks.train.batches import collate
 from tasks.train.fits import check_fits
-from tasks.train.loop import learning_rate, train
+from tasks.train.loop import train
 from tasks.train.machine import claimed
 from tasks.train.objectives import registry
 from tasks.train.objectives.objective import IGNORED, Batch, Loss, Mean
 from tasks.train.objectives.sft import SFT
+from tasks.train.optimizer import learning_rate
 from tasks.train.result import TrainingResult
 from tests.forked import Forks
 from tests.train.conftest import told

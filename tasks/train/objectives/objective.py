@@ -3,13 +3,14 @@
 An objective is a value; the loop knows nothing else about it. `encode` turns whole columns into one
 `Encoded` per example; `loss` takes a model and a padded batch of them and returns a *sum* over its
 units (tokens, pairs, steps of reasoning: whatever the objective averages over). The loop divides by
-the units of the whole optimizer step, so neither micro-batches nor devices change the loss.
+the units of the whole optimizer step, so neither micro-batches nor devices change the loss. A loss of several
+streams, each a mean over units of its own (all tokens, those of some answers), gives a sum and a count of
+each.
 
 How others fit without a change to the loop:
 
 - Distillation: the teacher's log-probabilities are one more column, as long as the response.
 - Process labels: a label at each step's last token and `IGNORED` elsewhere, one unit a step.
-- PPO: old log-probabilities, advantages and returns are columns of a snapshot of rollouts.
 
 An objective whose model says numbers instead of tokens names its `head` (tasks/models/heads.py).
 """
@@ -29,6 +30,8 @@ from tasks.models.heads import Head
 IGNORED = -100  # the label of a position that carries no loss, as in transformers and TRL
 BASE_LOGPROBS = "base_logprobs"  # the column of a batch with the numbers of `Objective.base_logprobs`
 
+LOSS = "loss"  # the part of a loss that is no further stream
+
 Batch = Mapping[str, Tensor]
 
 
@@ -37,13 +40,19 @@ class Encoded:
     """One example, ready to be batched.
 
     `tensors`: one-dimensional, by column. `length`: tokens of its longest sequence. `tokens`: tokens
-    of all its sequences. `units`: what its loss is a sum over.
+    of all its sequences. `units`: what its loss is a sum over; `streams`: likewise of each further stream.
     """
 
     tensors: dict[str, Tensor]
     length: int
     tokens: int
     units: int
+    streams: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The units of each part of its loss, by name."""
+        return {LOSS: self.units, **self.streams}
 
 
 class Mean(NamedTuple):
@@ -57,11 +66,18 @@ class Mean(NamedTuple):
 class Loss:
     """A batch's loss, summed over its units (scalar, differentiable), and means worth recording.
 
-    The names of the means are the same for every batch, whatever is in it.
+    `streams` are further sums, each over the units that `Encoded.streams` counts by its name; the step's loss
+    is the sum of all means. The names of streams and means are the same for every batch, whatever is in it.
     """
 
     total: Tensor
     metrics: dict[str, Mean] = field(default_factory=dict)
+    streams: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The sums that it is made of, by name."""
+        return {LOSS: self.total, **self.streams}
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,10 @@ class Objective:
 
     `padding` gives each tensor of `Encoded` the value that fills it up to the batch's longest.
     `base_logprobs` computes, once and from the frozen base, numbers of each example that the loss needs:
-    of shape (examples, numbers), they come with every batch as `BASE_LOGPROBS`. `head` is what the model says
+    of shape (examples, numbers), they come with every batch as `BASE_LOGPROBS`. Numbers of tokens may be as
+    many as the batch's longest example has; they come filled up with zeros. `head` is what the model says
     (with "sequence" and "token" its `logits` are numbers, (rows, length)), `role` that of its checkpoint.
+    Without `dropout` the model is trained without any, and so it is where there are `base_logprobs`.
     """
 
     name: str
@@ -83,3 +101,4 @@ class Objective:
     base_logprobs: Callable[[Any, Batch], Tensor] | None = None
     head: Head = "lm"
     role: str = "policy"
+    dropout: bool = True

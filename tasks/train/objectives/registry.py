@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.errors import BadInput
-from schemas.job import Dpo, Hyperparameters, Reward, Value
+from schemas.job import Dpo, Hyperparameters, Policy, Reward, Value
 from tasks.train.objectives.dpo import dpo
 from tasks.train.objectives.objective import Objective
+from tasks.train.objectives.policy import policy
 from tasks.train.objectives.reward import reward
 from tasks.train.objectives.sft import sft
 from tasks.train.objectives.value import value
@@ -25,11 +26,18 @@ def _reward(hyper: Hyperparameters) -> Objective:
     return reward(hyper.reward or Reward())
 
 
+def _policy(hyper: Hyperparameters) -> Objective:
+    if hyper.turns != "last":
+        raise BadInput("turns=all is for objective sft: a policy is trained on the answers that it drew")
+    return policy(hyper.policy or Policy())
+
+
 OBJECTIVES: dict[str, Callable[[Hyperparameters], Objective]] = {
     "sft": lambda hyper: sft(hyper.turns),
     "dpo": _dpo,
     "reward": _reward,
     "value": lambda hyper: value(hyper.value or Value()),
+    "policy": _policy,
 }
 
 

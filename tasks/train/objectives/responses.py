@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -38,3 +39,30 @@ def cross_entropies(
     # Labels move, rather than logits, which would be copied.
     targets = shifted(labels).flatten()
     return cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=IGNORED, reduction=reduction)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a model makes of a batch's labelled tokens, one row a token, whatever the padding.
+
+    `rows` and `places` say where each token stands in the batch; `logprobs` is its log-probability (nats),
+    `whole` are those of the whole vocabulary, (tokens, vocabulary).
+    """
+
+    rows: Tensor
+    places: Tensor
+    logprobs: Tensor
+    whole: Tensor
+
+    def entropy(self) -> Tensor:
+        """The entropy of the distribution that each token was taken from, nats."""
+        return -(self.whole.exp() * self.whole).sum(dim=-1)
+
+
+def taken(model: Any, input_ids: Tensor, labels: Tensor, temperature: Tensor) -> Taken:
+    """The labelled tokens by the model's distribution at a temperature of each sequence, (sequences,)."""
+    logits = model(input_ids=input_ids, use_cache=False).logits
+    rows, before = torch.nonzero(labels[:, 1:] != IGNORED, as_tuple=True)
+    whole = (logits[rows, before].float() / temperature[rows, None]).log_softmax(dim=-1)
+    places = before + 1
+    return Taken(rows, places, whole.gather(1, labels[rows, places][:, None])[:, 0], whole)

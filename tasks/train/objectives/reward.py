@@ -35,6 +35,7 @@ def reward(settings: Reward) -> Objective:
         nullable=(PROBABILITY,),
         head="sequence",
         role="reward",
+        dropout=False,
     )
 
 

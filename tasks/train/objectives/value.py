@@ -35,6 +35,7 @@ def value(settings: Value) -> Objective:
         nullable=() if settings.clip is not None else ("values",),
         head="token",
         role="value",
+        dropout=False,
     )
 
 
