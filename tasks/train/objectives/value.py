@@ -80,9 +80,10 @@ def value_loss(model: Any, batch: Batch, *, settings: Value) -> Loss:
     errors = (values - returns).square()
     clipped = torch.zeros_like(errors)
     if settings.clip is not None:
-        held = old + (values - old).clamp(-settings.clip, settings.clip)
-        others = (held - returns).square()
-        clipped, errors = (others > errors).float(), torch.maximum(errors, others)
+        moved = values - old
+        others = (old + moved.clamp(-settings.clip, settings.clip) - returns).square()
+        clipped = ((moved.abs() > settings.clip) & (others > errors)).float()
+        errors = torch.maximum(errors, others)
     tokens = there.sum()
     return Loss(
         0.5 * errors.sum(),
