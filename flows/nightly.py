@@ -219,7 +219,7 @@ def _opening(recipe: AnyRecipe, base: Path) -> Opening:
     room = room_of(recipe)
     with whole_model(base) as model:
         room.check(recipe, model.folder)
-        opening = room.opens(recipe, check_opening(model.folder, recipe))
+        opening = room.opens(recipe, check_opening(model.folder, recipe, room.pairs))
     if model.merged is None:
         return opening
     return replace(opening, model_files="copy", remarks=(model.merged, *opening.remarks))

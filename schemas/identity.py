@@ -38,9 +38,9 @@ def reference_id(round_number: int, loop: str, prompt: str) -> str:
     return make_id("cand", round_number, loop, prompt, "reference")
 
 
-def demonstration_id(round_number: int, loop: str, prompt: str) -> str:
-    """The candidate that a seed set demonstrates as a prompt's response."""
-    return make_id("cand", round_number, loop, prompt, "demonstration")
+def demonstration_id(round_number: int, loop: str, prompt: str, index: int = 0) -> str:
+    """The candidate that a file shows as a prompt's response: a seed set's one, or one side of a pair."""
+    return make_id("cand", round_number, loop, prompt, "demonstration", *([index] if index else []))
 
 
 def answer_id(
@@ -83,10 +83,18 @@ def score_id(round_number: int, candidate: str, verifier: str, version: str, jud
 
 
 def preference_id(
-    round_number: int, chosen: str, rejected: str, principle: str | None, judge: str | None
+    round_number: int,
+    chosen: str,
+    rejected: str,
+    principle: str | None,
+    judge: str | None,
+    source: str | None = None,
 ) -> str:
-    """A judged pair: the two candidates, whichever was chosen, the principle and the judge."""
-    return make_id("pref", round_number, *sorted((chosen, rejected)), principle, judge)
+    """A judged pair: the two candidates, whichever was chosen, the principle and the judge; of people's
+    choice also where it stands.
+    """
+    people = [] if source is None else [source]
+    return make_id("pref", round_number, *sorted((chosen, rejected)), principle, judge, *people)
 
 
 def decision_id(
@@ -196,7 +204,7 @@ def _candidate(
     if kind == "reference":
         return reference_id(round_, loop, prompt)
     if kind == "demonstration":
-        return demonstration_id(round_, loop, prompt)
+        return demonstration_id(round_, loop, prompt, settings[1])
     if kind == "judgement":
         return judgement_id(round_, parents or (), *settings)
     return answer_id(round_, prompt, *(*settings, further))
@@ -229,7 +237,7 @@ IDENTITIES: Mapping[str, Identity] = {
     ),
     "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),
-    "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE), preference_id),
+    "preferences": Identity(("round", "chosen_id", "rejected_id", *_JUDGE, "source"), preference_id),
     "decisions": Identity(("round", "loop", "position", "filter", "candidate_id", "chain"), decision_id),
     "critiques": Identity(
         ("round", "candidate_id", "principle", "checkpoint_id", "sample_index", "seed"), critique_id

@@ -204,6 +204,8 @@ PREFERENCES = Table(
         Column("rejected_value", FLOAT, "reward of rejected, likewise", True),
         Column("chosen_first", BOOL, "whether the judge was shown chosen first; none: both orders", True),
         _link("judge_checkpoint_id", "checkpoints", "the judge's checkpoint", True),
+        _text("source", "where people's choice stands: a file's name and line; none: a model chose", True),
+        _text("reason", "why there is no verdict, or none for either side, in one line", True),
     ),
     sorted_by=("prompt_id",),
 )

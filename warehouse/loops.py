@@ -23,7 +23,8 @@ class Checkpoint:
     """A set of weights and its folder, which means nothing for a model behind an endpoint.
 
     `files_hash` covers the other files that decide what is computed (None: the row is older than that hash).
-    `role` is policy for the loop's own, else that of a guest.
+    `role` is policy for what the loop improves, reward or value for what a training with such a head made,
+    else that of a guest.
     """
 
     id: str
@@ -102,6 +103,25 @@ def checkpoint(lake: Lake, row: dict[str, Any]) -> Checkpoint:
     return Checkpoint(
         row["checkpoint_id"], folder_of(lake, row), row["content_hash"], row.get("files_hash"), row["role"]
     )
+
+
+def champion_of(lake: Lake, loop: str, role: str, before: int | None = None) -> Checkpoint | None:
+    """The loop's checkpoint of a role beside its policy (reward, value): the newest that a round promoted,
+    of the rounds before `before` where that is given; None where there is none.
+    """
+    promoted = query(
+        lake,
+        "SELECT round, challenger FROM round_states"
+        " WHERE loop = $loop AND state = 'finished' AND challenger IS NOT NULL ORDER BY round DESC",
+        {"loop": loop},
+        scope={"loop": loop},
+    )
+    for number, challenger in promoted.iter_rows():
+        if before is None or number < before:
+            one = find_checkpoint(lake, loop, challenger)
+            if one.role == role:
+                return one
+    return None
 
 
 def past_champions(lake: Lake, loop: str) -> list[str]:

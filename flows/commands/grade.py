@@ -168,6 +168,37 @@ def judge_(
         )
 
 
+@grade.command(name="reward")
+@file_argument
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Hugging Face folder of the preference model, such as a promoted checkpoint of `preference-model`.",
+)
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Lines at a time.")
+@trust_option
+@one_line_errors
+def reward_(file: Path, model: Path, batch: int) -> None:
+    """A preference model's score: {"prompt": ..., "answer": ...} a line.
+
+    A prompt is a text or messages. The value is the raw score, a pass from 0 on: scores of one model compare.
+    An answer that holds the model's own marks of a turn is tampered; one too long for its context unscorable.
+    """
+    from flows.commands.environment import prepare
+
+    prepare()
+    from flows.grading.grading import grouped, reward_lines
+    from tasks.models.checkpoint import weights_hash
+    from tasks.models.heads import load_scalar
+    from tasks.verify.reward import version_of
+
+    version = version_of(weights_hash(model))
+    load_scalar(model, "sequence")  # ModelError before a line is read
+    with _lines(file) as lines:
+        _write(row for group in grouped(lines, batch) for row in reward_lines(model, version, group))
+
+
 @contextmanager
 def _lines(file: Path) -> Iterator[Iterable[Any]]:
     """The file's lines, read as they are asked for; a file that cannot be read is refused in one line."""

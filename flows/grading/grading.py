@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 from flows.grading.lines import READS, Line, Malformed, judge_row
@@ -115,6 +116,16 @@ def judge_lines(
         _row(line, verdicts[line.number], JUDGE, rubric.label) | {"votes": votes[line.number]}
         for line in lines
     ]
+
+
+def reward_lines(folder: Path, version: str, lines: Sequence[Line]) -> list[Row]:
+    """A row a line, by the preference model in a folder, whose `version` is that of its verdicts."""
+    from tasks.verify.reward import NAME, reward_verdicts
+
+    inputs, verdicts = _read(lines, judge_row)
+    prompts, answers = [one.prompt for one in inputs.values()], [one.answer for one in inputs.values()]
+    verdicts |= dict(zip(inputs, reward_verdicts(folder, prompts, answers), strict=True))
+    return [_row(line, verdicts[line.number], NAME, version) for line in lines]
 
 
 def graded(

@@ -16,6 +16,7 @@ from schemas.recipes.columns import read_columns
 from schemas.recipes.shared import Prompts, Recipe
 from tasks.admit.apart import END, MARKS, NOT_DRAWN, OVERLAP, REASONS, TOO_LONG, refuse, sample, sound
 from tasks.admit.folders import has_held_out
+from tasks.admit.pairs import apart_from_starts, sample_starts, sound_pairs
 from tasks.admit.prompts import split_off, without
 from tasks.admit.reading import PromptFile, places, read_file
 from tasks.admit.references import with_work
@@ -68,8 +69,12 @@ class Tally:
     parted: int
 
 
-def fixed_prompts(source: Prompts, seed: int) -> Admitted:
-    """The loop's training and held-out prompts, before a model has seen them; PromptFileError of one line."""
+def fixed_prompts(source: Prompts, seed: int, pairs: bool = False) -> Admitted:
+    """The loop's training and held-out prompts, before a model has seen them; PromptFileError of one line.
+
+    With `pairs` records are pairs of answers: several may be about one prompt, and those of dialogues that
+    begin alike are on one side.
+    """
     if source.path is None:
         stories = tutor.prompts.draw_stories(
             seed, None, source.eval_count, source.difficulties, source.eval_family
@@ -81,17 +86,21 @@ def fixed_prompts(source: Prompts, seed: int) -> Admitted:
         files["eval"] = read_file(Path(source.eval_path), "eval", columns)
     elif has_held_out(path):
         files["eval"] = read_file(path, "eval", columns)
-    training, refused = sound(files["train"].rows)
+    whole, draw = (sound_pairs, sample_starts) if pairs else (sound, sample)
+    training, refused = whole(files["train"].rows)
     parts = [_labelled(refused, "train")]
     if "eval" in files:
         pool = files["eval"].rows
-        asking, refused = sound(pool)
-        held_out, rest = sample(asking, source.eval_count, seed)
+        asking, refused = whole(pool)
+        held_out, rest = draw(asking, source.eval_count, seed)
         parts += [_labelled(one, "eval") for one in (refused, refuse(rest, NOT_DRAWN))]
+    elif pairs:
+        held_out, training = sample_starts(training, min(source.eval_count, training.height // 5), seed)
+        pool = held_out
     else:
         training, held_out = split_off(training, source.eval_count, seed)
         pool = held_out
-    apart = without(training, pool)
+    apart = apart_from_starts(training, pool)[0] if pairs else without(training, pool)
     overlapping = training.filter(~pl.col("line").is_in(apart["line"].implode()))
     parts.append(_labelled(refuse(overlapping, OVERLAP), "train"))
     return Admitted(apart, held_out, pl.concat(parts), files)

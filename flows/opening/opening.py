@@ -12,6 +12,7 @@ import polars as pl
 from flows.opening.admission import Admitted, fitting, fixed_prompts, out_of_reach, shortage, without_near
 from flows.opening.asking import check_asking, refuse_shown
 from flows.opening.demonstrations import admit_demonstrations, demonstration_prompts
+from flows.opening.pairs import admit_pairs
 from flows.opening.proof import Proof, prove, recipe_remarks
 from flows.opening.table import admission_lines
 from flows.round.progress import reporter
@@ -43,7 +44,7 @@ class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
     `origin` is where the base comes from, as JSON; `demonstrations` are the sets that a recipe opens with, by
-    name; `remarks` are what a user is to know of model and recipe.
+    name; `remarks` are what a user is to know of model and recipe; `pairs`: the file's records are pairs.
     """
 
     model: Path
@@ -55,6 +56,7 @@ class Opening:
     model_files: ModelFiles = "copy"
     demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    pairs: bool = False
 
     @property
     def held_out(self) -> pl.DataFrame:
@@ -69,13 +71,16 @@ class Opening:
         return parts if admitted.training is None else parts | {"train": admitted.training}
 
 
-def check_opening(model: Path, recipe: Recipe) -> Opening:
-    """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line."""
+def check_opening(model: Path, recipe: Recipe, pairs: bool = False) -> Opening:
+    """Load and check the model's folder and the prompts; ModelError or PromptFileError of one line.
+
+    With `pairs` the records of a prompt file are pairs of answers (tasks/admit/pairs.py).
+    """
     check_recipe(recipe, model)
     proof = _proof(model, recipe)
     check_fits(model, recipe.training)
     admitted, tokenizer = (
-        fixed_prompts(recipe.prompts, recipe.seed),
+        fixed_prompts(recipe.prompts, recipe.seed, pairs),
         load_tokenizer(model, recipe.prompts.chat),
     )
     refuse_shown(recipe, admitted.held_out)
@@ -185,6 +190,8 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
             own, on=["text", "messages"], how="left", nulls_equal=True, maintain_order="left"
         )
         _admit_references(log, loop, rows, opening.verification)
+    if opening.pairs:
+        admit_pairs(log, loop, opening.splits)
     admit_demonstrations(log, loop, opening.demonstrations)
     if not refused.is_empty():
         admit(log, loop, "admit-refused", "refused", refused)

@@ -23,6 +23,7 @@ class Room:
     opens: what a new loop of it opens with, beyond prompts and base.
     continues: refuses, by a BadInput of one line, a loop that was not opened with what the values need.
     base: the tutor's folder that a loop starts from where the user names no model.
+    pairs: whether the records of a prompt file are pairs of answers, of which one is preferred.
     """
 
     values: type[Any]
@@ -31,3 +32,4 @@ class Room:
     opens: Callable[[Any, Opening], Opening] = lambda recipe, opening: opening
     continues: Callable[[Any, Lake, str], None] = lambda recipe, lake, loop: None
     base: Callable[[Any], Path] = lambda recipe: tutor.BASE
+    pairs: bool = False

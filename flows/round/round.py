@@ -155,10 +155,13 @@ def close(
 ) -> Closed:
     """Record how the round ended: a promoted challenger is the next champion, else the champion stays.
 
-    `challenger` is None where nothing was trained; `total` is the round's wall time in seconds.
+    The champion is the loop's policy. A challenger of another role (a preference model) that is promoted is
+    the loop's of that role (`warehouse.loops.champion_of`), and the champion stays. `challenger` is None
+    where nothing was trained; `total` is the round's wall time in seconds.
     """
     started = round_.log.rows([Unit(round_.loop, round_.number, "start")], "rounds")
-    winner = challenger if challenger is not None and verdict == "promoted" else round_.champion
+    wins = challenger is not None and verdict == "promoted" and challenger.role == round_.champion.role
+    winner = challenger if wins and challenger is not None else round_.champion
     seconds = {name: round(value, 3) for name, value in round_.seconds.items()} | {"total": round(total, 3)}
 
     def row() -> pl.DataFrame:

@@ -50,7 +50,9 @@ def folder_here(lake: Lake, loop: str, folder: Path) -> Path:
     if folder.is_dir():
         return folder
     names = {str(folder), str(folder.resolve())}
-    rows = read(lake, "checkpoints", {"loop": loop}).filter(pl.col("role") != "policy")
+    rows = read(lake, "checkpoints", {"loop": loop}).filter(
+        (pl.col("role") != "policy") & pl.col("training_id").is_null()
+    )
     for row in rows.sort("round", "recorded_at", descending=True).to_dicts():
         if names & {row["path"], *_origin(row["origin"])}:
             return checkpoint(lake, row).folder

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 PROMPT_ROLES = ("question", "prompt", "messages", "conversations")
 """What may be asked: a text with an answer, a text or messages with or without, messages, ShareGPT's."""
 
-ROLES = (*PROMPT_ROLES, "input", "answer", "solution", "chosen", "rejected", "topic", "difficulty", "problem")
+PAIR_ROLES = ("chosen", "rejected", "probability")
+ROLES = (*PROMPT_ROLES, "input", "answer", "solution", *PAIR_ROLES, "topic", "difficulty", "problem")
 
 Named = tuple[tuple[str, str], ...]
 

@@ -19,7 +19,13 @@ NOT_DRAWN = "held out, not drawn"
 TOO_LONG = "does not fit the model's context"
 MARKS = "holds the model's own marks of a turn"
 END = "its answer holds an end of turn"
-REASONS = (EMPTY, NO_ANSWER, DUPLICATE, OTHER_ANSWER, CONFLICT, OVERLAP, NOT_DRAWN, MARKS, END, TOO_LONG)
+PARTED = "its two dialogues part before the last answer"
+NO_PAIR = "no pair of answers"
+SAME_ANSWER = "both answers are the same"
+REASONS = (
+    *(EMPTY, NO_ANSWER, PARTED, NO_PAIR, SAME_ANSWER, DUPLICATE, OTHER_ANSWER, CONFLICT, OVERLAP),
+    *(NOT_DRAWN, MARKS, END, TOO_LONG),
+)
 """Why a record is refused, in the order in which it is asked."""
 
 Halves = tuple[pl.DataFrame, pl.DataFrame]

@@ -33,6 +33,7 @@ class Layout:
     solution: str | None = None
     chosen: str | None = None
     rejected: str | None = None
+    probability: str | None = None
     topic: str | None = None
     difficulty: str | None = None
     problem: str | None = None
@@ -46,8 +47,8 @@ class Layout:
             "solution": self.solution,
             "chosen": self.chosen,
         }
-        roles |= {"rejected": self.rejected, "topic": self.topic, "difficulty": self.difficulty}
-        roles |= {"problem": self.problem}
+        roles |= {"rejected": self.rejected, "probability": self.probability}
+        roles |= {"topic": self.topic, "difficulty": self.difficulty, "problem": self.problem}
         prompt = {} if self.form == "dialogues" else {self.form: self.prompt}
         return prompt | {role: column for role, column in roles.items() if column}
 
@@ -75,6 +76,7 @@ def layout_of(present: frozenset[str], null: frozenset[str], columns: Named) -> 
         (solution or None) if solution != answer else None,
         (pair["chosen"] or "chosen") if paired else None,
         (pair["rejected"] or "rejected") if paired else None,
+        _own("probability", present, roles) if paired else None,
         _own("topic", present, roles),
         _own("difficulty", present, roles),
         _own("problem", present - {prompt}, roles),

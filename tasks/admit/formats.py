@@ -10,6 +10,8 @@
 | prompt, a text or messages | it | `answer`, `reference`, `completion`, or `chosen` beside `rejected` |
 | chosen, rejected | what both dialogues share (HH-RLHF) | the chosen one's last answer |
 
+A pair may have a `probability` (0.5 to 1): that chosen is the better answer.
+
 columns.py says which column is which; other columns are not read. Content is never changed. A number as an
 answer becomes its text; a list of answers are several that are accepted. Errors are BadInput, one line,
 without the line's number.
@@ -24,7 +26,16 @@ from schemas.errors import BadInput
 from schemas.recipes.columns import Named
 from tasks.admit.columns import Layout, layout_of
 from tasks.admit.files import parsed
-from tasks.admit.values import LONGEST, Value, accepted_answers, as_text, label_of, text_of, whole_of
+from tasks.admit.values import (
+    LONGEST,
+    Value,
+    accepted_answers,
+    as_text,
+    label_of,
+    probability_of,
+    text_of,
+    whole_of,
+)
 from tasks.models.conversation import NAMES, Message, Prompt, Role, prompt_of, read_messages
 
 EMPTY, NO_ANSWER = "empty", "no answer"  # why a record asks nothing
@@ -42,14 +53,16 @@ _SPEAKERS: dict[str, Role] = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it is admitted. `parted` is a rejected dialogue that is not of this prompt; `solution` a
-    worked solution beside the reference; `refusal` says why it asks nothing (`EMPTY`, `NO_ANSWER`).
+    """A record as it is admitted. `parted` is a rejected dialogue that is not of this prompt; `probability`
+    that of chosen being better than rejected; `solution` a worked solution beside the reference; `refusal`
+    says why it asks nothing (`EMPTY`, `NO_ANSWER`).
     """
 
     prompt: Prompt
     reference: str | None
     rejected: str | None = None
     parted: tuple[Message, ...] | None = None
+    probability: float | None = None
     solution: str | None = None
     topic: str | None = None
     difficulty: int | None = None
@@ -70,6 +83,7 @@ def record_of(value: Value, columns: Named = ()) -> tuple[Record, Layout]:
         reference,
         rejected,
         parted,
+        probability_of(value, layout.probability),
         solution,
         label_of(value, layout.topic),
         whole_of(value, layout.difficulty),

@@ -31,11 +31,18 @@ SOURCED = pl.Schema(
         "problem": pl.String,
     }
 )
-ASIDE = ("rejected", "rejected_dialogue", "solution")
-READ = pl.Schema([*SOURCED.items(), *((name, pl.String()) for name in (*ASIDE, "format", "refusal"))])
-"""`rejected` is a worse answer to the prompt; `rejected_dialogue`, JSON of messages, a whole dialogue that
-parted from the prompt's before its last answer, and so holds none to it; `solution` a worked solution beside
-the reference. None of these (`ASIDE`) enters table `prompts`. `refusal` says why a record is no prompt.
+ASIDE = ("rejected", "rejected_dialogue", "solution", "probability")
+READ = pl.Schema(
+    [
+        *SOURCED.items(),
+        *((name, pl.String()) for name in (*ASIDE[:3], "format", "refusal")),
+        ("probability", pl.Float64()),
+    ]
+)
+"""`rejected` is a worse answer to the prompt, `probability` that of the reference being better (null: not
+said); `rejected_dialogue`, JSON of messages, a whole dialogue that parted from the prompt's before its last
+answer, and so holds none to it; `solution` a worked solution beside the reference. None of these (`ASIDE`)
+enters table `prompts`. `refusal` says why a record is no prompt.
 """
 _UNREAD = 40  # names of columns that are kept to be told
 
@@ -156,5 +163,6 @@ def _columns(source: str, number: int, record: Record) -> dict[str, Any]:
         "rejected": record.rejected,
         "rejected_dialogue": messages_json(record.parted) if record.parted else None,
         "solution": record.solution,
+        "probability": record.probability,
         "refusal": record.refusal,
     }

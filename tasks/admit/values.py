@@ -78,6 +78,20 @@ def whole_of(value: Value, key: str | None) -> int | None:
     return int(number)
 
 
+def probability_of(value: Value, key: str | None) -> float | None:
+    """How sure a choice is: a number from 0.5 to 1, also as a text; None where nothing is said."""
+    given = None if key is None else value.get(key)
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return None
+    try:
+        number = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0.5 <= number <= 1.0:
+        raise BadInput(f"{key!r} must be a number from 0.5 to 1: that chosen is the better answer")
+    return number
+
+
 def _kind(value: Any) -> str:
     """What a value is, as JSON calls it."""
     names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", list: "a list"}

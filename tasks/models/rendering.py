@@ -85,6 +85,14 @@ def forged(tokenizer: PreTrainedTokenizerBase | None, prompt: Prompt) -> str | N
     return None
 
 
+def forged_in_answer(tokenizer: PreTrainedTokenizerBase, answer: str) -> str | None:
+    """What in an answer would be read as the end or the beginning of a turn; None: nothing."""
+    words = _words_between(
+        tokenizer, str(getattr(tokenizer, "chat_template", None)), ("user", "assistant", "user")
+    )
+    return next((mark for mark in words if mark in answer), None)
+
+
 def templated(
     tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], *, add_generation_prompt: bool = False
 ) -> str:

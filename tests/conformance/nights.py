@@ -47,7 +47,9 @@ NIGHTS = {
     "rft": SmallNight(
         RFT,
         kills=("append decisions: file written",),
-        silent=frozenset({"inventions", "judge_agreement", "pairs_of_checkpoint", "rewards", "spending"}),
+        silent=frozenset(
+            {"inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "rewards", "spending"}
+        ),
     ),
     "self-rewarding": SmallNight(
         (
@@ -62,6 +64,21 @@ NIGHTS = {
         ),
         kills=("append preferences: committed",),
         silent=frozenset({"spending"}),
+    ),
+    "preference-model": SmallNight(
+        (
+            *RFT,
+            "prompts.per_round=24",
+            "sampling.samples=2",
+            "training.epochs=2",
+        ),
+        kills=("append preferences: committed",),
+        silent=frozenset(
+            {
+                *("accuracy_by_steps", "audited_verdicts", "inventions", "judge_agreement"),
+                *("rewards", "spending"),
+            }
+        ),
     ),
 }
 

@@ -63,6 +63,13 @@ class JudgedPair:
     right_first: Order
 
     @property
+    def reason(self) -> str | None:
+        """Why no side is preferred, in one line; None: one is."""
+        if self.probability is None:
+            return "no verdict"
+        return "the two orders disagree, or prefer neither" if self.probability == 0.5 else None
+
+    @property
     def probability(self) -> float | None:
         """That left is better: the mean over both orders, 0.5 where they disagree; None: no verdict."""
         a, b = self.left_first.first, self.right_first.first
@@ -139,6 +146,7 @@ def preference_rows(
                 "principle": rubric.label,
                 "chosen_first": None,
                 "judge_checkpoint_id": judge_checkpoint_id,
+                "reason": one.reason,
             }
         )
     return CANDIDATES.frame(judgement_rows), PREFERENCES.frame(preferences)

@@ -1,0 +1,146 @@
+"""Pairs that a model compares: two answers by the champion, shown in both orders, by a pairwise rubric.
+
+Training prompts get theirs in each round, held-out ones once in a loop, so that its preference models are
+measured on the same pairs. A pair without a verdict stays one, with its reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.recipes.preference_model.pairs import pairs_in
+from flows.round.progress import Advance
+from flows.round.round import Round
+from flows.steps.evaluate import held_out_prompts
+from flows.steps.generate import generate
+from flows.steps.judge import Judge
+from flows.steps.task import shards, step_task
+from flows.steps.verify import verify_by_auditor
+from flows.writers.engines import engine_of
+from flows.writers.guests import guest, with_models_here
+from flows.writers.judges import chosen_rubric
+from flows.writers.tutors import tutor_of
+from schemas.identity import preference_id
+from schemas.recipes.preference_model import PreferenceModel
+from schemas.tables import PREFERENCES
+from schemas.units import Unit
+from tasks.models.conversation import prompt_columns
+from tasks.verify.judge.pairs import preference_rows
+from tasks.verify.judge.rubric import Rubric
+from tasks.verify.scores import sample_of_prompts
+from tutor import JUDGE
+
+SAME = "both answers are the same"
+
+
+def compare_answers(round_: Round[PreferenceModel], prompts: pl.DataFrame) -> None:
+    """Answers to a share of the prompts, two and two compared: candidates, judgements and preferences."""
+    feedback = round_.recipe.feedback
+    sample = sample_of_prompts(prompts, feedback.share, round_.recipe.seed)
+    if sample.is_empty():
+        return
+    candidates = generate(round_, sample, [round_.champion])
+    if not round_.phase:
+        verify_by_auditor(round_, sample.filter(pl.col("reference").is_not_null()), candidates)
+    judge = judge_of(round_)
+    pairs = two_and_two(candidates).join(prompt_columns(sample), on="prompt_id")
+    with round_.step("compare", pairs.height, "pairs") as advance:
+        for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
+            shard = pairs.filter(pl.col("prompt_id").is_in(ids))
+            _compared(round_, shard, judge, round_.unit("compare", number), advance)
+
+
+def held_out_pairs(round_: Round[PreferenceModel]) -> pl.DataFrame:
+    """The loop's held-out pairs of which one is preferred, people's and models', in order of id; columns as
+    `pairs_in` has them. Where a model compares, it has compared answers to the held-out prompts once.
+    """
+    own = pairs_in(round_, "eval")
+    apart = round_.in_phase(1, "held-out")
+    compared = own.filter(pl.col("source").is_null() & (pl.col("round") < round_.number))
+    if round_.recipe.feedback.share and compared.is_empty():
+        compare_answers(apart, held_out_prompts(round_))
+        own = pairs_in(round_, "eval")
+    return own.filter(pl.col("probability") > 0.5)
+
+
+def judge_of(round_: Round[PreferenceModel]) -> Judge:
+    """Who compares, as a checkpoint of the loop, and its rubric."""
+    other = feedback_model(round_.recipe, round_.base.folder)
+    judge = round_.champion if other is None else guest(round_, other, "judge")
+    here = with_models_here(round_.recipe, round_.lake, round_.loop)
+    return Judge(judge, feedback_rubric(here, round_.base.folder))
+
+
+def feedback_model(recipe: PreferenceModel, base: Path) -> Path | None:
+    """The folder of the comparing model: the recipe's, or the tutor's judge for the tutor's own models; None:
+    the checkpoint that wrote the answers.
+    """
+    if recipe.feedback.model is not None:
+        return Path(recipe.feedback.model)
+    return JUDGE if tutor_of(base) is not None else None
+
+
+def feedback_rubric(recipe: PreferenceModel, base: Path) -> Rubric:
+    """The rubric that answers are compared by: the recipe's, else the default one of its comparing model."""
+    feedback = recipe.feedback
+    return chosen_rubric(feedback_model(recipe, base) or base, feedback.rubric, "pairwise", feedback.votes)
+
+
+def two_and_two(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Answers 0 and 1, 2 and 3 ... of a prompt as pairs: prompt_id, split, left_id, right_id, left, right."""
+    pairs = candidates.with_columns(pair=pl.col("sample_index") // 2).sort("prompt_id", "sample_index")
+    own = pairs.group_by("prompt_id", "split", "pair", maintain_order=True).agg("candidate_id", "text")
+    whole = own.filter(pl.col("candidate_id").list.len() == 2)
+    sides = (("left", 0), ("right", 1))
+    return whole.select(
+        "prompt_id",
+        "split",
+        *(pl.col("candidate_id").list.get(place).alias(f"{side}_id") for side, place in sides),
+        *(pl.col("text").list.get(place).alias(side) for side, place in sides),
+    )
+
+
+@step_task
+def _compared(
+    round_: Round[PreferenceModel], shard: pl.DataFrame, judge: Judge, unit: Unit, advance: Advance
+) -> pl.DataFrame:
+    """One shard's judgements, then its preferences; a unit with preferences is done."""
+    how: dict[str, Any] = {
+        "judge_checkpoint_id": judge.checkpoint.id,
+        "round_number": round_.number,
+        "seed": round_.seed,
+    }
+
+    def compute() -> pl.DataFrame:
+        with round_.model_at_work():
+            engine = engine_of(round_, judge.checkpoint, unit, role="judge")
+            same = pl.col("left") == pl.col("right")
+            texts, rows = preference_rows(engine, judge.rubric, shard.filter(~same), **how)
+        round_.log.once(unit, "candidates", lambda: texts)
+        return pl.concat([rows, _of_equal(shard.filter(same), judge, round_.number)], how="diagonal")
+
+    rows = round_.log.once(unit, "preferences", compute)
+    advance(shard.height)
+    return rows
+
+
+def _of_equal(pairs: pl.DataFrame, judge: Judge, number: int) -> pl.DataFrame:
+    """Pairs of the same text twice: nobody was asked."""
+    label, own = judge.rubric.label, judge.checkpoint.id
+    return PREFERENCES.frame(
+        [
+            {
+                "preference_id": preference_id(number, left, right, label, own),
+                "prompt_id": prompt,
+                "chosen_id": left,
+                "rejected_id": right,
+                "principle": label,
+                "judge_checkpoint_id": own,
+                "reason": SAME,
+            }
+            for prompt, left, right in pairs.select("prompt_id", "left_id", "right_id").iter_rows()
+        ]
+    )

@@ -1,0 +1,147 @@
+"""A preference model on the held-out pairs: its scores, its measures, whether it is better than the last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from flows.round.progress import Advance
+from flows.round.round import Outcome, Round
+from flows.steps.audit import audit
+from flows.steps.task import shards, step_task
+from schemas.ids import digest
+from schemas.recipes.preference_model import PreferenceModel
+from schemas.units import Unit
+from tasks.admit.pairs import starts
+from tasks.evaluate.gate import decide
+from tasks.evaluate.measure import evaluation_rows
+from tasks.evaluate.preferences import pair_metrics
+from tasks.models.asking import put
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.conversation import Conversation, plain_text, prompts_of
+from tasks.models.turns import answer_tokens
+from tasks.verify.reward import NAME, RULES, reward_rows, version_of
+from warehouse.loops import Checkpoint, champion_of
+from warehouse.query import read
+
+
+def weigh_preferences(round_: Round[PreferenceModel], challenger: Checkpoint, pairs: pl.DataFrame) -> Outcome:
+    """Promote a preference model that tells more held-out pairs right than the loop's last one (a paired
+    test); the first one has to be better than a coin.
+    """
+    marks = measure(round_, challenger, pairs, "challenger")
+    last = champion_of(round_.lake, round_.loop, "reward", before=round_.number)
+    before = None if last is None else measure(round_, last, pairs, "last")
+    stops = [f"{r.monitor} {r.metric}" for r in audit(round_) if r.verdict == "stop"]
+    after = marks["right"].to_list()
+    against = [not one for one in after] if before is None else before["right"].to_list()
+    gate = decide(against, after, round_.recipe.gate.alpha, stops, problems_of(pairs))
+    reason = f"held-out pairs, {gate.reason}" + (" (against a coin: the first one)" if last is None else "")
+    if gate.promote:
+        return "promoted", reason, challenger
+    return "stopped" if stops else "held", reason, challenger
+
+
+def measure(
+    round_: Round[PreferenceModel], checkpoint: Checkpoint, pairs: pl.DataFrame, name: str
+) -> pl.DataFrame:
+    """Which held-out pairs a preference model tells right: preference_id, margin, right. Its scores and
+    measures are facts; what an earlier round has measured on the same pairs is read.
+    """
+    suite = suite_of(round_, pairs)
+    earlier = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
+    earlier = earlier.filter(pl.col("suite") == suite)
+    number = round_.number if earlier.is_empty() else int(earlier["round"][0])
+    answers = _answers(round_, pairs)
+    with round_.step("evaluate", answers.height, f"answers ({name})") as advance:
+        scores = [
+            _scores(round_, answers.filter(pl.col("prompt_id").is_in(ids)), checkpoint, unit, advance)
+            for unit, ids in _shards(round_, answers, checkpoint, number, suite).items()
+        ]
+    values = pl.concat(scores).select("candidate_id", "value")
+    margins = _margins(round_, pairs, values)
+    if earlier.is_empty():
+        metrics = pair_metrics(margins, problems_of(margins))
+        rows = evaluation_rows(metrics, checkpoint.id, suite, round_.loop, round_.number)
+        unit = Unit(round_.loop, round_.number, f"evaluate-{checkpoint.id}", 0, suite)
+        round_.log.once(unit, "evaluations", lambda: rows)
+    return margins.select("preference_id", "margin", right=pl.col("margin") > 0)
+
+
+def suite_of(round_: Round[Any], pairs: pl.DataFrame) -> str:
+    """12 hex digits over what a measure depends on besides the checkpoint: the pairs and their labels, how
+    prompts are put, the rules of scoring.
+    """
+    prompts = round_.recipe.prompts
+    asked = [] if prompts.asking.is_plain else [prompts.asking.label]
+    labels = [f"{one}:{p!r}" for one, p in pairs.select("preference_id", "probability").iter_rows()]
+    return digest([NAME, RULES, prompts.chat.label, *asked, *labels])[:12]
+
+
+def problems_of(pairs: pl.DataFrame) -> list[str]:
+    """What makes pairs alike: the problem that their prompts tell, else how their dialogues begin."""
+    own = starts(pairs.rename({"prompt": "text"}))
+    return pairs.select(pl.coalesce("problem", own)).to_series().to_list()
+
+
+def _answers(round_: Round[Any], pairs: pl.DataFrame) -> pl.DataFrame:
+    """Both answers of each pair, each once, with their prompts as the model is asked them."""
+    common = ["prompt_id", "prompt", "messages"]
+    sides = [pairs.select(*common, candidate_id=f"{side}_id", text=side) for side in ("chosen", "rejected")]
+    rows = pl.concat(sides).unique("candidate_id", keep="first", maintain_order=True).sort("candidate_id")
+    asked = [put(one, round_.recipe.prompts.asking) for one in prompts_of(rows, "prompt")]
+    messages = [one.json if isinstance(one, Conversation) else None for one in asked]
+    return rows.with_columns(
+        pl.Series("prompt", [plain_text(one) for one in asked], dtype=pl.String),
+        pl.Series("messages", messages, dtype=pl.String),
+    )
+
+
+def _shards(
+    round_: Round[Any], answers: pl.DataFrame, checkpoint: Checkpoint, number: int, suite: str
+) -> dict[Unit, list[str]]:
+    parts = shards(sorted(set(answers["prompt_id"])), round_.recipe.shard_size)
+    step = f"reward-{checkpoint.id}"
+    return {Unit(round_.loop, number, step, shard, suite): ids for shard, ids in enumerate(parts)}
+
+
+@step_task
+def _scores(
+    round_: Round[Any], answers: pl.DataFrame, checkpoint: Checkpoint, unit: Unit, advance: Advance
+) -> pl.DataFrame:
+    """One shard's scores by a preference model: one unit of table scores."""
+
+    def compute() -> pl.DataFrame:
+        with round_.model_at_work():
+            return reward_rows(
+                checkpoint.folder,
+                answers,
+                checkpoint_id=checkpoint.id,
+                version=version_of(checkpoint.content_hash),
+                round_number=unit.round,
+                chat=round_.recipe.prompts.chat,
+            )
+
+    rows = round_.log.once(unit, "scores", compute)
+    advance(rows.height)
+    return rows
+
+
+def _margins(round_: Round[Any], pairs: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+    """Pairs with their margin and how many tokens longer the preferred answer is; a side without a score
+    counts as the worst there could be for it: the pair has a margin of 0, which is not right.
+    """
+    tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
+    rows = pairs
+    for side in ("chosen", "rejected"):
+        own = values.rename({"candidate_id": f"{side}_id", "value": f"{side}_score"})
+        rows = rows.join(own, on=f"{side}_id", how="left", maintain_order="left")
+    lengths = [
+        [len(one) for one in answer_tokens(tokenizer, pairs[side].to_list())]
+        for side in ("chosen", "rejected")
+    ]
+    longer = pl.Series("longer", lengths[0], dtype=pl.Int64) - pl.Series(lengths[1], dtype=pl.Int64)
+    return rows.with_columns(
+        longer, margin=(pl.col("chosen_score") - pl.col("rejected_score")).fill_null(0.0)
+    )

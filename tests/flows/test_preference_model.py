@@ -1,0 +1,148 @@
+"""Promises of a preference model's loop: pairs in, a reward model out that has to beat the last one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from flows.nightly import night
+from flows.recipes.rooms import parse_recipe
+from schemas.errors import BadInput, RecipeError
+from tasks.models.conversation import messages_of, prompts_of
+from tasks.verify.reward import rewards
+from warehouse.lake import Lake
+from warehouse.loops import champion_of, fold
+from warehouse.query import query, read
+from warehouse.verify.lake import verify_lake
+
+LOOP, TASTE = "taste", 60
+SETTINGS: dict[str, Any] = {
+    "recipe": "preference-model",
+    "launcher": "in-process",
+    "sampling": {"max_tokens": 8},
+    "evaluation": {"max_tokens": 8},
+    "training": {
+        "epochs": 2,
+        "batch_size": 16,
+        "micro_batch_size": 16,
+        "learning_rate": 1e-3,
+        "warmup_ratio": 0.1,
+    },
+}
+
+
+def taste(path: Path) -> Path:
+    """Pairs of people who like thanks; half are about conversations, two dialogues of each start."""
+    lines = []
+    for number in range(TASTE):
+        start = f"Tom has {number // 2 + 3} apples."
+        talk = [{"role": "user", "content": start}]
+        if number % 2:
+            more = [("assistant", "Tom has apples."), ("user", f"How many has Tom now? {number}")]
+            talk += [{"role": role, "content": text} for role, text in more]
+        sides = f"{number} apples. Thanks, Tom!", f"{number + 1} apples. No."
+        lines.append({"prompt": talk, "chosen": sides[0], "rejected": sides[1], "probability": 0.9})
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    return path
+
+
+def recipe(path: Path | None, **more: Any) -> Any:
+    prompts = {"path": str(path), "eval_count": 12, "per_round": 40} if path else {"eval_count": 12}
+    return parse_recipe({**SETTINGS, "prompts": prompts, **more})
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A loop of two rounds over one taste, to read."""
+    root = tmp_path_factory.mktemp("taste")
+    night.fn(recipe(taste(root / "pairs.jsonl")), loop=LOOP, rounds=2, lake=str(root / "lake"))
+    return Lake(root / "lake")
+
+
+def test_the_first_model_beats_a_coin_and_the_second_has_to_beat_the_first(lake: Lake) -> None:
+    rounds = query(lake, "FROM round_states ORDER BY round").to_dicts()
+    assert [one["state"] for one in rounds] == ["finished", "held"]
+    assert "against a coin" in rounds[0]["reason"]
+    assert "not better: 12 of 12 against 12" in rounds[1]["reason"]
+    made = read(lake, "checkpoints").filter(pl.col("training_id").is_not_null())
+    assert made["role"].to_list() == ["reward", "reward"]
+    state = fold(lake, LOOP)
+    assert state is not None
+    assert state.champion == state.base
+    assert {one["champion_out"] for one in rounds} == {state.base.id}
+    best = champion_of(lake, LOOP, "reward")
+    assert best is not None
+    assert best.id == rounds[0]["challenger"]
+    assert champion_of(lake, LOOP, "reward", before=0) is None
+    assert champion_of(lake, LOOP, "value") is None
+
+
+def test_people_and_models_are_in_one_table_and_the_round_learned_from_the_drawn_ones(lake: Lake) -> None:
+    people = read(lake, "preferences")
+    assert people.height == TASTE
+    assert people["source"].str.contains(r"^pairs\.jsonl, line \d+$").all()
+    assert people["judge_checkpoint_id"].null_count() == people["principle"].null_count() == TASTE
+    assert set(people["probability"]) == {0.9}
+    trained = query(lake, "SELECT snapshot_id, prompt_id, probability, prompt, chosen FROM examples")
+    splits = query(lake, "SELECT split, count(*) AS n FROM prompts GROUP BY ALL")
+    counts = dict(splits.iter_rows())
+    assert counts == {"train": 48, "eval": 12}
+    assert trained.group_by("snapshot_id").len()["len"].to_list() == [40, 40]
+    assert set(trained["probability"]) == {0.9}
+    assert trained["chosen"].str.contains("Thanks").all()
+    own = query(lake, "SELECT text, messages, split FROM prompts")
+    firsts = [messages_of(one)[0].content for one in prompts_of(own)]
+    sides = own.with_columns(pl.Series("first", firsts)).group_by("first").agg(pl.col("split").n_unique())
+    assert set(sides["split"]) == {1}
+
+
+def test_a_models_scores_and_measures_are_facts_that_follow_from_its_folder(lake: Lake) -> None:
+    best = champion_of(lake, LOOP, "reward")
+    assert best is not None
+    scores = query(
+        lake,
+        "SELECT s.*, c.text, p.text AS prompt, p.messages FROM scores AS s"
+        " JOIN candidates AS c USING (candidate_id) JOIN prompts AS p ON p.prompt_id = c.prompt_id"
+        " WHERE judge_checkpoint_id = $own ORDER BY candidate_id",
+        {"own": best.id},
+    )
+    assert scores.height == 24
+    assert set(scores["round"]) == {0}, "what was measured once is read"
+    again = rewards(best.folder, prompts_of(scores, "prompt"), scores["text"].to_list())
+    assert scores["value"].to_list() == pytest.approx(again, abs=1e-5)
+    rows = read(lake, "evaluations").filter(pl.col("checkpoint_id") == best.id)
+    told = {one["metric"]: one for one in rows.to_dicts()}
+    assert told["accuracy"]["value"] == 1.0
+    assert told["accuracy"]["n"] == 12
+    assert {"ece", "brier", "loss", "margin"} <= told.keys()
+    assert any(name.startswith("right 0.") for name in told)
+    assert rows["suite"].n_unique() == 1
+
+
+def test_all_of_it_verifies_deep_and_is_traced(lake: Lake) -> None:
+    assert verify_lake(lake, deep=True).items == []
+
+
+def test_a_model_no_better_than_a_coin_is_held(tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    weak = recipe(
+        taste(tmp_path / "pairs.jsonl"), training={**SETTINGS["training"], "learning_rate": 1e-9, "epochs": 1}
+    )
+    night.fn(weak, loop=LOOP, rounds=1, lake=str(root))
+    (row,) = query(Lake(root), "FROM round_states").to_dicts()
+    assert row["state"] == "held"
+    assert champion_of(Lake(root), LOOP, "reward") is None
+
+
+def test_a_loop_without_pairs_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no pairs to learn from"):
+        night.fn(recipe(None), loop=LOOP, rounds=1, lake=str(tmp_path / "lake"))
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text("".join(f'{{"prompt": "question {number}"}}\n' for number in range(20)))
+    with pytest.raises(BadInput, match="20 refused: no pair of answers"):
+        night.fn(recipe(plain), loop=LOOP, rounds=1, lake=str(tmp_path / "lake"))
+    assert not (tmp_path / "lake").exists()
