@@ -35,9 +35,10 @@ from schemas.units import Unit
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
-from warehouse.query import Session, connect, dependencies, snapshot_files, views
+from warehouse.query import connect, dependencies, snapshot_files, views
 from warehouse.relations import EXAMPLES, relation_examples
 from warehouse.seal import seal_rounds
+from warehouse.session import Session
 
 VIEW_RATIO = 1.25
 TRACE_SECONDS = 1.0

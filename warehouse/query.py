@@ -1,13 +1,12 @@
 """Reading the lake with DuckDB: pruned file lists of a table's version, never a glob.
 
-`read` serves the program. `Session` serves people: a locked connection over what a query names, SELECT only.
+`read` and `query` serve the program; `warehouse/session.py` serves people, over the views that are made here.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +17,13 @@ from typing import Any, cast
 import duckdb
 import polars as pl
 
-from schemas.errors import LakeError, QueryError
+from schemas.errors import LakeError
 from schemas.tables import TABLES
 from warehouse.lake import Lake, Where
 from warehouse.relations import EXAMPLES, quoted, relation, relation_examples
 from warehouse.store.trouble import disk_errors
 
 VIEWS = Path(__file__).parent / "views"
-_EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(?=select\b|from\b|with\b|values\b|\()", re.IGNORECASE)
 
 
 def database() -> duckdb.DuckDBPyConnection:
@@ -80,37 +78,6 @@ def query(
     with disk_errors(f"the lake at {lake.where} cannot be asked"), connect() as connection:
         _create_views(connection, lake, sql, scope)
         return _polars(connection.sql(sql, params=values or {}))
-
-
-class Session:
-    """A user's SQL over a lake: SELECT only, over the tables and views, with nothing else in reach."""
-
-    def __init__(self, lake: Lake) -> None:
-        self.lake = lake
-
-    def run(self, sql: str) -> pl.DataFrame:
-        """The rows of one SELECT (or its EXPLAIN); anything else is a QueryError of one line."""
-        with self._answer(sql) as answer:
-            return _polars(answer)
-
-    def rows(self, sql: str) -> list[dict[str, Any]]:
-        """As `run`, one value a row; a name that stands twice is numbered (`loop`, `loop_1`)."""
-        with self._answer(sql) as answer:
-            table = answer.to_arrow_table()
-            return list(table.rename_columns(_numbered(table.column_names)).to_pylist())
-
-    @contextmanager
-    def _answer(self, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
-        """The locked answer to a checked text. What runs is what was checked, and nothing around it."""
-        with database() as locked, connect(locked) as connection:
-            try:
-                lead, select = _only_select(connection, sql)
-                _lock(connection, _create_views(connection, self.lake, select))
-                yield connection.sql(lead + select)
-            except (duckdb.Error, pl.exceptions.PolarsError, ValueError, OverflowError) as error:
-                raise QueryError(_line(error)) from None
-            except RecursionError:
-                raise QueryError("the query is nested too deeply") from None
 
 
 def describe_views() -> dict[str, str]:
@@ -193,35 +160,6 @@ def snapshot_files(lake: Lake, scope: Where | None) -> list[str]:
     return [str(path) for path in lake.store.local(names)]
 
 
-def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, str]:
-    """A user's text as a lead ("", "EXPLAIN " or "EXPLAIN ANALYZE ") and the one SELECT behind it."""
-    explain = _EXPLAIN.match(sql)
-    lead = "" if explain is None else "EXPLAIN ANALYZE " if explain[1] else "EXPLAIN "
-    statements = connection.extract_statements(sql if explain is None else sql[explain.end() :])
-    if len(statements) != 1:
-        raise QueryError(f"one SELECT at a time, not {len(statements)} statements")
-    kind = statements[0].type
-    if kind != duckdb.StatementType.SELECT:
-        raise QueryError(f"only SELECT runs here, not {kind.name}: the lake's facts never change")
-    return lead, str(statements[0].query)
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    counts: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        count = counts[name] = counts.get(name, -1) + 1
-        numbered.append(f"{name}_{count}" if count else name)
-    return numbered
-
-
-def _lock(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
-    listed = ", ".join(quoted(file) for file in files)
-    connection.execute(f"SET allowed_paths = [{listed}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-
-
 def _condition(where: Where) -> tuple[str, dict[str, Any]]:
     parts = ["true"]
     values: dict[str, Any] = {}
@@ -243,7 +181,3 @@ def _polars(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
 def _comment(sql: str) -> str:
     lines = [line[2:].strip() for line in sql.splitlines() if line.startswith("--")]
     return " ".join(lines)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split("\n\nLINE")[0].split())[:500]

@@ -8,8 +8,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import date, datetime
-from decimal import Decimal
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -137,22 +135,9 @@ def wide() -> Console:
 
 def print_json(value: object) -> None:
     """Print a value as JSON on standard output."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=True))
+    from flows.pages.rows import plain
 
-
-def _plain(value: object) -> object:
-    """JSON has no NaN and no dates: they become null and ISO text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=True))
 
 
 def progress_on(console: Console) -> ExitStack:

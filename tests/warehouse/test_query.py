@@ -12,7 +12,8 @@ from schemas.units import Unit
 from tests.warehouse.conftest import prompts
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.query import Session, describe_views, query, read, views
+from warehouse.query import describe_views, query, read, views
+from warehouse.session import Session
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from tests.warehouse.processes import CONTEXT, process
 from warehouse.lake import Lake, names_of
 from warehouse.log import Log
 from warehouse.maintain import maintain
-from warehouse.query import Session, read
+from warehouse.query import read
 from warehouse.seal import seal_rounds
+from warehouse.session import Session
 from warehouse.store.open import open_store
 from warehouse.verify.lake import verify_lake
 
