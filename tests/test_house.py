@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -13,7 +14,7 @@ import click
 import pytest
 import yaml
 
-from flows.cli import main
+from flows.cli import COMMANDS, command
 from flows.recipes.room import Room
 from schemas.recipes.parsing import validated
 from tests.conftest import REPOSITORY
@@ -159,16 +160,33 @@ def test_no_init_exports_for_others() -> None:
 
 
 def test_every_command_and_flag_has_help() -> None:
-    for name, command in main.commands.items():
-        assert command.help, name
-        for parameter in command.params:
+    for name in COMMANDS:
+        assert command(name).help, name
+        for parameter in command(name).params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, f"{name} --{parameter.name}"
 
 
+def test_every_module_of_commands_that_has_one_is_in_the_list() -> None:
+    folder = REPOSITORY / "flows" / "commands"
+    with_one = {path.stem for path in folder.glob("*.py") if "@click.command(" in path.read_text("utf-8")}
+    with_one |= {path.stem for path in folder.glob("*.py") if "@click.group(" in path.read_text("utf-8")}
+    assert with_one == set(COMMANDS)
+
+
+def test_help_loads_no_library_that_it_does_not_need() -> None:
+    """Libraries are what makes a start slow: each of these takes a tenth of a second or more."""
+    asked = (
+        "import sys; from flows.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"polars", "pyarrow", "duckdb", "deltalake", "torch", "prefect", "pydantic", "numpy"}
+
+
 def test_every_command_is_in_the_readme() -> None:
     readme = (REPOSITORY / "README.md").read_text("utf-8")
-    for name in main.commands:
+    for name in COMMANDS:
         assert f"ratchet {name}" in readme, f"README.md says nothing of ratchet {name}"
 
 

@@ -11,12 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tutor
-from flows.cli import main
+from flows.cli import COMMANDS, main
 from flows.commands.environment import prepare
 from schemas.recipes.parsing import load_recipe
 from tests.conftest import REPOSITORY
 
-COMMANDS = sorted(main.commands)
 WITHOUT_A_LAKE = {"grade", "calibrate", "check"}
 """They read JSONL and open no lake; what `grade` prints is JSON whatever is asked."""
 

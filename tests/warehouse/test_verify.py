@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
-from schemas.errors import LogDamaged, RatchetError
+from schemas.errors import LakeError, LogDamaged, RatchetError
 from schemas.units import Unit
 from tests.warehouse.conftest import prompts
 from tests.warehouse.damage import changed, damaged, flips
@@ -24,6 +24,7 @@ from warehouse.delta.seals import Seal, SealedFile, parse_seal, seal_name
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.seal import seal_rounds
+from warehouse.store.folder import Folder
 from warehouse.verify import files
 from warehouse.verify.chain import check_anchors, read_chains
 from warehouse.verify.findings import Findings
@@ -321,6 +322,24 @@ def test_whatever_lies_where_seals_and_tables_should_is_a_finding(
     result = CliRunner().invoke(main, ["verify", "--lake", str(full.root), "--json"])
     assert result.exit_code == 1
     assert where in {one["where"] for one in json.loads(result.stdout)["findings"]}
+
+
+def test_a_file_that_this_user_may_not_read_is_no_damage(full: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Folder, name: str) -> str:
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(Folder, "digest", refused)
+    with pytest.raises(LakeError, match="may not be read by this user"):
+        verify_lake(full)
+
+
+def test_whoever_may_read_the_lake_may_read_all_of_it(full: Lake) -> None:
+    """Libraries write some files for their owner alone: they get the mode of any new file."""
+    plain = full.root / "plain"
+    plain.write_bytes(b"")
+    modes = {path: path.stat().st_mode for path in full.root.rglob("*") if path.is_file()}
+    assert {path.name for path, mode in modes.items() if mode != plain.stat().st_mode} == set()
+    assert any(path.name.startswith("sealed-") for path in modes)
 
 
 def test_nothing_is_sealed_upon_a_seal_that_was_rewritten(full: Lake) -> None:

@@ -14,6 +14,8 @@ from uuid import uuid4
 from warehouse.store.fault import reached
 
 _HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}")
+_MASK = os.umask(0o077)  # it can only be read by setting it
+os.umask(_MASK)
 _settled: set[Path] = set()  # folders whose entry in their parent this process has synced
 
 
@@ -67,6 +69,11 @@ def create(path: Path, data: bytes | memoryview) -> None:
         link_new(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def shared(path: Path) -> None:
+    """Give a file that a library wrote for its owner alone the mode of any other new file."""
+    path.chmod(0o666 & ~_MASK)
 
 
 def link_new(source: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import BadInput, LakeBusy
-from warehouse.store.durable import create, link_new, make_folder, replace, sha256, sync
+from warehouse.store.durable import create, link_new, make_folder, replace, sha256, shared, sync
 from warehouse.store.face import Data, Entry
 
 
@@ -36,6 +36,7 @@ class Folder:
     def put_file(self, name: str, path: Path) -> None:
         """Move a local file of the same disk into its place."""
         target = self._place(name)
+        shared(path)
         sync(path)
         link_new(path, target)
 

@@ -67,6 +67,8 @@ def check_bytes(lake: Lake, file: SealedFile, entry: Entry | None) -> str | None
         sha256 = lake.store.digest(file.name)
     except FileNotFoundError:
         return "is missing"
+    except PermissionError:
+        raise
     except LogDamaged as error:
         return str(error)
     except OSError as error:

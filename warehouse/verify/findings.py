@@ -56,6 +56,8 @@ class Findings:
             yield
         except RatchetError as error:
             self.damage(where, str(error))
+        except PermissionError:
+            raise
         except (OSError, duckdb.Error) as error:
             self.damage(where, f"cannot be read: {' '.join(str(error).split())[:200]}")
 

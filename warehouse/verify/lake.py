@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 
-from schemas.errors import RatchetError
+from schemas.errors import LakeError, RatchetError
 from schemas.tables import FORMAT, TABLES
 from warehouse.artifacts import listed
 from warehouse.delta.seals import SealedFile
@@ -30,7 +30,18 @@ Begin = Callable[[str], Advance]
 def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lambda _: None) -> Findings:
     """Compare every file of the lake with what the log and the seals say of it; with `deep`, also every fact
     with the facts it rests on. `begin` is called with each part's name and returns its progress callback.
+
+    LakeError where this user may not read a file, which says nothing of the lake.
     """
+    try:
+        return _compared(lake, deep, begin)
+    except PermissionError as error:
+        raise LakeError(
+            f"{error.filename} may not be read by this user: nothing can be said of the lake"
+        ) from None
+
+
+def _compared(lake: Lake, deep: bool, begin: Begin) -> Findings:
     findings = Findings()
     if lake.store.get("lake.json") != json.dumps({"format": FORMAT}).encode() + b"\n":
         findings.damage("lake.json", "was changed")
