@@ -1,4 +1,4 @@
-"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab nights|samples|pooling|rewards|climb`.
+"""The experiments of docs/lab.md, on the tutor: `python -m bench.lab EXPERIMENT`.
 
     nights    the night of `make night` for several seeds: held-out accuracy of base and last champion; with
               --control no-filter the same nights on as many answers by lot, whatever the verifier says
@@ -6,6 +6,8 @@
     pooling   one checkpoint writing against several, the same number of answers a prompt
     climb     ten rounds beside the same loop without its filter and reference solutions (bench/climb.py)
     rewards   self-rewarding rounds with judging kept in training, without, and judged by another model
+    preferences
+              preference models: people's pairs, and soft labels against hard ones (bench/preferences.py)
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
 --json FILE, and `nights`, `rewards` and `climb` draw their curves with --plot FILE.
@@ -28,6 +30,7 @@ from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
 from bench.climb import climb, plot_climb  # noqa: E402
+from bench.preferences import preferences  # noqa: E402
 from flows.commands.prefect_server import prefect_server  # noqa: E402
 from flows.nightly import night  # noqa: E402
 from flows.pages.show import rows_table  # noqa: E402
@@ -238,7 +241,9 @@ def plot(rows: list[dict[str, Any]], file: Path, title: str) -> None:
 def main() -> None:
     """Run one experiment and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("experiment", choices=["nights", "samples", "pooling", "rewards", "climb"])
+    parser.add_argument(
+        "experiment", choices=["nights", "samples", "pooling", "rewards", "climb", "preferences"]
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, help="of a night (3; of climb 10)")
     parser.add_argument("--lake", help="keep the lake here")
@@ -254,12 +259,14 @@ def main() -> None:
         "pooling": pooling,
         "rewards": rewards,
         "climb": lambda lake, seeds, rounds: climb(lake, seeds, rounds, recipe),
+        "preferences": lambda lake, seeds, rounds: preferences(lake, seeds, recipe),
     }[options.experiment]
     rounds = options.rounds or (10 if options.experiment == "climb" else 3)
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
         rows = run(options.lake or str(Path(folder) / "lake"), options.seeds, rounds)
-    visible = [{k: v for k, v in row.items() if k not in ("accuracy", "low", "high")} for row in rows]
+    hidden = ("all",) if options.experiment == "preferences" else ("accuracy", "low", "high")
+    visible = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
     console = Console(width=130)
     console.print(rows_table(visible, options.experiment))
     if options.experiment == "samples":

@@ -62,6 +62,7 @@ class Dpo(Strict):
 class Reward(Strict):
     """A preference model (Bradley and Terry 1952)."""
 
+    labels: Literal["soft", "hard"] = Field("soft", description="hard: a label's better side is certain")
     centring: Annotated[float, Field(ge=0)] = Field(
         0.0,
         description="what the squared sum of a pair's two scores counts (Eisenstein et al. 2023, 2312.09244)",

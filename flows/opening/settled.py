@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from flows.opening.asking import with_shots
+from flows.writers.constitutions import chosen_constitution
 from schemas.job import Strict
 from schemas.recipes.shared import Recipe
 from tasks.invent.inventor import load_inventor
@@ -17,7 +18,8 @@ LOADERS = {"rubric": load_rubric, "inventor": load_inventor}
 
 
 def settled(recipe: R) -> R:
-    """The recipe with examples, rubrics and inventors in the place of their files, not needed again.
+    """The recipe with examples, rubrics, inventors and a constitution in the place of their files, not needed
+    again. A constitution is read by its name too: it is what is learned.
 
     RecipeError or PromptFileError of one line where a file does not hold what it should.
     """
@@ -29,7 +31,9 @@ def with_templates(values: V) -> V:
     update: dict[str, Any] = {}
     for name in type(values).model_fields:
         value = getattr(values, name)
-        if name in LOADERS and is_file(value):
+        if name == "constitution" and isinstance(value, str):
+            update[name] = chosen_constitution(value)
+        elif name in LOADERS and is_file(value):
             update[name] = LOADERS[name](value).model_dump(mode="json")
         elif isinstance(value, Strict):
             update[name] = with_templates(value)

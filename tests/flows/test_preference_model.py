@@ -11,6 +11,7 @@ import pytest
 
 from flows.nightly import night
 from flows.recipes.rooms import parse_recipe
+from flows.writers.constitutions import chosen_constitution
 from schemas.errors import BadInput, RecipeError
 from tasks.models.conversation import messages_of, prompts_of
 from tasks.verify.reward import rewards
@@ -146,3 +147,44 @@ def test_a_loop_without_pairs_is_refused_before_it_is_opened(tmp_path: Path) -> 
     with pytest.raises(BadInput, match="20 refused: no pair of answers"):
         night.fn(recipe(plain), loop=LOOP, rounds=1, lake=str(tmp_path / "lake"))
     assert not (tmp_path / "lake").exists()
+
+
+def test_verdicts_by_principles_that_are_none_are_on_record_and_no_pair(tmp_path: Path) -> None:
+    """The tutor's judge was never asked for (A) or (B)."""
+    feedback = {"share": 1.0, "constitution": "tutor", "principles": 2}
+    prompts = {"per_round": 4, "eval_count": 6}
+    settings = recipe(None, feedback=feedback, gate={"alpha": 1.0}).model_copy(
+        update={"prompts": recipe(None).prompts.model_copy(update=prompts), "shard_size": 3}
+    )
+    night.fn(settings, loop=LOOP, rounds=1, lake=str(tmp_path / "lake"))
+    there = Lake(tmp_path / "lake")
+    (row,) = query(there, "FROM round_states").to_dicts()
+    assert (row["state"], row["reason"]) == ("held", "no pair with a preference: nothing to train on")
+    said = read(there, "preferences")
+    asked = said.filter(pl.col("principle").str.contains("/"))
+    principles = {f"{constitution().label}/{one.id}" for one in constitution().principles}
+    assert set(asked["principle"]) <= principles
+    assert asked.group_by("chosen_id", "rejected_id").len()["len"].to_list() == [2] * (asked.height // 2)
+    assert said.height - asked.height + asked.height // 2 == 20, "two pairs to each of ten prompts"
+    assert said["probability"].null_count() == said.height
+    assert said["reason"].null_count() == 0
+    assert "it means neither option" in set(said["reason"])
+    decided = read(there, "decisions")
+    assert set(decided["filter"]) == {"compared"}
+    assert not decided["kept"].any()
+    assert set(decided["reason"]) <= set(said["reason"])
+    values = json.loads(row["recipe_values"])
+    assert values["feedback"]["constitution"] == constitution().model_dump(mode="json"), (
+        "it is on record whole"
+    )
+    assert verify_lake(there, deep=True).items == []
+
+
+def test_more_principles_than_there_are_is_refused_in_one_line(tmp_path: Path) -> None:
+    feedback = {"share": 1.0, "constitution": "tutor", "principles": 200}
+    with pytest.raises(RecipeError, match=r"feedback\.principles: 200, where the constitution"):
+        night.fn(recipe(None, feedback=feedback), loop=LOOP, rounds=1, lake=str(tmp_path / "lake"))
+
+
+def constitution() -> Any:
+    return chosen_constitution("tutor")

@@ -12,11 +12,16 @@ from pydantic import BaseModel
 from flows.recipes.rooms import ROOMS, parse_recipe
 from schemas.engine import EFFORT, Endpoint
 from schemas.recipes.asking import Shot
+from schemas.recipes.constitution import Constitution, CritiqueShot, Principle
 from schemas.recipes.parsing import with_value
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Recipe
 
+PRINCIPLE = {"id": "kind", "critique": "c", "revision": "r", "comparison": "o"}
 GIVEN = {
+    Principle: PRINCIPLE,
+    CritiqueShot: {"prompt": "p", "response": "r", "principle": "kind", "critique": "c", "revision": "v"},
+    Constitution: {"name": "own", "version": 1, "principles": [PRINCIPLE]},
     Endpoint: {"url": "http://localhost:1/v1", "model": "m"},
     Shot: {"question": "q", "answer": "a"},
 }  # what has no default

@@ -117,6 +117,22 @@ def test_a_soft_label_is_the_mean_of_both_certain_ones_by_its_probability(
     assert_same(gradient, {name: share * lefts[name] + (1 - share) * rights[name] for name in lefts})
 
 
+def test_hard_labels_are_soft_ones_whose_better_side_is_certain(
+    preferring: Callable[[bool], Path], soft_pairs: pl.DataFrame
+) -> None:
+    folder, p = preferring(True), pl.col("probability")
+    either = soft_pairs.with_columns(
+        probability=pl.when(pl.int_range(pl.len()) % 4 == 1).then(1 - p).otherwise(p)
+    )
+    certain = either.with_columns(probability=pl.when(p == 0.5).then(p).otherwise((p > 0.5).cast(pl.Float64)))
+    assert certain["probability"].n_unique() > 2
+    assert not certain.equals(either)
+    hard, gradient = learned(folder, either, Reward(labels="hard"))
+    soft, expected = learned(folder, certain, Reward())
+    assert hard.total.item() == pytest.approx(soft.total.item())
+    assert_same(gradient, expected)
+
+
 def test_a_value_is_read_before_its_token_and_its_loss_clipped_as_ppo_has_it(
     base: Path, rollouts: pl.DataFrame
 ) -> None:

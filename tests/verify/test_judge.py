@@ -18,7 +18,7 @@ from tasks.generate.engine import Sample
 from tasks.models.checkpoint import weights_hash
 from tasks.models.neutral import special_texts
 from tasks.models.rendering import prompt_text
-from tasks.verify.judge.expected import mean_points
+from tasks.verify.judge.expected import mean_points, menu_tokens
 from tasks.verify.judge.judge import (
     JudgeInput,
     VotedVerdict,
@@ -28,7 +28,7 @@ from tasks.verify.judge.judge import (
     verdict_rows,
 )
 from tasks.verify.judge.judgement import read_vote
-from tasks.verify.judge.pairs import Pair, judge_pairs, preference_rows
+from tasks.verify.judge.pairs import Pair, judge_pairs, pair_question, preference_rows
 from tasks.verify.judge.rubric import load_rubric
 from tests.generate.conftest import byte_tokenizer, save_model
 from tutor import JUDGE
@@ -142,6 +142,34 @@ def test_both_orders_of_a_pair_are_asked_and_a_place_wins_nothing(
     assert any(one.probability not in (None, 0.5) for one in verdicts)
     turned = judge_pairs(engine, PAIR, [pair.turned for pair in pairs[:30]])
     assert [one.left_first.votes for one in turned] == [one.right_first.votes for one in verdicts]
+
+
+def test_a_pairs_soft_label_is_the_judges_own_chance_of_what_it_wrote(
+    engine: EmbeddedEngine, answers: pl.DataFrame
+) -> None:
+    pairs = [
+        Pair(prompt, *part["answer"].to_list())
+        for (prompt,), part in answers.group_by("prompt", maintain_order=True)
+        if part["answer"].n_unique() == 2
+    ][:8]
+    votes, soft = judge_pairs(engine, PAIR, pairs), judge_pairs(engine, PAIR, pairs, logits=True)
+    held = judge_pairs(engine, PAIR, pairs, logits=True, clamp=0.6)
+    menu = menu_tokens(engine, PAIR)
+    for pair, hard, one, less in zip(pairs, votes, soft, held, strict=True):
+        assert one.left_first.samples == hard.left_first.samples
+        a, b = (
+            menu.share(
+                pair_question(PAIR, asked, special_texts(engine.tokenizer)), order.samples[0], order.votes[0]
+            )
+            for asked, order in ((pair, hard.left_first), (pair.turned, hard.right_first))
+        )
+        assert a is not None
+        assert b is not None
+        place = min(a, b) > 0.5 or max(a, b) < 0.5
+        assert one.probability == pytest.approx(0.5 if place else (a + 1 - b) / 2)
+        assert less.probability is not None
+        assert 0.4 <= less.probability <= 0.6
+    assert {one.probability for one in soft} - {0.0, 0.5, 1.0}
 
 
 def test_an_empty_answer_never_wins_a_pair(engine: EmbeddedEngine) -> None:

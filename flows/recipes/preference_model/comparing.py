@@ -1,4 +1,5 @@
-"""Pairs that a model compares: two answers by the champion, shown in both orders, by a pairwise rubric.
+"""Pairs that a model compares: two answers by the champion, shown in both orders, by a pairwise rubric or by
+the principles of a constitution.
 
 Training prompts get theirs in each round, held-out ones once in a loop, so that its preference models are
 measured on the same pairs. A pair without a verdict stays one, with its reason.
@@ -6,6 +7,7 @@ measured on the same pairs. A pair without a verdict stays one, with its reason.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,24 @@ from flows.round.progress import Advance
 from flows.round.round import Round
 from flows.steps.evaluate import held_out_prompts
 from flows.steps.generate import generate
-from flows.steps.judge import Judge
 from flows.steps.task import shards, step_task
 from flows.steps.verify import verify_by_auditor
 from flows.writers.engines import engine_of
 from flows.writers.guests import guest, with_models_here
 from flows.writers.judges import chosen_rubric
 from flows.writers.tutors import tutor_of
+from schemas.errors import RecipeError
 from schemas.identity import preference_id
 from schemas.recipes.preference_model import PreferenceModel
 from schemas.tables import PREFERENCES
 from schemas.units import Unit
 from tasks.models.conversation import prompt_columns
 from tasks.verify.judge.pairs import preference_rows
+from tasks.verify.judge.principles import Comparing, principle_rows
 from tasks.verify.judge.rubric import Rubric
 from tasks.verify.scores import sample_of_prompts
 from tutor import JUDGE
+from warehouse.loops import Checkpoint
 
 SAME = "both answers are the same"
 
@@ -66,12 +70,25 @@ def held_out_pairs(round_: Round[PreferenceModel]) -> pl.DataFrame:
     return own.filter(pl.col("probability") > 0.5)
 
 
+@dataclass(frozen=True)
+class Judge:
+    """Who compares, as a checkpoint of the loop, and by what."""
+
+    checkpoint: Checkpoint
+    by: Rubric | Comparing
+
+    @property
+    def label(self) -> str:
+        """What answers are compared by."""
+        return self.by.label if isinstance(self.by, Rubric) else self.by.constitution.label
+
+
 def judge_of(round_: Round[PreferenceModel]) -> Judge:
-    """Who compares, as a checkpoint of the loop, and its rubric."""
+    """The comparing model of a round, and its rubric or principles."""
     other = feedback_model(round_.recipe, round_.base.folder)
     judge = round_.champion if other is None else guest(round_, other, "judge")
     here = with_models_here(round_.recipe, round_.lake, round_.loop)
-    return Judge(judge, feedback_rubric(here, round_.base.folder))
+    return Judge(judge, compared_by(here, round_.base.folder))
 
 
 def feedback_model(recipe: PreferenceModel, base: Path) -> Path | None:
@@ -83,9 +100,19 @@ def feedback_model(recipe: PreferenceModel, base: Path) -> Path | None:
     return JUDGE if tutor_of(base) is not None else None
 
 
-def feedback_rubric(recipe: PreferenceModel, base: Path) -> Rubric:
-    """The rubric that answers are compared by: the recipe's, else the default one of its comparing model."""
+def compared_by(recipe: PreferenceModel, base: Path) -> Rubric | Comparing:
+    """What answers are compared by: the recipe's constitution or rubric, else the default rubric of its
+    comparing model. RecipeError where more principles are asked for than there are.
+    """
     feedback = recipe.feedback
+    constitution = feedback.read_constitution()
+    if constitution is not None:
+        if feedback.principles > len(constitution.principles):
+            raise RecipeError(
+                f"feedback.principles: {feedback.principles}, where the constitution {constitution.name} has "
+                f"{len(constitution.principles)}"
+            )
+        return Comparing(constitution, feedback.principles, feedback.reasoning, feedback.clamp)
     return chosen_rubric(feedback_model(recipe, base) or base, feedback.rubric, "pairwise", feedback.votes)
 
 
@@ -113,14 +140,22 @@ def _compared(
         "round_number": round_.number,
         "seed": round_.seed,
     }
+    feedback = round_.recipe.feedback
 
     def compute() -> pl.DataFrame:
         with round_.model_at_work():
             engine = engine_of(round_, judge.checkpoint, unit, role="judge")
             same = pl.col("left") == pl.col("right")
-            texts, rows = preference_rows(engine, judge.rubric, shard.filter(~same), **how)
+            if isinstance(judge.by, Comparing):
+                texts, rows = principle_rows(engine, judge.by, shard.filter(~same), **how)
+            else:
+                soft: dict[str, Any] = {
+                    "logits": feedback.logits,
+                    "clamp": feedback.clamp if feedback.logits else None,
+                }
+                texts, rows = preference_rows(engine, judge.by, shard.filter(~same), **how, **soft)
         round_.log.once(unit, "candidates", lambda: texts)
-        return pl.concat([rows, _of_equal(shard.filter(same), judge, round_.number)], how="diagonal")
+        return pl.concat([rows, _of_equal(shard.filter(same), judge, round_.number)], how="diagonal_relaxed")
 
     rows = round_.log.once(unit, "preferences", compute)
     advance(shard.height)
@@ -129,7 +164,7 @@ def _compared(
 
 def _of_equal(pairs: pl.DataFrame, judge: Judge, number: int) -> pl.DataFrame:
     """Pairs of the same text twice: nobody was asked."""
-    label, own = judge.rubric.label, judge.checkpoint.id
+    label, own = judge.label, judge.checkpoint.id
     return PREFERENCES.frame(
         [
             {

@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.opening.admission import shortage
 from flows.opening.opening import Opening
 from flows.opening.pairs import fitting_pairs
-from flows.recipes.preference_model.comparing import compare_answers, feedback_rubric, held_out_pairs
+from flows.recipes.preference_model.comparing import compare_answers, compared_by, held_out_pairs
 from flows.recipes.preference_model.measuring import weigh_preferences
 from flows.recipes.preference_model.pairs import decide_on, drawn_pairs
 from flows.recipes.room import Room
@@ -57,7 +57,7 @@ def check(recipe: PreferenceModel, base: Path) -> None:
     if recipe.feedback.share:
         if recipe.feedback.model is not None:
             check_readable(Path(recipe.feedback.model))
-        feedback_rubric(recipe, base)
+        compared_by(recipe, base)
 
 
 def opens(recipe: PreferenceModel, opening: Opening) -> Opening:

@@ -30,7 +30,7 @@ def reward(settings: Reward) -> Objective:
         "reward",
         ("prompt", "chosen", "rejected", PROBABILITY),
         PADDING,
-        encode_reward,
+        partial(encode_reward, hard=settings.labels == "hard"),
         partial(reward_loss, settings=settings),
         nullable=(PROBABILITY,),
         head="sequence",
@@ -39,9 +39,13 @@ def reward(settings: Reward) -> Objective:
     )
 
 
-def encode_reward(tokenizer: Any, examples: pl.DataFrame) -> list[Encoded]:
-    """Pairs as objective `dpo` has them, each with its probability; a unit is a pair."""
-    probabilities = examples[PROBABILITY].cast(pl.Float64).fill_null(1.0).to_list()
+def encode_reward(tokenizer: Any, examples: pl.DataFrame, hard: bool = False) -> list[Encoded]:
+    """Pairs as objective `dpo` has them, each with its probability (`hard`: 1 where chosen is the likelier
+    one, 0 where it is not); a unit is a pair.
+    """
+    labels = examples[PROBABILITY].cast(pl.Float64).fill_null(1.0)
+    certain = pl.select(pl.when(labels == 0.5).then(labels).otherwise((labels > 0.5).cast(pl.Float64)))
+    probabilities = (certain.to_series() if hard else labels).to_list()
     return [
         replace(one, tensors=one.tensors | {PROBABILITY: torch.tensor([probability])})
         for one, probability in zip(encode_dpo(tokenizer, examples), probabilities, strict=True)

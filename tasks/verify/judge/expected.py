@@ -48,6 +48,20 @@ class Menu:
                     return replace(vote, expected=mean_points(tokens, logprobs))
         return vote
 
+    def share(self, question: Prompt, sample: Sample, vote: Vote) -> float | None:
+        """The chance of the menu's first verdict where the judge wrote its own; None: it wrote none."""
+        if vote.verdict is None:
+            return None
+        for place in reversed(range(len(sample.token_ids))):
+            for tokens in self.writings:
+                if tokens[vote.verdict] == sample.token_ids[place]:
+                    logprobs = self.engine.logprobs_after(question, sample.token_ids[:place])
+                    own = logprobs[tokens[next(iter(tokens))]]
+                    return 1.0 / math.fsum(
+                        math.exp(min(700.0, logprobs[token] - own)) for token in tokens.values()
+                    )
+        return None
+
 
 def menu_tokens(engine: Engine, rubric: Rubric) -> Menu:
     """The menu of a rubric in an engine's tokens; BadInput where it cannot be weighed."""

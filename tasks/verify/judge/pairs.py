@@ -8,7 +8,7 @@ answer that says nothing loses to one that says something, and no judge is asked
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from schemas.tables import CANDIDATES, PREFERENCES
 from tasks.generate.engine import Engine, Progress, Sample
 from tasks.models.conversation import Prompt, prompts_of
 from tasks.models.neutral import quoted, quoted_prompt, says_nothing, special_texts
+from tasks.verify.judge.expected import Menu, menu_tokens
 from tasks.verify.judge.judge import judgement_row, judgements
 from tasks.verify.judge.judgement import Vote, read_vote
 from tasks.verify.judge.rubric import Rubric
@@ -63,6 +64,17 @@ class JudgedPair:
     right_first: Order
 
     @property
+    def means_a_place(self) -> bool:
+        """Whether both orders prefer what is shown first, or both what is shown second."""
+        a, b = self.left_first.first, self.right_first.first
+        return a is not None and b is not None and (min(a, b) > 0.5 or max(a, b) < 0.5)
+
+    @property
+    def undecided(self) -> JudgedPair:
+        """The same with both orders at 0.5."""
+        return JudgedPair(replace(self.left_first, first=0.5), replace(self.right_first, first=0.5))
+
+    @property
     def reason(self) -> str | None:
         """Why no side is preferred, in one line; None: one is."""
         if self.probability is None:
@@ -84,8 +96,16 @@ def judge_pairs(
     seed: int = 0,
     round_number: int = 0,
     progress: Progress | None = None,
+    logits: bool = False,
+    clamp: float | None = None,
 ) -> list[JudgedPair]:
-    """Both orders of each pair, in the order of the pairs."""
+    """Both orders of each pair, in the order of the pairs.
+
+    With `logits` a vote is the judge's own chance of each verdict where it wrote its own, held within `clamp`
+    (0.5 to 1) and 1 - `clamp`; orders that mean the same place count as 0.5 then. BadInput where the engine
+    does not offer its probabilities.
+    """
+    menu = menu_tokens(engine, rubric) if logits else None
     specials = special_texts(getattr(engine, "tokenizer", None))
     both_orders = [order for pair in pairs for order in (pair, pair.turned)]
     prompts = [
@@ -94,10 +114,11 @@ def judge_pairs(
     texts = [text for text in prompts if text is not None]
     samples = iter(judgements(engine, rubric, texts, seed, round_number, progress))
     orders = [
-        Order((), (), one.settled) if text is None else _order(next(samples), rubric)
+        Order((), (), one.settled) if text is None else _order(next(samples), rubric, menu, text, clamp)
         for one, text in zip(both_orders, prompts, strict=True)
     ]
-    return [JudgedPair(*orders[i : i + 2]) for i in range(0, len(orders), 2)]
+    judged = [JudgedPair(*orders[i : i + 2]) for i in range(0, len(orders), 2)]
+    return [one.undecided if logits and one.means_a_place else one for one in judged]
 
 
 def preference_rows(
@@ -109,12 +130,14 @@ def preference_rows(
     round_number: int,
     seed: int,
     progress: Progress | None = None,
+    logits: bool = False,
+    clamp: float | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Judgements and preferences on pairs (columns left_id, right_id, prompt_id, split, prompt, left, right).
 
     Returns rows of `candidates` (kind judgement; the parents are the two candidates in the order shown) and
     of `preferences`, one a pair: `principle` is the rubric's label, `chosen_first` null since both orders
-    were shown. At 0.5, and where there is no verdict, chosen is left.
+    were shown. At 0.5, and without a verdict, chosen is left. `logits` and `clamp`: see `judge_pairs`.
     """
     rows = pairs.to_dicts()
     pairs_ = [
@@ -122,7 +145,14 @@ def preference_rows(
         for prompt, row in zip(prompts_of(pairs, "prompt"), rows, strict=True)
     ]
     judged_pairs = judge_pairs(
-        engine, rubric, pairs_, seed=seed, round_number=round_number, progress=progress
+        engine,
+        rubric,
+        pairs_,
+        seed=seed,
+        round_number=round_number,
+        progress=progress,
+        logits=logits,
+        clamp=clamp,
     )
     judgement_rows, preferences = [], []
     for row, one in zip(rows, judged_pairs, strict=True):
@@ -170,9 +200,15 @@ def _judge_prompt(rubric: Rubric, pair: Pair, specials: Sequence[str]) -> str | 
         return None
 
 
-def _order(samples: tuple[Sample, ...] | None, rubric: Rubric) -> Order:
+def _order(
+    samples: tuple[Sample, ...] | None, rubric: Rubric, menu: Menu | None, question: str, clamp: float | None
+) -> Order:
     """One order from the judge's texts; None for a question that does not fit its context."""
     votes = tuple(read_vote(one.text, one.finish_reason, rubric) for one in samples or ())
-    valid = [vote.verdict == rubric.menu[0] for vote in votes if vote.verdict is not None]
+    valid = [float(vote.verdict == rubric.menu[0]) for vote in votes if vote.verdict is not None]
+    if menu is not None:
+        shares = (menu.share(question, one, vote) for one, vote in zip(samples or (), votes, strict=True))
+        most = 1.0 if clamp is None else clamp
+        valid = [min(max(one, 1.0 - most), most) for one in shares if one is not None]
     first = sum(valid) / len(valid) if len(valid) >= rubric.least_valid else None
     return Order(samples or (), votes, first)
