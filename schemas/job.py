@@ -156,6 +156,7 @@ class Hyperparameters(Strict):
     optimizer: Literal["adamw", "adamw-8bit"] = added(
         "adamw", "adamw-8bit: its two moments are held in eight bits (Dettmers et al. 2021, 2110.02861)"
     )
+    keep_optimizer: bool = added(False, "leave the optimizer's state for a training that goes on with it")
     dpo: Dpo | None = added(None, "settings of objective dpo; None: its defaults")
     reward: Reward | None = added(None, "settings of objective reward; None: its defaults")
     value: Value | None = added(None, "settings of objective value; None: its defaults")
@@ -183,8 +184,9 @@ class TrainingJob(Strict):
 
     `output` receives the result: a Hugging Face folder (`checkpoint/`), the step ledger
     (`steps.parquet`) and `result.json`. `snapshot` and `base` are folders, `accelerate_config` is a file
-    of `accelerate config`; without one a launched job goes by the user's default file. In a job's file
-    relative paths begin where it lies.
+    of `accelerate config`; without one a launched job goes by the user's default file. `optimizer_state` is
+    the file that training `optimizer_from` left (keep_optimizer), `optimizer_hash` its SHA-256. In a job's
+    file relative paths begin where it lies.
     """
 
     training_id: str
@@ -198,3 +200,6 @@ class TrainingJob(Strict):
     hyperparameters: Hyperparameters = Hyperparameters()
     chat: Chat = added(Chat(), "how the model's turns are written")
     accelerate_config: str | None = None
+    optimizer_from: str | None = added(None, "the training whose optimizer this one goes on with")
+    optimizer_state: str | None = added(None, "the file with its state")
+    optimizer_hash: str | None = added(None, "that file's SHA-256")

@@ -109,6 +109,12 @@ TOKENS = Table(
         _link("candidate_id", "candidates", "id of the candidate"),
         Column("token_ids", INTS, "token ids generated"),
         Column("logprobs", FLOATS, "log-probability of each, nats, temperature 1"),
+        Column(
+            "tempered_logprobs",
+            FLOATS,
+            "the same at the candidate's temperature, before any cut; none: it is 1",
+            True,
+        ),
     ),
 )
 
@@ -140,6 +146,32 @@ REQUESTS = Table(
         Column("finish_reasons", TEXTS, "stop or length, of each text", True),
         Column("token_counts", INTS, "tokens of each text, where the server says so", True),
         Column("logprob_sums", FLOATS, "log-probability of each text, nats, where the server says so", True),
+    ),
+)
+
+ROLLOUTS = Table(
+    "rollouts",
+    "What one answer is credited with: its reward, and what a policy gradient makes of it, token by token.",
+    "candidate_id",
+    (
+        _link("candidate_id", "candidates", "id of the answer"),
+        _link("prompt_id", "prompts", "its prompt"),
+        _link("checkpoint_id", "checkpoints", "the policy that drew it"),
+        Column(
+            "reward", FLOAT, "the weighted sum of its parts; none: a verdict that counts is not known", True
+        ),
+        _text("rewards", "JSON of each part's value, before its weight"),
+        _text("estimator", "how advantages were estimated"),
+        _text("grouped_by", "what its reward was compared within: a prompt, a role", True),
+        Column("advantages", FLOATS, "one a token; none: no reward, or its tokens are not on record", True),
+        Column("returns", FLOATS, "what a critic should expect before each token; none: no critic", True),
+        Column("values", FLOATS, "what the critic expected there; none: no critic", True),
+        Column(
+            "reference_logprobs",
+            FLOATS,
+            "log-probability of each token by the reference, nats, at the candidate's temperature",
+            True,
+        ),
     ),
 )
 
@@ -280,6 +312,12 @@ TRAININGS = Table(
         _text("files", "what a finished job left in the lake: JSON of name to [size, SHA-256]", True),
         Column("tokens_per_second", FLOAT, "over the time in steps; padding not counted", True),
         Column("peak_memory_bytes", INT, "most that one GPU, or on a CPU the process, held", True),
+        _link(
+            "optimizer_from",
+            "trainings.training_id",
+            "the training whose optimizer it goes on with; none: a new one",
+            True,
+        ),
     ),
 )
 
@@ -393,6 +431,7 @@ TABLES: Mapping[str, Table] = {
         PROMPTS,
         CANDIDATES,
         TOKENS,
+        ROLLOUTS,
         REQUESTS,
         SCORES,
         CRITIQUES,

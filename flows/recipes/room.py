@@ -10,7 +10,14 @@ from typing import Any
 import tutor
 from flows.opening.opening import Opening
 from flows.round.round import Outcome, Round
+from schemas.recipes.shared import Recipe
 from warehouse.lake import Lake
+
+
+def reading_tutor(recipe: Recipe) -> Path:
+    """The tutor that has read the stories that a recipe trains on."""
+    reads = recipe.prompts.path is None and recipe.prompts.family == "varied"
+    return tutor.READER if reads else tutor.BASE
 
 
 @dataclass(frozen=True)

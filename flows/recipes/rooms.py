@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from flows.recipes.grpo.round import GRPO
 from flows.recipes.preference_model.round import PREFERENCE_MODEL
 from flows.recipes.rft.round import RFT
 from flows.recipes.room import Room
@@ -19,6 +20,7 @@ from schemas.recipes.shared import Recipe
 
 ROOMS: Mapping[str, Room] = {
     "rft": RFT,
+    "grpo": GRPO,
     "self-rewarding": SELF_REWARDING,
     "preference-model": PREFERENCE_MODEL,
 }

@@ -37,9 +37,7 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
     A row whose column `judging` is true is asked as it is, others as the recipe puts them.
     """
     tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
-    context = context_length(round_.base.folder)
-    longest = (hyper or round_.recipe.training).max_tokens
-    limit = min(longest, context or longest)
+    limit = longest_example(round_, hyper or round_.recipe.training)
     asking = round_.recipe.prompts.asking
 
     def decide(frame: pl.DataFrame) -> pl.DataFrame:
@@ -52,6 +50,12 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
         return fits(frame, lengths, limit, partial(end_inside, tokenizer))
 
     return decide
+
+
+def longest_example(round_: Round[Any], hyper: Hyperparameters) -> int:
+    """Tokens of the longest example that both the model and a training take."""
+    context = context_length(round_.base.folder)
+    return min(hyper.max_tokens, context or hyper.max_tokens)
 
 
 def with_decision_ids(round_: Round[Any], decisions: pl.DataFrame, step: str) -> pl.DataFrame:

@@ -18,15 +18,18 @@ from schemas.errors import TrainingFailed, UnitConflict
 from schemas.identity import checkpoint_id, training_id
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.units import Unit
+from tasks.train.carried import OPTIMIZER
 from tasks.train.launch import kept_configuration, run_job
 from tasks.train.objectives.registry import get_objective
 from tasks.train.records import ledger_rows, training_row
 from tasks.train.result import OptimizerStep, accept
-from warehouse.artifacts import listing
+from warehouse.artifacts import listed, listing
 from warehouse.loops import Checkpoint, checkpoint
 from warehouse.models.described import files_hash
 from warehouse.query import read
 from warehouse.store.fault import reached
+
+_ASKED = ("objective", "snapshot_id", "base_checkpoint_id", "seed", "optimizer_from")
 
 
 def train(
@@ -35,11 +38,13 @@ def train(
     objective: str = "sft",
     start: Checkpoint | None = None,
     hyper: Hyperparameters | None = None,
+    optimizer_of: Checkpoint | None = None,
 ) -> Checkpoint:
     """The challenger: trained on the snapshot, from the base or the champion as the recipe says.
 
-    `start` and `hyper` take the place of the recipe's. A round, or a phase of it, trains once for each
-    objective: UnitConflict where it has trained on something else.
+    `start` and `hyper` take the place of the recipe's. It goes on with the optimizer of the training that
+    made `optimizer_of`, which has to have kept its state (`keep_optimizer`). A round, or a phase of it,
+    trains once for each objective: UnitConflict where it has trained on something else.
     """
     recipe = round_.recipe
     hyper = hyper or recipe.training
@@ -59,10 +64,27 @@ def train(
         hyperparameters=hyper,
         chat=recipe.prompts.chat,
         accelerate_config=_configuration(round_),
+        **_carried(round_, optimizer_of),
     )
     total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)
     with round_.step("train", total, "steps") as advance:
         return _trained(round_, job, advance)
+
+
+def _carried(round_: Round[Any], made: Checkpoint | None) -> dict[str, str]:
+    """The job's values that name the optimizer's state which the training of a checkpoint left."""
+    if made is None:
+        return {}
+    lake, loop = round_.lake, round_.loop
+    own = str(read(lake, "checkpoints", {"loop": loop, "checkpoint_id": made.id})["training_id"][0])
+    place = f"trainings/{own}"
+    rows = read(lake, "trainings", {"loop": loop, "training_id": own, "state": "finished"})
+    files = {file.name: file.sha256 for file in listed(rows["files"][0])}
+    name = f"{place}/{OPTIMIZER}"
+    if name not in files:
+        raise TrainingFailed(f"{own} kept no optimizer's state (training.keep_optimizer) to go on with")
+    state = lake.place(place) / OPTIMIZER
+    return {"optimizer_from": own, "optimizer_state": str(state), "optimizer_hash": files[name]}
 
 
 def _configuration(round_: Round[Any]) -> str | None:
@@ -134,9 +156,10 @@ def _begun(round_: Round[Any], job: TrainingJob) -> TrainingJob:
     unit = _unit(round_, job, "train-start")
     row = round_.log.once(unit, "trainings", lambda: training_row(job, round_.number, "started"))
     start = row.row(0, named=True)
-    request = (job.objective, job.snapshot_id, job.base_checkpoint, job.seed, job.hyperparameters)
+    named = (job.objective, job.snapshot_id, job.base_checkpoint, job.seed, job.optimizer_from)
+    request = (*named, job.hyperparameters)
     began = (
-        *(start[name] for name in ("objective", "snapshot_id", "base_checkpoint_id", "seed")),
+        *(start[name] for name in _ASKED),
         Hyperparameters.model_validate_json(start["hyperparameters"]),
     )
     if began != request:

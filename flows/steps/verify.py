@@ -20,10 +20,19 @@ def verify_candidates(round_: Round[Any], prompts: pl.DataFrame, candidates: pl.
     Further verifiers, and the auditor on its sample of prompts, give verdicts too. These are recorded but not
     returned, so that no filter sees them.
     """
+    return verify_by_all(round_, prompts, candidates)[round_.recipe.verification.verifier]
+
+
+def verify_by_all(
+    round_: Round[Any], prompts: pl.DataFrame, candidates: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """Verdicts on every candidate by the verifier that filters go by and by each further one, by its name;
+    the auditor's, on its sample, are recorded alone.
+    """
     settings = round_.recipe.verification
-    scores = _judged(round_, prompts, candidates, settings.verifier, "filter", "verify")
+    scores = {settings.verifier: _judged(round_, prompts, candidates, settings.verifier, "filter", "verify")}
     for name in settings.also:
-        _judged(round_, prompts, candidates, name, "also", f"verify-{name}")
+        scores[name] = _judged(round_, prompts, candidates, name, "also", f"verify-{name}")
     verify_by_auditor(round_, prompts, candidates)
     return scores
 

@@ -26,7 +26,8 @@ class Sample:
     leaves that one out and keeps every other special token. Where the answer ended by a stop string, they are
     all the tokens drawn, those of the string too, and `text` is cut before it. Log-probabilities (nats) are
     the model's own, at temperature 1, before any cut and without a repetition penalty; `logprob_sum` is their
-    sum. A server may keep some of this to itself: then the tuple is empty, and the count or the sum is None.
+    sum; `tempered_logprobs` are those at the temperature drawn by (greedy: at 1), before any cut. A server
+    may keep some of this to itself: then the tuple is empty, and the count or the sum is None.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Sample:
     logprob_sum: float | None
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...]
+    tempered_logprobs: tuple[float, ...] = ()
 
 
 def first_seed(*work: Part) -> int:

@@ -28,13 +28,13 @@ from schemas.errors import BadInput, RatchetError, TrainingFailed
 from schemas.job import TrainingJob
 from tasks.train.devices import Launch, launch_of
 from tasks.train.loop import train
-from tasks.train.result import OptimizerStep, Progress, TrainingResult, read_result
+from tasks.train.result import PLACES, OptimizerStep, Progress, TrainingResult, read_result
 from warehouse.store.durable import replace
 
 NAME = "tasks.train.launch"  # run as a program, __name__ is "__main__"
 LOG = "train.log"
 JOB = "job.json"
-PATHS = ("snapshot", "base", "output", "accelerate_config")
+PATHS = sorted(PLACES)
 CONFIG = "accelerate"  # with the ending of the user's file
 SUPERVISED = "--supervised"
 RANK = re.compile(r"^\[rank\d+\]: ")  # what torchrun puts before a process's lines

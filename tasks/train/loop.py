@@ -27,6 +27,7 @@ from schemas.job import TrainingJob
 from tasks.models.checkpoint import load_tokenizer
 from tasks.train.base_logprobs import with_base_logprobs
 from tasks.train.batches import Step, collate, micro_batches, plan
+from tasks.train.carried import check_carrying, leave, take_up
 from tasks.train.devices import accelerator_of
 from tasks.train.dropout import without_dropout
 from tasks.train.examples import check, refuse_long, refuse_unlearnable
@@ -128,12 +129,14 @@ def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -
     ids = examples["example_id"].to_list()
     encoded = objective.encode(load_tokenizer(Path(job.base), job.chat), examples)
     refuse_unlearnable(job, objective, encoded)
+    check_carrying(job, accelerator)
     base = trainable(job, accelerator, objective.head)
     if objective.base_logprobs is not None or not objective.dropout:
         without_dropout(base)
     refuse_long(job, ids, encoded, context_of(base))
     steps = plan(ids, seed=job.seed, epochs=hyper.epochs, batch_size=hyper.batch_size)
     model, optimizer = accelerator.prepare(base, adamw(base, hyper, accelerator))
+    take_up(job, accelerator.unwrap_model(model), optimizer)
     save_trained_alone(accelerator)
     if hyper.packing == "padding-free":
         check_packing(objective, model, encoded, accelerator)
@@ -253,6 +256,7 @@ def _finish(run: Run) -> TrainingResult:
         run.ledger().write_parquet(partial)
         replace(output / LEDGER, partial.read_bytes())
         partial.unlink()
+        leave(job, accelerator.unwrap_model(run.model), run.optimizer)
         assert weights is not None
         replace(output / RESULT, _result(run, weights).model_dump_json(indent=2).encode())
         reached("train: result written")

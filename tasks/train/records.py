@@ -34,6 +34,7 @@ def training_row(
         "seed": job.seed,
         "error": error,
         "files": files,
+        "optimizer_from": job.optimizer_from,
     }
     if result is not None:
         row |= {

@@ -15,6 +15,8 @@ from tasks.models.checkpoint import weights_hash
 from tasks.models.remote_code import is_trusted
 from warehouse.models.code import code_files
 
+PLACES = {"output", "snapshot", "base", "accelerate_config", "optimizer_state"}
+"""Fields of a job that say where something lies."""
 RESULT = "result.json"
 CHECKPOINT = "checkpoint"
 ADAPTER = "adapter"
@@ -78,7 +80,7 @@ class TrainingResult(Strict):
 
 def job_digest(job: TrainingJob) -> str:
     """A digest that two jobs share if they are the same work: it leaves out folders and devices."""
-    return digest([job.model_dump_json(exclude={"output", "snapshot", "base", "accelerate_config"})])
+    return digest([job.model_dump_json(exclude=PLACES)])
 
 
 def read_result(job: TrainingJob) -> TrainingResult | None:

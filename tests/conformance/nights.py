@@ -48,6 +48,30 @@ NIGHTS = {
         RFT,
         kills=("append decisions: file written",),
         silent=frozenset(
+            {
+                *(
+                    "inventions",
+                    "judge_agreement",
+                    "labelled_pairs",
+                    "pairs_of_checkpoint",
+                    "rewards",
+                    "spending",
+                ),
+                "policy",
+            }
+        ),
+    ),
+    "grpo": SmallNight(
+        (
+            *RFT,
+            "iterations=3",
+            "prompts_per_iteration=8",
+            "training.batch_size=8",
+            "training.policy.kl_weight=0.05",
+            "rewards.unfinished=0.5",
+        ),
+        kills=("append tokens: file written", "append rollouts: committed", "append decisions: file written"),
+        silent=frozenset(
             {"inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "rewards", "spending"}
         ),
     ),
@@ -63,7 +87,7 @@ NIGHTS = {
             "invention.share=0.25",
         ),
         kills=("append preferences: committed",),
-        silent=frozenset({"spending"}),
+        silent=frozenset({"policy", "spending"}),
     ),
     "preference-model": SmallNight(
         (
@@ -76,7 +100,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("accuracy_by_steps", "audited_verdicts", "inventions", "judge_agreement"),
-                *("rewards", "spending"),
+                *("policy", "rewards", "spending"),
             }
         ),
     ),

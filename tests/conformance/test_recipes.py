@@ -288,4 +288,15 @@ def recorded_job(lake: Lake, training: dict[str, Any], output: Path) -> Training
         output=str(output),
         seed=training["seed"],
         hyperparameters=hyper_of(training),
+        **carried(lake, training["optimizer_from"]),
     )
+
+
+def carried(lake: Lake, before: str | None) -> dict[str, str]:
+    """The optimizer's state that a training left, from its row: the file's hash is on record there."""
+    if before is None:
+        return {}
+    left = read(lake, "trainings", {"training_id": before, "state": "finished"})["files"].item()
+    name = f"trainings/{before}/optimizer.safetensors"
+    sha256 = json.loads(left)[name][1]
+    return {"optimizer_from": before, "optimizer_state": str(lake.place(name)), "optimizer_hash": sha256}

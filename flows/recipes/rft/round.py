@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import tutor
 from flows.recipes.rft.pool import filter_pool, writers
-from flows.recipes.room import Room
+from flows.recipes.room import Room, reading_tutor
 from flows.round.round import Outcome, Round
 from flows.steps.admit import admit
 from flows.steps.audit import audit
@@ -35,10 +32,4 @@ def improve(round_: Round[Rft]) -> Outcome:
     return weigh(round_, train(round_, snapshot))
 
 
-def _base(recipe: Rft) -> Path:
-    """The tutor that has read the stories that the recipe trains on."""
-    reads = recipe.prompts.path is None and recipe.prompts.family == "varied"
-    return tutor.READER if reads else tutor.BASE
-
-
-RFT = Room(Rft, improve, base=_base)
+RFT = Room(Rft, improve, base=reading_tutor)

@@ -37,12 +37,14 @@ step waits all the same, to see what has to be drawn again.
 class Decoded:
     """What a batch wrote, one column a slot (prompts x samples, in order), on the CPU.
 
-    `tokens` and `logprobs` have the shape (steps, slots); column i is valid to `lengths[i]`.
+    `tokens`, `logprobs` (at temperature 1) and `tempered` (at the one drawn by) have the shape (steps,
+    slots); column i is valid to `lengths[i]`.
     `stopped[i]`: an end token was sampled (it is the last one counted).
     """
 
     tokens: torch.Tensor
     logprobs: torch.Tensor
+    tempered: torch.Tensor
     lengths: torch.Tensor
     stopped: torch.Tensor
 
@@ -85,16 +87,18 @@ def decode(
     rows = _start(seen.repeat_interleave(each // width, dim=0), width, steps, forward.model.dtype)
     choice = Choice(forward, prompts, seeds, sampling)
     tokens = torch.zeros(steps, len(seeds), dtype=torch.long, device=device)
-    logprobs = torch.zeros(steps, len(seeds), device=device)
+    logprobs, tempered = (torch.zeros(steps, len(seeds), device=device) for _ in range(2))
     lengths = torch.full((len(seeds),), steps, device=device)
     finished, look = 0, 1 if device.type == "cpu" else GPU_LOOK
     for step in range(steps):
         slots = rows.slots.flatten()
         draw = choice.draw(logits, step, slots)
         tokens[step, slots], logprobs[step, slots] = draw.tokens, draw.logprobs
+        tempered[step, slots] = draw.tempered
         for slot in slots[draw.unsure & ~rows.done.flatten()].tolist() if forward.noise else ():
             alone = choice.draw_alone(tokens[:step, slot].tolist(), slot)
             tokens[step, slot], logprobs[step, slot] = alone.tokens[0], alone.logprobs[0]
+            tempered[step, slot] = alone.tempered[0]
         latest = tokens[step, slots]
         choice.take(latest, slots)
         ends = is_end[latest].view_as(rows.done)
@@ -114,7 +118,7 @@ def decode(
         here = (rows.next_position + step)[:, None].expand_as(rows.slots)
         logits = forward(latest.view_as(rows.slots), visible, here, cache, width)
     last = tokens.gather(0, (lengths - 1)[None])[0]
-    return Decoded(tokens.cpu(), logprobs.cpu(), lengths.cpu(), is_end[last].cpu())
+    return Decoded(tokens.cpu(), logprobs.cpu(), tempered.cpu(), lengths.cpu(), is_end[last].cpu())
 
 
 def _start(seen: torch.Tensor, width: int, steps: int, dtype: torch.dtype) -> _Rows:

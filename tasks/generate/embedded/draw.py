@@ -41,12 +41,14 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 class Drawn:
     """Tokens drawn, their log-probabilities at temperature 1, and which of them float noise could change.
 
-    All have the shape (rows,).
+    `tempered` are their log-probabilities at the temperature drawn by, before any cut (greedy: at 1). All
+    have the shape (rows,).
     """
 
     tokens: torch.Tensor
     logprobs: torch.Tensor
     unsure: torch.Tensor
+    tempered: torch.Tensor
 
 
 def draw_tokens(
@@ -71,6 +73,7 @@ def draw_tokens(
     """
     total = torch.logsumexp(logits, dim=-1)
     by = logits if scores is None else scores
+    tempered = None
     if temperature == 0.0:
         tokens = by.argmax(dim=-1)
         first, second = by.topk(2, dim=-1).values.unbind(dim=-1)
@@ -79,7 +82,10 @@ def draw_tokens(
         weights = torch.softmax(by / temperature, dim=-1)
         doubtful = _cut(weights, top_k, top_p, min_p, noise / temperature)
         tokens, unsure = _sampled(weights, uniform, doubtful, noise / temperature)
-    return Drawn(tokens, logits.gather(1, tokens[:, None])[:, 0] - total, unsure)
+        if temperature != 1.0 or scores is not None:  # what a cut leaves is as it was before
+            tempered = weights.gather(1, tokens[:, None])[:, 0].log()
+    logprobs = logits.gather(1, tokens[:, None])[:, 0] - total
+    return Drawn(tokens, logprobs, unsure, logprobs if tempered is None else tempered)
 
 
 def _cut(weights: torch.Tensor, top_k: int | None, top_p: float, min_p: float, noise: float) -> torch.Tensor:

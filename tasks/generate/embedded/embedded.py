@@ -191,7 +191,10 @@ class EmbeddedEngine:
     def _samples(self, decoded: Decoded, batch: _Batch, stop: Sequence[str]) -> list[Sample]:
         lengths, stopped = decoded.lengths.tolist(), decoded.stopped.tolist()
         tokens = [row[:n] for row, n in zip(decoded.tokens.T.tolist(), lengths, strict=True)]
-        logprobs = [row[:n] for row, n in zip(decoded.logprobs.T.tolist(), lengths, strict=True)]
+        logprobs, tempered = (
+            [tuple(row[:n]) for row, n in zip(numbers.T.tolist(), lengths, strict=True)]
+            for numbers in (decoded.logprobs, decoded.tempered)
+        )
         sums = [math.fsum(row) for row in logprobs]
         if not all(map(math.isfinite, sums)):
             raise ModelError(f"{self.folder} gives logits that are not finite: its weights are broken")
@@ -201,11 +204,10 @@ class EmbeddedEngine:
             if (before := cut(text, stop)) is not None:
                 texts[place], stopped[place] = before, True
         indices = list(batch.indices) * len(batch.prompts)
-        columns = zip(indices, batch.seeds, texts, stopped, lengths, sums, tokens, logprobs, strict=True)
-        return [
-            Sample(i, seed, text, "stop" if end else "length", n, total, tuple(row), tuple(values))
-            for i, seed, text, end, n, total, row, values in columns
-        ]
+        ends = ["stop" if end else "length" for end in stopped]
+        ids = map(tuple, tokens)
+        columns = (indices, batch.seeds, texts, ends, lengths, sums, ids, logprobs, tempered)
+        return [Sample(*values) for values in zip(*columns, strict=True)]
 
 
 def embedded_engine(folder: Path, chat: Chat = PLAIN, dtype: str = "float32") -> EmbeddedEngine:

@@ -174,6 +174,7 @@ def _sample(
         math.fsum(logprobs) if logprobs else None,
         ids,
         logprobs,
+        logprobs if sampling.temperature in (0.0, 1.0) else (),  # a server says those at 1 alone
     )
 
 

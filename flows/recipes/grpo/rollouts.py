@@ -1,0 +1,147 @@
+"""What an iteration of policy gradients learns from: which prompts, what each answer earned, which
+answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from flows.round.round import Round
+from flows.steps.filter import longest_example, with_decision_ids
+from flows.steps.task import step_task
+from schemas.ids import digest
+from schemas.recipes.grpo import Grpo
+from tasks.filter.chain import run_chain
+from tasks.filter.decision import Filter
+from tasks.filter.finished import finished
+from tasks.filter.length import fits
+from tasks.models.asking import put
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.conversation import prompt_columns, prompts_of
+from tasks.models.rendering import prompt_lengths, prompt_tokens
+from tasks.models.scalar import token_values
+from tasks.reward.parts import rewarded
+from tasks.reward.rollouts import credited, rollout_rows, signalled, within_budget
+from tasks.train.reference import BATCH, token_logprobs
+from warehouse.loops import Checkpoint
+from warehouse.query import read
+
+
+def drawn(round_: Round[Grpo], prompts: pl.DataFrame, iteration: int) -> pl.DataFrame:
+    """An iteration's share (from 1) of the round's prompts: they go round, in another order each time."""
+    count, seed = round_.recipe.prompts_per_iteration, round_.recipe.seed
+    ids = prompts["prompt_id"].to_list()
+    places = range((iteration - 1) * count, iteration * count)
+    orders = {
+        turn: sorted(ids, key=lambda name: digest(("iteration", seed, turn, name)))
+        for turn in {place // len(ids) for place in places}
+    }
+    chosen = {orders[place // len(ids)][place % len(ids)] for place in places}
+    return prompts.filter(pl.col("prompt_id").is_in(chosen))
+
+
+@step_task
+def credit(
+    round_: Round[Grpo],
+    prompts: pl.DataFrame,
+    answers: pl.DataFrame,
+    given: Mapping[str, pl.DataFrame],
+    reference: Checkpoint,
+    critic: Checkpoint | None = None,
+) -> pl.DataFrame:
+    """What each answer earned and what its tokens are credited with: rows of table `rollouts`, with column
+    `behaviour_logprobs` beside them.
+    """
+    recipe, tokens = round_.recipe, _tokens(round_, answers)
+    drawn = answers.join(tokens, on="candidate_id", how="left", maintain_order="left")
+
+    def compute() -> pl.DataFrame:
+        with round_.step("credit", drawn.height, "answers") as advance:
+            earned = rewarded(drawn, given, recipe.reward_weights, recipe.rewards)
+            with round_.model_at_work():
+                known = _read_again(round_, prompts, earned, reference, critic)
+            rows = rollout_rows(known, recipe.advantages, recipe.kl_in_reward)
+            advance(rows.height)
+        return rows
+
+    rows = round_.log.once(round_.unit("rollouts"), "rollouts", compute)
+    return rows.join(drawn.select("candidate_id", "behaviour_logprobs"), on="candidate_id")
+
+
+def _tokens(round_: Round[Grpo], answers: pl.DataFrame) -> pl.DataFrame:
+    """The tokens of answers, with the sampler's log-probabilities at the temperature it drew by."""
+    units = sorted(set(answers["unit"]))
+    rows = read(round_.lake, "tokens", {"loop": round_.loop, "round": round_.number, "unit": units})
+    behaviour = pl.coalesce("tempered_logprobs", "logprobs").alias("behaviour_logprobs")
+    return rows.select("candidate_id", "token_ids", behaviour)
+
+
+def _read_again(
+    round_: Round[Grpo],
+    prompts: pl.DataFrame,
+    answers: pl.DataFrame,
+    reference: Checkpoint,
+    critic: Checkpoint | None,
+) -> pl.DataFrame:
+    """Answers with `reference_logprobs` and the critic's `values`, lists a token; null where nobody asks for
+    them, or the answer's tokens are not known.
+    """
+    recipe, known = round_.recipe, answers.filter(pl.col("token_ids").is_not_null())
+    tokenizer, asking = load_tokenizer(reference.folder, recipe.prompts.chat), recipe.prompts.asking
+    asked = prompt_tokens(tokenizer, [put(prompt, asking) for prompt in prompts_of(prompts)])
+    ids = dict(zip(prompts["prompt_id"], asked, strict=True))
+    before, own = [ids[name] for name in known["prompt_id"]], known["token_ids"].to_list()
+    batch = recipe.training.micro_batch_size or BATCH
+    logprobs: list[list[float]] | None = None
+    if recipe.watch_kl:
+        logprobs = token_logprobs(reference.folder, before, own, recipe.sampling.temperature, batch)
+    values = token_values(critic.folder, before, own, batch) if critic is not None else None
+    columns = {"reference_logprobs": logprobs, "values": values}
+    lists = [
+        pl.Series(name, column or [None] * known.height, dtype=pl.List(pl.Float64))
+        for name, column in columns.items()
+    ]
+    theirs = known.select("candidate_id").with_columns(lists)
+    return answers.join(theirs, on="candidate_id", how="left", maintain_order="left")
+
+
+@step_task
+def chosen(
+    round_: Round[Grpo],
+    prompts: pl.DataFrame,
+    answers: pl.DataFrame,
+    given: Mapping[str, pl.DataFrame],
+    rollouts: pl.DataFrame,
+    kl: float | None,
+) -> pl.DataFrame:
+    """Which answers are learned from, and why others are not: decisions on every answer."""
+    recipe = round_.recipe
+
+    def compute() -> pl.DataFrame:
+        outcomes = given[recipe.verification.verifier].select("candidate_id", "outcome")
+        frame = (
+            answers.join(rollouts.select("candidate_id", "reward", "advantages"), on="candidate_id")
+            .join(outcomes, on="candidate_id", how="left")
+            .join(prompt_columns(prompts), on="prompt_id")
+        )
+        filters: list[Filter] = [
+            lambda rows: within_budget(rows, kl, recipe.kl_budget),
+            credited,
+            lambda rows: signalled(rows, recipe.keeps_groups_alike),
+            lambda rows: _fit(round_, rows),
+        ]
+        filters += [finished] if recipe.cut_off == "drop" else []
+        return with_decision_ids(round_, run_chain(frame, filters)[0], "filter")
+
+    return round_.log.once(round_.unit("filter"), "decisions", compute)
+
+
+def _fit(round_: Round[Grpo], answers: pl.DataFrame) -> pl.DataFrame:
+    """Decisions that drop what is too long to train on, by the tokens that were drawn."""
+    tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
+    asked = [put(prompt, round_.recipe.prompts.asking) for prompt in prompts_of(answers, "prompt")]
+    pairs = zip(prompt_lengths(tokenizer, asked), answers["token_count"], strict=True)
+    lengths = [before + own for before, own in pairs]
+    return fits(answers, lambda *_: lengths, longest_example(round_, round_.recipe.training))
