@@ -22,7 +22,7 @@ from flows.nightly import night
 from flows.pages.status import interval, status
 from schemas.job import TrainingJob
 from schemas.recipes.rft import Rft
-from schemas.recipes.shared import Evaluation
+from schemas.recipes.shared import Evaluation, Recipe
 from tasks.evaluate.measure import greedy, greedy_metrics
 from tasks.generate.embedded.embedded import EmbeddedEngine
 from tasks.models.checkpoint import weights_hash
@@ -54,19 +54,19 @@ class Final:
 
 def climb(lake: str, seeds: list[int], rounds: int, recipe: Callable[..., Rft]) -> list[dict[str, Any]]:
     """Every arm of every seed: the base, then the champion after each round."""
-    done = {seed: _loop(lake, f"climb-{seed}", rounds, recipe(seed=seed)) for seed in seeds}
+    done = {seed: loop_done(lake, f"climb-{seed}", rounds, recipe(seed=seed)) for seed in seeds}
     rows = [row for seed in seeds for row in _rows("rft", seed, lake, done[seed])]
     for seed in seeds:
         learned = sum(one["trained_on"] for one in done[seed] if one["verdict"] == "promoted")
         rows.append(_reference(lake, seed, learned, recipe(seed=seed)))
     for seed in seeds:
         counts = tuple(max(1, one["trained_on"]) for one in done[seed])
-        blind = _loop(lake, f"no-filter-{seed}", rounds, recipe(seed=seed, unfiltered=counts))
+        blind = loop_done(lake, f"no-filter-{seed}", rounds, recipe(seed=seed, unfiltered=counts))
         rows += _rows("no filter", seed, lake, blind)
     return rows
 
 
-def _loop(lake: str, loop: str, rounds: int, recipe: Rft) -> list[dict[str, Any]]:
+def loop_done(lake: str, loop: str, rounds: int, recipe: Recipe) -> list[dict[str, Any]]:
     """The rounds of a loop: those that the lake holds, and those that it lacks yet."""
     there = Lake(lake) if Lake.check(lake) else None
     state = fold(there, loop) if there else None

@@ -8,9 +8,12 @@
     rewards   self-rewarding rounds with judging kept in training, without, and judged by another model
     preferences
               preference models: people's pairs, and soft labels against hard ones (bench/preferences.py)
+    constitutional  harm, accuracy and over-refusal before and after the constitutional supervised phase, by
+              kind and by the number of revisions (bench/constitutional.py)
+    dialogues the same round over a file of dialogues such as HH-RLHF's, and what became of each of them
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
---json FILE, and `nights`, `rewards` and `climb` draw their curves with --plot FILE.
+--json FILE, and `nights`, `rewards`, `climb` and `constitutional` draw their curves with --plot FILE.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ from rich.console import Console  # noqa: E402
 
 import tutor  # noqa: E402
 from bench.climb import climb, plot_climb  # noqa: E402
+from bench.constitutional import constitutional, dialogues, plot_constitutional, tables  # noqa: E402
 from bench.preferences import preferences  # noqa: E402
 from flows.commands.prefect_server import prefect_server  # noqa: E402
 from flows.nightly import night  # noqa: E402
@@ -49,10 +54,21 @@ from warehouse.loops import find_checkpoint  # noqa: E402
 from warehouse.query import query  # noqa: E402
 
 TITLES = {
+    "constitutional": "The constitutional supervised phase on the tutor",
     "climb": "Ten rounds of rejection-sampling fine-tuning on the tutor, and two controls",
     "nights": "Nights of rejection-sampling fine-tuning on the tutor",
     "rewards": "Self-rewarding nights on the tutor",
 }
+EXPERIMENTS = (
+    "nights",
+    "samples",
+    "pooling",
+    "rewards",
+    "climb",
+    "constitutional",
+    "dialogues",
+    "preferences",
+)
 # Yuan et al. 2023, table of LLaMA-7B on GSM8K: k, accuracy in %, distinct paths a question (with D).
 PAPER = {1: (37.6, 1.17), 3: (39.0, 1.44), 6: (39.5, 1.74), 12: (41.6, 2.20), 25: (40.9, 2.93)}
 
@@ -241,16 +257,17 @@ def plot(rows: list[dict[str, Any]], file: Path, title: str) -> None:
 def main() -> None:
     """Run one experiment and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "experiment", choices=["nights", "samples", "pooling", "rewards", "climb", "preferences"]
-    )
+    parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, help="of a night (3; of climb 10)")
+    parser.add_argument("--rounds", type=int, help="of a night (3; climb 10, constitutional 1)")
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
-    parser.add_argument("--plot", type=Path, help="draw nights, rewards or climb there (PNG)")
+    parser.add_argument("--plot", type=Path, help="draw nights, rewards, climb or constitutional there (PNG)")
     parser.add_argument("--control", choices=["no-filter"], help="beside nights: the loop without its filter")
+    parser.add_argument("--data", type=Path, help="of dialogues: a file such as HH-RLHF's test.jsonl.gz")
     options = parser.parse_args()
+    if (options.experiment == "dialogues") != (options.data is not None):
+        parser.error("--data FILE goes with dialogues")
     if options.plot and options.experiment not in TITLES:
         parser.error(f"--plot draws {' and '.join(TITLES)}")
     run = {
@@ -260,22 +277,31 @@ def main() -> None:
         "rewards": rewards,
         "climb": lambda lake, seeds, rounds: climb(lake, seeds, rounds, recipe),
         "preferences": lambda lake, seeds, rounds: preferences(lake, seeds, recipe),
+        "constitutional": lambda lake, seeds, rounds: constitutional(
+            lake, seeds, rounds, partial(recipe, "constitutional")
+        ),
+        "dialogues": lambda lake, seeds, rounds: dialogues(
+            lake, seeds, options.data, partial(recipe, "constitutional")
+        ),
     }[options.experiment]
-    rounds = options.rounds or (10 if options.experiment == "climb" else 3)
+    rounds = options.rounds or {"climb": 10, "constitutional": 1}.get(options.experiment, 3)
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
         rows = run(options.lake or str(Path(folder) / "lake"), options.seeds, rounds)
     hidden = ("all",) if options.experiment == "preferences" else ("accuracy", "low", "high")
     visible = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
-    console = Console(width=130)
-    console.print(rows_table(visible, options.experiment))
+    several = options.experiment in ("constitutional", "dialogues")
+    shown = tables(rows) if several else {options.experiment: visible}
+    console = Console(width=160 if several else 130)
+    for title, part in shown.items():
+        console.print(rows_table(part, title))
     if options.experiment == "samples":
         paper = ", ".join(f"k={k}: {score} ({paths} paths)" for k, (score, paths) in PAPER.items())
         console.print(f"the paper, LLaMA-7B on GSM8K, SFT 35.9, paths with the reference counted: {paper}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
-        draw = plot_climb if options.experiment == "climb" else plot
+        draw = {"climb": plot_climb, "constitutional": plot_constitutional}.get(options.experiment, plot)
         draw(rows, options.plot, TITLES[options.experiment])
 
 

@@ -77,6 +77,23 @@ def judgement_id(
     return make_id("cand", round_number, "judgement", len(judged), *judged, *settings)
 
 
+def revision_id(
+    round_number: int,
+    parents: Sequence[str],
+    critique: str | None,
+    checkpoint: str | None,
+    index: int,
+    seed: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    max_tokens: int | None,
+    further: str | None = None,
+) -> str:
+    """A revision: the candidate revised, the critique that it follows, the writer, seed and settings."""
+    settings = (temperature, top_p, max_tokens, *([further] if further else []))
+    return make_id("cand", round_number, "revision", *parents, critique, checkpoint, index, seed, *settings)
+
+
 def score_id(round_number: int, candidate: str, verifier: str, version: str, judge: str | None = None) -> str:
     """A score: the candidate, the verifier by name and version, and a judge by its checkpoint too."""
     return make_id("score", round_number, candidate, verifier, version, *([judge] if judge else []))
@@ -199,6 +216,7 @@ def _candidate(
     prompt: str,
     parents: Sequence[str] | None,
     further: str | None,
+    critique: str | None,
     *settings: Any,
 ) -> str:
     if kind == "reference":
@@ -207,6 +225,8 @@ def _candidate(
         return demonstration_id(round_, loop, prompt, settings[1])
     if kind == "judgement":
         return judgement_id(round_, parents or (), *settings)
+    if kind == "revision":
+        return revision_id(round_, parents or (), critique, *(*settings, further))
     return answer_id(round_, prompt, *(*settings, further))
 
 
@@ -233,7 +253,7 @@ IDENTITIES: Mapping[str, Identity] = {
         ("round", "loop", "split", "source", "line", "text", "messages", "format"), prompt_id
     ),
     "candidates": Identity(
-        ("round", "loop", "kind", "prompt_id", "parents", "settings", *_SETTINGS), _candidate
+        ("round", "loop", "kind", "prompt_id", "parents", "settings", "critique_id", *_SETTINGS), _candidate
     ),
     "requests": Identity(("unit", "checkpoint_id", "prompt_hash", "seed", "sample_index"), request_id),
     "scores": Identity(("round", "candidate_id", *_VERIFIER), score_id),

@@ -40,7 +40,8 @@ PROMPTS = Table(
         _id("prompt"),
         _text(
             "split",
-            "train, eval (never trained on), seed (demonstrated), refused (why: refusal), invention (asks)",
+            "train, eval (never trained on), seed (demonstrated), refused (why: refusal), invention (asks), "
+            "red-team, red-team-kept (for preferences), red-team-eval and look-alike (never trained on)",
         ),
         _text("source", "a file's name, the tutor's family and seed, invented:<writer> or inventor:<label>"),
         Column("line", INT, "line or record of the source, or place among the texts asked for, from 1", True),
@@ -98,6 +99,7 @@ CANDIDATES = Table(
             "JSON of what else decided the draw: stop, top_k, how it was asked (its label) ...",
             True,
         ),
+        _link("critique_id", "critiques", "of a revision: the critique that it follows", True),
     ),
 )
 
@@ -212,6 +214,10 @@ CRITIQUES = Table(
         _link("checkpoint_id", "checkpoints", "the critic's checkpoint"),
         Column("sample_index", INT, "index among the critiques by one critic of one candidate, from 0", True),
         Column("seed", INT, "seed of this critique", True),
+        _link("prompt_id", "prompts", "the prompt that the candidate answers", True),
+        _text("constitution", "label of the constitution that holds the principle", True),
+        _text("finish_reason", "stop or length", True),
+        Column("token_count", INT, "tokens generated, the end token included", True),
     ),
     sorted_by=("candidate_id",),
 )

@@ -44,7 +44,10 @@ def trace_checkpoint(lake: Lake, checkpoint_id: str) -> Fact:
 
 
 def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
-    """A candidate's life: prompt, writer, verdicts, decisions, preferences, steps and checkpoints."""
+    """A candidate's life: prompt, writer, verdicts, decisions, preferences, steps and checkpoints.
+
+    Of a revision, `revises` is the critique that it follows, whose `candidate_id` is the text it revises.
+    """
     candidate = _one(lake, "candidates", "candidate_id", candidate_id)
     loop, born = candidate["loop"], candidate["round"]
     mine = {"loop": loop, "candidate_id": candidate_id}
@@ -70,9 +73,16 @@ def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
         "scores": read(lake, "scores", mine | {"round": born}).sort("score_id").to_dicts(),
         "decisions": read(lake, "decisions", mine).sort("round", "position").to_dicts(),
         "preferences": preferences.to_dicts(),
+        "revises": _critique(lake, loop, candidate),
         "uses": uses,
         "checkpoints": _descendants(lake, loop, [use["checkpoint_id"] for use in uses]),
     }
+
+
+def _critique(lake: Lake, loop: str, candidate: Fact) -> Fact | None:
+    """The critique that a revision follows; None for other candidates."""
+    own = candidate["critique_id"]
+    return None if own is None else _one(lake, "critiques", "critique_id", own)
 
 
 def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:

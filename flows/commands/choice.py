@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,22 @@ def chosen_recipe(
     except RecipeError:
         parse_recipe(own[0], origin=origin)  # raises where the recipe itself is at fault
         return parse_recipe(values, origin="what was given with the recipe")
+
+
+@dataclass(frozen=True)
+class TutorsOwn:
+    """What the tutor's own values of a recipe begin from: a model's folder, perhaps a constitution's name."""
+
+    base: Path
+    constitution: str | None
+
+
+def tutors_own(recipe: str) -> TutorsOwn | None:
+    """What a recipe's loops begin from on the tutor; None where no recipe has this name."""
+    if recipe not in ROOMS:
+        return None
+    values = parse_recipe(load_recipe(tutor.RECIPES / f"{recipe}.yaml"))
+    return TutorsOwn(ROOMS[recipe].base(values), getattr(values, "constitution", None))
 
 
 def given_prompts(

@@ -13,10 +13,12 @@ from flows.opening.admission import Tally, fitting, fixed_prompts, shortage
 from flows.opening.opening import room_for_prompts
 from flows.opening.proof import Proof, Token, example_tokens, prove
 from schemas.errors import PromptFileError
+from schemas.recipes.constitution import Constitution
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Prompts
 from tasks.admit.references import with_work
-from tasks.models.checkpoint import load_tokenizer
+from tasks.critique.asking import request_lengths
+from tasks.models.checkpoint import context_length, load_tokenizer
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_lengths
 from tasks.models.turns import example_lengths
@@ -51,12 +53,26 @@ class Files:
 
 
 @dataclass(frozen=True)
+class ConstitutionAsked:
+    """A constitution as a model is asked by it: its label, its principles, how many examples are shown,
+    and the tokens of the longest request for a critique and for a revision of a short exchange.
+    """
+
+    label: str
+    principles: tuple[str, ...]
+    shots: int
+    longest_critique: int
+    longest_revision: int
+
+
+@dataclass(frozen=True)
 class Checked:
-    """A model's proof, one example as a training sees it, and what the files of prompts hold."""
+    """A model's proof, one example as a training sees it, what files of prompts hold, and a constitution."""
 
     proof: Proof
     example: tuple[Token, ...]
     files: Files | None
+    constitution: ConstitutionAsked | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -65,20 +81,32 @@ class Checked:
         return asdict(self.proof) | {
             "example": example,
             "prompts": None if self.files is None else self.files.values,
+            "constitution": None if self.constitution is None else asdict(self.constitution),
         }
 
 
-def checked(folder: Path, prompts: Prompts) -> Checked:
+def checked(folder: Path, prompts: Prompts, constitution: Constitution | None = None) -> Checked:
     """Prove the model and encode an example: the files' first one with a worked answer, else their first;
-    without files a story of the tutor's. An adapter is merged into its base first. ModelError or
-    PromptFileError of one line.
+    without files a story of the tutor's. An adapter is merged into its base first. ModelError,
+    PromptFileError or, of a constitution that the model cannot be asked by, RecipeError of one line.
     """
     with whole_model(folder) as model:
         result = _checked(model.folder, prompts)
+        if constitution is not None:
+            result = replace(result, constitution=_asked(model.folder, prompts, constitution))
     if model.merged is None:
         return result
     proof = replace(result.proof, model=folder, remarks=(model.merged, *result.proof.remarks))
     return replace(result, proof=proof)
+
+
+def _asked(model: Path, prompts: Prompts, constitution: Constitution) -> ConstitutionAsked:
+    """The constitution as the model reads it; RecipeError where it cannot."""
+    critique, revision = request_lengths(
+        constitution, load_tokenizer(model, prompts.chat), context_length(model)
+    )
+    ids = tuple(one.id for one in constitution.principles)
+    return ConstitutionAsked(constitution.label, ids, len(constitution.shots), critique, revision)
 
 
 def _checked(model: Path, prompts: Prompts) -> Checked:

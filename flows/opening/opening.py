@@ -9,7 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.opening.admission import Admitted, fitting, fixed_prompts, out_of_reach, shortage, without_near
+from flows.opening.admission import (
+    Admitted,
+    Tally,
+    fitting,
+    fixed_prompts,
+    out_of_reach,
+    shortage,
+    without_near,
+)
 from flows.opening.asking import check_asking, refuse_shown
 from flows.opening.demonstrations import admit_demonstrations, demonstration_prompts
 from flows.opening.pairs import admit_pairs
@@ -44,7 +52,8 @@ class Opening:
     """What a new loop starts from, checked: nothing of it is in the log yet.
 
     `origin` is where the base comes from, as JSON; `demonstrations` are the sets that a recipe opens with, by
-    name; `remarks` are what a user is to know of model and recipe; `pairs`: the file's records are pairs.
+    name; `others` are further prompts of a recipe's, by split, and `other_tallies` what became of their
+    files; `remarks` are what a user is to know of model and recipe; `pairs`: the file's records are pairs.
     """
 
     model: Path
@@ -55,6 +64,8 @@ class Opening:
     origin: str
     model_files: ModelFiles = "copy"
     demonstrations: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    others: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    other_tallies: tuple[Tally, ...] = ()
     remarks: tuple[str, ...] = ()
     pairs: bool = False
 
@@ -67,7 +78,7 @@ class Opening:
     def splits(self) -> dict[str, pl.DataFrame]:
         """What is admitted in round 0, by split."""
         admitted = self.admitted
-        parts = {"eval": admitted.held_out, "refused": admitted.refused}
+        parts = {"eval": admitted.held_out, "refused": admitted.refused, **self.others}
         return parts if admitted.training is None else parts | {"train": admitted.training}
 
 
@@ -179,7 +190,7 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
     """Record a loop's prompts, references and base, once; remarks for the user are shown."""
     for remark in opening.remarks:
         reporter().say(f"loop {loop}: {remark}")
-    for line in admission_lines(opening.admitted.tallies):
+    for line in admission_lines((*opening.admitted.tallies, *opening.other_tallies)):
         reporter().say(line)
     admit(log, loop, "admit-eval", "eval", opening.held_out)
     training, refused = opening.admitted.training, opening.admitted.refused
@@ -192,6 +203,8 @@ def open_loop(log: Log, loop: str, opening: Opening) -> None:
         _admit_references(log, loop, rows, opening.verification)
     if opening.pairs:
         admit_pairs(log, loop, opening.splits)
+    for split, prompts in opening.others.items():
+        admit(log, loop, f"admit-{split}", split, prompts)
     admit_demonstrations(log, loop, opening.demonstrations)
     if not refused.is_empty():
         admit(log, loop, "admit-refused", "refused", refused)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.opening.checking import Checked, Files
+from flows.opening.checking import Checked, ConstitutionAsked, Files
 from flows.opening.proof import Proof, Token
 from flows.opening.table import admission_lines
 from flows.round.progress import printable
@@ -26,6 +26,8 @@ def proof_page(console: Console, checked: Checked) -> None:
         console.print(f"[yellow]know[/yellow]    {escape(printable(remark))}", soft_wrap=True)
     if checked.files is not None:
         _files(console, checked.files)
+    if checked.constitution is not None:
+        _constitution(console, checked.constitution)
     taught = sum(token.taught for token in checked.example)
     console.print(
         f"\none example as a training sees it: {len(checked.example)} tokens, {taught} of them taught, the "
@@ -34,6 +36,19 @@ def proof_page(console: Console, checked: Checked) -> None:
         soft_wrap=True,
     )
     console.print(_example(checked.example))
+
+
+def _constitution(console: Console, asked: ConstitutionAsked) -> None:
+    """A constitution: what is in it, and how long its requests are."""
+    lines = [
+        "",
+        f"constitution {asked.label}: {len(asked.principles)} principles ({', '.join(asked.principles)}), "
+        f"{asked.shots} examples of critique and revision",
+        f"asking by it takes up to {asked.longest_critique:,} tokens for a critique and "
+        f"{asked.longest_revision:,} for a revision, with a short exchange",
+    ]
+    for line in lines:
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _files(console: Console, files: Files) -> None:

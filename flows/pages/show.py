@@ -138,6 +138,11 @@ def _candidate_story(console: Console, lineage: dict[str, Any]) -> None:
     )
     _say(console, f"written by {writer}{sampling}", 1)
     _say(console, _short(candidate["text"]), 2)
+    if critique := lineage["revises"]:
+        _say(
+            console, f"revises {critique['candidate_id']}, criticised by principle {critique['principle']}", 1
+        )
+        _say(console, _short(critique["text"]), 2)
     for score in lineage["scores"]:
         value = "" if score["value"] is None else f" {score['value']:g}"
         by = f"{score['verifier']} {score['verifier_version']}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from flows.recipes.constitutional.round import CONSTITUTIONAL
 from flows.recipes.grpo.round import GRPO
 from flows.recipes.preference_model.round import PREFERENCE_MODEL
 from flows.recipes.rft.round import RFT
@@ -23,6 +24,7 @@ ROOMS: Mapping[str, Room] = {
     "grpo": GRPO,
     "self-rewarding": SELF_REWARDING,
     "preference-model": PREFERENCE_MODEL,
+    "constitutional": CONSTITUTIONAL,
 }
 
 if TYPE_CHECKING:

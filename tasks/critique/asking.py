@@ -8,10 +8,20 @@ the conversation is rendered (tasks/models/rendering.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
+from transformers import PreTrainedTokenizerBase
+
+from schemas.errors import BadInput, RecipeError, first_line
+from schemas.recipes.asking import Asking
 from schemas.recipes.constitution import Constitution, CritiqueShot, Principle
+from tasks.models.asking import put
 from tasks.models.conversation import Conversation, Message, Prompt, messages_of
+from tasks.models.rendering import prompt_lengths
+
+_PROMPT, _SAID = "What is 6 times 7?", "It is 42."
 
 
 def critique_prompt(
@@ -54,3 +64,52 @@ def _turns(constitution: Constitution, shot: CritiqueShot, revised: bool) -> Ite
     if revised:
         yield Message("user", principle.revision)
         yield Message("assistant", shot.revision)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A conversation as it can be put to a model; or none, and why not, in one line."""
+
+    prompt: Conversation | None
+    refusal: str | None = None
+
+
+def put_whole(
+    tokenizer: PreTrainedTokenizerBase, room: int | None, conversation: Callable[[], Conversation]
+) -> Asked:
+    """The conversation, where a model reads all of it as what it is, within `room` tokens (None: no limit).
+
+    What was written may hold marks of a turn or no valid Unicode, or be rewritten by the chat template: a
+    refusal of that one conversation, never an error.
+    """
+    try:
+        prompt = conversation()
+        (length,) = prompt_lengths(tokenizer, [prompt])
+    except BadInput as error:
+        return Asked(None, first_line(error))
+    if room is not None and length > room:
+        return Asked(None, f"its {length:,} tokens leave no room in the model's context")
+    return Asked(prompt)
+
+
+def request_lengths(
+    constitution: Constitution,
+    tokenizer: PreTrainedTokenizerBase,
+    room: int | None,
+    asking: Asking | None = None,
+) -> tuple[int, int]:
+    """The most tokens of a request for a critique and for a revision of a short exchange, of all principles.
+
+    RecipeError where one of them would end or begin a turn of the model's, is not rendered whole, or has more
+    than `room` tokens (None: no limit).
+    """
+    prompt, longest = put(_PROMPT, asking or Asking()), [0, 0]
+    for one in constitution.principles:
+        critique = partial(critique_prompt, constitution, one, prompt, _SAID)
+        revision = partial(revision_prompt, constitution, one, prompt, _SAID, _SAID)
+        for place, conversation in enumerate((critique, revision)):
+            asked = put_whole(tokenizer, room, conversation)
+            if asked.prompt is None:
+                raise RecipeError(f"constitution {constitution.name}, principle {one.id}: {asked.refusal}")
+            longest[place] = max(longest[place], *prompt_lengths(tokenizer, [asked.prompt]))
+    return longest[0], longest[1]

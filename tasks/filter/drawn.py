@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from schemas.ids import digest
+from schemas.ids import Part, digest
 from tasks.filter.decision import decide
 
 
-def drawn(frame: pl.DataFrame, count: int, name: str, seed: Sequence[int]) -> pl.DataFrame:
+def drawn(frame: pl.DataFrame, count: int, name: str, seed: Sequence[Part]) -> pl.DataFrame:
     """Decisions (see decision.SCHEMA) of a filter called `name`; the rank is the place in the draw."""
     lots = pl.Series([digest((*seed, one)) for one in frame["candidate_id"]], dtype=pl.String)
     ranked = frame.with_columns(rank=lots.rank("ordinal").cast(pl.Int64) - 1)

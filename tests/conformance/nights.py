@@ -43,6 +43,8 @@ RFT = (
     "gate.alpha=1.0",
     "shard_size=8",
 )
+HARM = ("harm_by_kind", "harm_by_principle", "harm_by_revision")
+"""Views of the constitutional phase."""
 NIGHTS = {
     "rft": SmallNight(
         RFT,
@@ -58,6 +60,7 @@ NIGHTS = {
                     "spending",
                 ),
                 "policy",
+                *HARM,
             }
         ),
     ),
@@ -72,7 +75,10 @@ NIGHTS = {
         ),
         kills=("append tokens: file written", "append rollouts: committed", "append decisions: file written"),
         silent=frozenset(
-            {"inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "rewards", "spending"}
+            {
+                *("inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "rewards"),
+                *("spending", *HARM),
+            }
         ),
     ),
     "self-rewarding": SmallNight(
@@ -87,7 +93,31 @@ NIGHTS = {
             "invention.share=0.25",
         ),
         kills=("append preferences: committed",),
-        silent=frozenset({"policy", "spending"}),
+        silent=frozenset({"policy", "spending", *HARM}),
+    ),
+    "constitutional": SmallNight(
+        (
+            *RFT,
+            "sampling.samples=1",
+            "revisions=2",
+            "red_team.count=24",
+            "red_team.eval_count=8",
+            "red_team.look_alike_count=6",
+        ),
+        kills=("append decisions: file written",),
+        silent=frozenset(
+            {
+                *(
+                    "inventions",
+                    "judge_agreement",
+                    "labelled_pairs",
+                    "pairs_of_checkpoint",
+                    "policy",
+                    "rewards",
+                ),
+                "spending",
+            }
+        ),
     ),
     "preference-model": SmallNight(
         (
@@ -100,7 +130,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("accuracy_by_steps", "audited_verdicts", "inventions", "judge_agreement"),
-                *("policy", "rewards", "spending"),
+                *("policy", "rewards", "spending", *HARM),
             }
         ),
     ),

@@ -191,3 +191,16 @@ def test_the_command_prints_the_same_for_people() -> None:
     assert "<|end|> (token 1) is taught, and ends generation" in result.stdout
     assert result.stdout.count("masked") > 5
     assert result.stdout.count("taught") > 5
+
+
+def test_a_constitution_is_asked_of_the_model_and_one_that_does_not_fit_is_one_line() -> None:
+    result = CliRunner().invoke(main, ["check", "constitutional", "--json"])
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)["constitution"]
+    assert shown["label"].startswith("tutor-manner-1-")
+    assert len(shown["principles"]) >= 5
+    assert 10 < shown["longest_critique"] < shown["longest_revision"] < 200
+    refused = CliRunner().invoke(main, ["check", "--constitution", "harmless"])
+    assert refused.exit_code == 2
+    assert "constitution harmless, principle injury: " in refused.stderr
+    assert "leave no room" in refused.stderr

@@ -9,6 +9,7 @@ import polars as pl
 
 from flows.round.round import Round
 from flows.steps.filter import finished_filter, length_filter, with_decision_ids
+from flows.steps.references import reference_decisions
 from flows.steps.task import GROUP, shards, step_task
 from flows.writers.engines import teacher
 from schemas.recipes.rft import Rft
@@ -25,8 +26,6 @@ from tasks.filter.pool import (
     COLUMNS,
     kept_before,
     newest,
-    reference_share,
-    references,
     within_budget,
 )
 from tasks.models.conversation import prompt_columns
@@ -62,7 +61,7 @@ def filter_pool(
     with round_.step("filter", pool.height, "answers") as advance:
         decisions = [_decisions(round_, pool, newest(earlier, recipe.seed))]
         if recipe.reference_share > 0:
-            decisions.append(_reference_decisions(round_))
+            decisions.append(reference_decisions(round_, recipe.reference_share))
         advance(pool.height)
     return pl.concat(decisions)
 
@@ -124,16 +123,3 @@ def _unfiltered_decisions(round_: Round[Rft], own: pl.DataFrame) -> pl.DataFrame
         return with_decision_ids(round_, run_chain(own, filters)[0], "filter")
 
     return round_.log.once(round_.unit("filter"), "decisions", compute)
-
-
-@step_task
-def _reference_decisions(round_: Round[Rft]) -> pl.DataFrame:
-    """Which reference solutions are trained on too."""
-
-    def compute() -> pl.DataFrame:
-        rows = references(round_.lake, round_.loop, round_.recipe.verification.verifier)
-        share, seed = round_.recipe.reference_share, round_.recipe.seed
-        filters: list[Filter] = [lambda frame: reference_share(frame, share, seed), length_filter(round_)]
-        return with_decision_ids(round_, run_chain(rows, filters)[0], "filter-references")
-
-    return round_.log.once(round_.unit("filter-references"), "decisions", compute)

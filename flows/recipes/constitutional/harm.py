@@ -1,0 +1,221 @@
+"""How harmful answers are: measured on held-out red-team prompts, beside over-refusal and accuracy, and the
+gate.
+
+Who judges harm is the recipe's to say: a verifier, or a model with a rubric. Its verdicts have the role
+`audit`: no filter sees them. Only a pass is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from flows.recipes.constitutional.red_team import HELD_OUT, LOOK_ALIKE, prompts_in
+from flows.round.progress import Advance
+from flows.round.round import Outcome, Round
+from flows.steps.audit import audit
+from flows.steps.evaluate import evaluate, further
+from flows.steps.generate import answers
+from flows.steps.judge import Judge, judgements
+from flows.steps.task import shards, step_task
+from flows.steps.verify import verdicts
+from flows.writers.guests import guest, with_models_here
+from flows.writers.judges import chosen_rubric
+from schemas.ids import digest
+from schemas.recipes.constitutional import Constitutional, Harm
+from schemas.units import Unit
+from tasks.critique.phrases import begins_with_refusal
+from tasks.evaluate.gate import decide
+from tasks.evaluate.margin import margin
+from tasks.evaluate.measure import Metric, evaluation_rows, greedy, problems_of
+from tasks.evaluate.passk import design_effect, wilson_interval
+from tasks.models.conversation import prompt_columns
+from tasks.verify.judge.rubric import Rubric
+from tasks.verify.scores import sample_of_prompts, score_rows
+from tasks.verify.verifier import Verdict, Verifier, get_verifier
+from warehouse.loops import Checkpoint
+from warehouse.query import query, read
+
+JUDGE, RUBRIC = "judge", "harm"
+
+_MARKS = """
+    SELECT c.prompt_id, p.problem, s.outcome = 'pass' AS passed
+    FROM candidates AS c JOIN scores AS s USING (loop, round, candidate_id)
+    JOIN prompts AS p ON p.loop = c.loop AND p.prompt_id = c.prompt_id
+    WHERE c.loop = $loop AND c.round = $round AND c.checkpoint_id = $checkpoint AND c.split = $split
+      AND c.kind = 'answer' AND s.role = 'audit' AND ends_with(c.unit, $suite) AND ends_with(s.unit, $suite)
+    ORDER BY c.prompt_id"""
+
+Judged = Callable[[pl.DataFrame, Unit, Advance], pl.DataFrame]
+"""From answers (columns of `candidates`, reference, prompt, messages) and a unit to rows of `scores`."""
+
+
+def harm_rubric(harm: Harm, base: Path) -> Rubric:
+    """The rubric by which a model judges harm."""
+    return chosen_rubric(
+        Path(harm.model) if harm.model else base, harm.rubric or RUBRIC, "points", harm.votes
+    )
+
+
+def score_texts(round_: Round[Constitutional], prompts: pl.DataFrame, texts: list[pl.DataFrame]) -> None:
+    """Put verdicts of harm on a round's responses and revisions on record; nothing goes by them."""
+    sample = sample_of_prompts(prompts, round_.recipe.harm.share, round_.recipe.seed)
+    columns = ("candidate_id", "prompt_id", "split", "text")
+    frame = pl.concat([one.select(columns) for one in texts]).join(_about(sample), on="prompt_id")
+    judged = _judge_of_harm(round_)
+    with round_.step("harm", frame.height, "verdicts") as advance:
+        for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
+            judged(frame.filter(pl.col("prompt_id").is_in(ids)), round_.unit("harm", number), advance)
+
+
+def weigh_harm(round_: Round[Constitutional], challenger: Checkpoint) -> Outcome:
+    """Measure champion and challenger, ask every monitor, and promote who surely does less harm and has not
+    surely lost more accuracy than the recipe allows; the verdict, why, and the challenger.
+    """
+    gate = round_.recipe.gate
+    evaluate(round_, round_.champion, "champion")
+    base = evaluate(round_, round_.base, "base")
+    after = evaluate(round_, challenger, "challenger")
+    harm_before, harm_after = (measure_harm(round_, one) for one in (round_.champion, challenger))
+    stops = [f"{r.monitor} {r.metric}" for r in audit(round_) if r.verdict == "stop"]
+    problems = problems_of(harm_before)
+    less = decide(
+        harm_before["passed"].to_list(), harm_after["passed"].to_list(), gate.alpha, stops, problems
+    )
+    kept = margin(base["passed"].to_list(), after["passed"].to_list(), gate.accuracy_share, problems_of(base))
+    stands = f"accuracy {kept.ratio:.3f} ({kept.low:.3f} to {kept.high:.3f}) of the base's"
+    reason = f"harmless answers {less.reason}; {stands}"
+    if stops:
+        return "stopped", less.reason, challenger
+    if less.promote and kept.below <= gate.alpha:
+        return "held", f"{reason}, surely below {gate.accuracy_share:g} of it", challenger
+    return ("promoted" if less.promote else "held"), reason, challenger
+
+
+def measure_harm(round_: Round[Constitutional], checkpoint: Checkpoint) -> pl.DataFrame:
+    """A checkpoint's greedy answers to the held-out red-team prompts: prompt_id, problem, passed (harmless).
+
+    Its rows of `evaluations` are `harmful` and, of the look-alikes, `over_refusal`. What an earlier round has
+    measured on the same suite is read, not done again.
+    """
+    red_team, look_alikes = prompts_in(round_, HELD_OUT), prompts_in(round_, LOOK_ALIKE)
+    suite = _suite(round_, pl.concat([red_team, look_alikes]))
+    earlier = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
+    earlier = earlier.filter(pl.col("suite") == suite)
+    if earlier.is_empty():
+        metrics = [_measured(round_, checkpoint, red_team, suite, "harmful", _judge_of_harm(round_))]
+        if not look_alikes.is_empty():
+            judged = _judge_of_refusals(round_)
+            metrics.append(_measured(round_, checkpoint, look_alikes, suite, "over_refusal", judged))
+        rows = evaluation_rows(metrics, checkpoint.id, suite, round_.loop, round_.number)
+        unit = Unit(round_.loop, round_.number, f"evaluate-harm-{checkpoint.id}", 0, suite)
+        round_.log.once(unit, "evaluations", lambda: rows)
+    return _marks(round_, checkpoint, HELD_OUT, suite, None if earlier.is_empty() else earlier["round"][0])
+
+
+def _measured(
+    round_: Round[Constitutional],
+    checkpoint: Checkpoint,
+    prompts: pl.DataFrame,
+    suite: str,
+    metric: str,
+    judged: Judged,
+) -> Metric:
+    """The share of a checkpoint's greedy answers to prompts that do not pass, with its interval."""
+    recipe = round_.recipe
+    sampling = greedy(recipe.evaluation, recipe.sampling.stop)
+    with round_.step("evaluate", prompts.height, f"answers ({metric})") as advance:
+        for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), recipe.shard_size)):
+            shard = prompts.filter(pl.col("prompt_id").is_in(ids))
+            unit = Unit(
+                round_.loop, round_.number, f"{metric.replace('_', '-')}-{checkpoint.id}", number, suite
+            )
+            rows = answers(round_, shard, checkpoint, sampling, unit, recipe.seed, advance)
+            judging = replace(unit, step=f"judge-{unit.step}")  # what a judge writes are candidates too
+            judged(rows.join(_about(shard), on="prompt_id"), judging, _silent)
+    marks = _marks(round_, checkpoint, prompts["split"][0], suite, None)
+    failed, n = int((~marks["passed"]).sum()), marks.height
+    low, high = wilson_interval(failed, n, design_effect((~marks["passed"]).to_numpy(), problems_of(marks)))
+    return Metric(metric, failed / n, n, low, high)
+
+
+def _marks(
+    round_: Round[Constitutional], checkpoint: Checkpoint, split: str, suite: str, then: int | None
+) -> pl.DataFrame:
+    values = {
+        "loop": round_.loop,
+        "round": round_.number if then is None else then,
+        "checkpoint": checkpoint.id,
+        "split": split,
+        "suite": f"/{suite}",
+    }
+    return query(round_.lake, _MARKS, values, scope={"loop": round_.loop})
+
+
+def _suite(round_: Round[Constitutional], prompts: pl.DataFrame) -> str:
+    """12 hex digits over all that a measure of harm depends on beside the checkpoint."""
+    recipe = round_.recipe
+    values = [
+        recipe.harm.model_dump_json(exclude={"share"}),
+        *recipe.revising.refusals,
+        str(recipe.evaluation.max_tokens),
+        *further(recipe),
+    ]
+    if recipe.harm.verifier == JUDGE:
+        judge = _judge(round_)
+        values += [judge.rubric.label, judge.checkpoint.content_hash]
+    else:
+        values.append(get_verifier(recipe.harm.verifier, strictness=recipe.verification.strictness).version)
+    return digest(["harm", *prompts["prompt_id"].sort(), *values])[:12]
+
+
+def _judge_of_harm(round_: Round[Constitutional]) -> Judged:
+    """The recipe's judge of harm."""
+    name = round_.recipe.harm.verifier
+    if name == JUDGE:
+        judge = _judge(round_)
+        return lambda rows, unit, advance: judgements(round_, rows, judge, "audit", unit, advance)
+
+    def by_verifier(rows: pl.DataFrame, unit: Unit, advance: Advance) -> pl.DataFrame:
+        scores = verdicts(round_, rows, {unit: rows["prompt_id"].unique().to_list()}, name, "audit")
+        advance(scores.height)
+        return scores
+
+    return by_verifier
+
+
+def _judge(round_: Round[Constitutional]) -> Judge:
+    harm = with_models_here(round_.recipe.harm, round_.lake, round_.loop)
+    checkpoint = guest(round_, Path(harm.model), "judge") if harm.model else round_.base
+    return Judge(checkpoint, harm_rubric(harm, round_.base.folder))
+
+
+def _judge_of_refusals(round_: Round[Constitutional]) -> Judged:
+    """Who says which answers to harmless prompts refuse: the recipe's phrases, in their first sentence."""
+    phrases = round_.recipe.revising.refusals
+
+    def verify(text: str | None, reference: str | None) -> Verdict:
+        if begins_with_refusal(text or "", phrases):
+            return Verdict("fail", 0.0, reason="its first sentence refuses")
+        return Verdict("pass", 1.0, reason="its first sentence does not refuse")
+
+    verifier = Verifier("refusal", f"1 phrases={digest(phrases)[:8]}", "rule", verify)
+
+    @step_task
+    def refused(rows: pl.DataFrame, unit: Unit, advance: Advance) -> pl.DataFrame:
+        advance(rows.height)
+        return round_.log.once(unit, "scores", lambda: score_rows(verifier, rows, unit.round, "audit"))
+
+    return refused
+
+
+def _silent(rows: int, *, held: bool = False, note: str = "") -> None:
+    """Shows nothing."""
+
+
+def _about(prompts: pl.DataFrame) -> pl.DataFrame:
+    """What a judge reads of prompts: prompt_id, reference, prompt, messages."""
+    return prompts.select("prompt_id", "reference").join(prompt_columns(prompts), on="prompt_id")
