@@ -384,10 +384,13 @@ EVALUATIONS = Table(
     (
         _id("evaluation"),
         _link("checkpoint_id", "checkpoints", "the checkpoint measured"),
-        _text("suite", "hash of the held-out prompts, verifier and sampling settings"),
-        _text("metric", "accuracy (greedy), pass@1, pass@k, maj@k, mean_tokens"),
+        _text("suite", "hash of the held-out prompts (or pairs), verifier and settings"),
+        _text(
+            "metric",
+            "accuracy (greedy), pass@1, pass@k, maj@k, mean_tokens; of pairs: accuracy, loss, brier, ece ...",
+        ),
         Column("value", FLOAT, "the metric; a share unless named otherwise"),
-        Column("n", INT, "prompts it covers"),
+        Column("n", INT, "prompts, or pairs, that it covers"),
         Column("low", FLOAT, "lower end of the 95% confidence interval", True),
         Column("high", FLOAT, "upper end of the 95% confidence interval", True),
     ),

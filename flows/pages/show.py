@@ -114,6 +114,18 @@ def _judged(pairs: dict[str, Any]) -> str:
     return f"{pairs['pairs']:,} pairs{points}" + (f", judged by {judges}" if judges else "")
 
 
+def _verdict(preference: dict[str, Any], other: str) -> str:
+    """What a preference says, how surely, and by whom or what; or why it says nothing."""
+    points = _points(preference["chosen_value"], preference["rejected_value"])
+    by = preference["source"] or preference["principle"]
+    by = f" ({by})" if by else ""
+    if not points and preference["probability"] in (None, 0.5):
+        other = other.replace("chosen over", "beside").replace("rejected for", "beside")
+        return f"none, {other}: {preference['reason'] or 'no verdict'}{by}"
+    sure = "" if preference["probability"] is None else f", probability {preference['probability']:.3g}"
+    return f"{other}{points}{sure}{by}"
+
+
 def _points(chosen: float | None, rejected: float | None) -> str:
     return "" if chosen is None or rejected is None else f", {chosen:.2f} points to {rejected:.2f}"
 
@@ -154,8 +166,7 @@ def _candidate_story(console: Console, lineage: dict[str, Any]) -> None:
     for one in lineage["preferences"]:
         chosen = one["chosen_id"] == lineage["id"]
         other = f"chosen over {one['rejected_id']}" if chosen else f"rejected for {one['chosen_id']}"
-        points = _points(one["chosen_value"], one["rejected_value"])
-        _say(console, f"round {one['round']}, preference: {other}{points}", 1)
+        _say(console, f"round {one['round']}, preference: {_verdict(one, other)}", 1)
     for use in lineage["uses"]:
         steps = ", ".join(map(str, use["steps"][:8])) + (" ..." if len(use["steps"]) > 8 else "")
         place = f" as {use['place']}, beside {use['beside']}," if use["place"] else ""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from flows.nightly import night
+from flows.pages.show import story
 from flows.recipes.rooms import parse_recipe
 from flows.writers.constitutions import chosen_constitution
 from schemas.errors import BadInput, RecipeError
 from tasks.models.conversation import messages_of, prompts_of
 from tasks.verify.reward import rewards
 from warehouse.lake import Lake
+from warehouse.lineage import trace
 from warehouse.loops import champion_of, fold
 from warehouse.query import query, read
+from warehouse.share.export import export
 from warehouse.verify.lake import verify_lake
 
 LOOP, TASTE = "taste", 60
@@ -124,8 +129,25 @@ def test_a_models_scores_and_measures_are_facts_that_follow_from_its_folder(lake
     assert rows["suite"].n_unique() == 1
 
 
-def test_all_of_it_verifies_deep_and_is_traced(lake: Lake) -> None:
+def test_all_of_it_verifies_deep_is_traced_and_exported(lake: Lake, tmp_path: Path) -> None:
     assert verify_lake(lake, deep=True).items == []
+    best = champion_of(lake, LOOP, "reward")
+    assert best is not None
+    own, base = trace(lake, best.id)["generations"]
+    assert own["checkpoint"]["role"] == "reward"
+    assert base["checkpoint"]["parent_id"] is None
+    assert own["pairs"]["pairs"] == own["snapshot"]["rows"] == 40
+    (row,) = query(
+        lake, "SELECT * FROM pairs_of_checkpoint WHERE checkpoint_id = $own LIMIT 1", {"own": best.id}
+    ).to_dicts()
+    console = Console(file=io.StringIO(), width=200)
+    story(console, trace(lake, row["chosen_id"]))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"preference: chosen over {row['rejected_id']}, probability 0.9 (pairs.jsonl, line " in told
+    for form in ("parquet", "jsonl"):
+        report = export(lake, own["snapshot"]["snapshot_id"], tmp_path / form, form)
+        assert report.whole
+        assert report.rows == 40
 
 
 def test_a_model_no_better_than_a_coin_is_held(tmp_path: Path) -> None:
