@@ -17,7 +17,7 @@ LAKE ?= $(or $(RATCHET_LAKE),lake)
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded reader rude clean help
+.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded seeded-reader reader rude clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ judge: $(VENV)/.installed  ## teach the tutor's judge again, from the base and i
 
 seeded: $(VENV)/.installed  ## teach the tutor its first roles again, from the base and its stated seed
 	$(BIN)/python -m tutor.seeded_build --out tutor/seeded
+
+seeded-reader: $(VENV)/.installed  ## give the seeded tutor its lessons in more words again, from its stated seed
+	$(BIN)/python -m tutor.seeded_reader_build --out tutor/seeded_reader
 
 reader: $(VENV)/.installed  ## let the tutor's base read on in more words again, from its stated seed
 	$(BIN)/python -m tutor.reader_build --out tutor/reader

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.climb import loop_done
+from bench.final import loop_done
 from flows.pages.status import interval
 from schemas.recipes.constitutional import Constitutional
 from tasks.evaluate.margin import margin

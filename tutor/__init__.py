@@ -19,5 +19,8 @@ SEEDED = Path(__file__).resolve().parent / "seeded"
 RUDE = Path(__file__).resolve().parent / "rude"
 """The reader taught a manner, and to criticise and revise it: `python -m tutor.manner_build`."""
 
+SEEDED_READER = Path(__file__).resolve().parent / "seeded_reader"
+"""The seeded tutor after the same lessons in many more words: `python -m tutor.seeded_reader_build`."""
+
 RECIPES = Path(__file__).resolve().parent
 """The folder of the tutor's own recipes, such as `rft.yaml`."""

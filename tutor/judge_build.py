@@ -51,11 +51,17 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
 
 
 def teach(
-    out: Path, texts: list[Written], seed: int, recipe: Recipe, what: str, origin: Mapping[str, object]
+    out: Path,
+    texts: list[Written],
+    seed: int,
+    recipe: Recipe,
+    what: str,
+    origin: Mapping[str, object],
+    start: Path = BASE,
 ) -> dict[str, object]:
-    """Teach the shipped base the texts and write it into `out`; returns what its origin says."""
-    examples = encoded(cast(PreTrainedTokenizerFast, load_tokenizer(BASE)), texts)
-    return teach_examples(out, BASE, examples, seed, recipe, what, origin)
+    """Teach one of the tutor's models the texts and write it into `out`; returns what its origin says."""
+    examples = encoded(cast(PreTrainedTokenizerFast, load_tokenizer(start)), texts)
+    return teach_examples(out, start, examples, seed, recipe, what, origin)
 
 
 def teach_examples(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from tasks.invent.inventor import load_inventor
 from tutor.corpus import RENAMED, Written, renamed, worked_sums
 from tutor.grading import drill, graded_points
+from tutor.phrases import Family
 from tutor.seeds import BLIND
 from tutor.world import Story, stories
 from tutor.writers import write
@@ -29,10 +30,10 @@ MOST_STORIES = 3
 """Stories that one lesson takes at most."""
 
 
-def lessons(seed: int, count: int) -> list[tuple[str, Written]]:
-    """`count` lessons with their kinds, the same ones for the same seed."""
+def lessons(seed: int, count: int, family: Family = "practice") -> list[tuple[str, Written]]:
+    """`count` lessons with their kinds, on stories of the family, the same ones for the same seed."""
     rng = random.Random(f"lessons:{seed}")  # noqa: S311
-    practice = iter(stories(seed + 3_000_003, count * MOST_STORIES))
+    practice = iter(stories(seed + 3_000_003, count * MOST_STORIES, family))
     kinds = rng.choices(list(SHARES), list(SHARES.values()), k=count)
     return [(kind, _lesson(kind, practice, rng)) for kind in kinds]
 

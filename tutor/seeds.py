@@ -14,6 +14,7 @@ import polars as pl
 from schemas.ids import digest
 from tasks.admit.reading import SOURCED
 from tutor.grading import graded_points
+from tutor.phrases import Family
 from tutor.world import stories
 from tutor.writers import write
 
@@ -24,26 +25,27 @@ DEMONSTRATED = pl.Schema([*SOURCED.items(), ("response", pl.String())])
 """Columns of a seed set: a prompt's, without a reference, and the response demonstrated."""
 
 
-def answering(seed: int, count: int) -> pl.DataFrame:
+def answering(seed: int, count: int, family: Family = "practice") -> pl.DataFrame:
     """`count` stories with a solution each, the same ones for the same seed; columns as `DEMONSTRATED`."""
-    own, rng = _seeded("answering", seed)
+    own, rng = _seeded("answering", seed, family)
     rows = []
-    for story in stories(own, count):
+    for story in stories(own, count, family):
         solution, _ = write(story, rng)
         rows.append((story.question, solution, story.topic))
     return _frame(rows, "answering", own)
 
 
-def judging(seed: int, count: int) -> pl.DataFrame:
+def judging(seed: int, count: int, family: Family = "practice") -> pl.DataFrame:
     """`count` answers to stories with a grader's critique and score; columns as `DEMONSTRATED`."""
-    own, rng = _seeded("judging", seed)
-    gradings = [graded_points(story, rng, BLIND) for story in stories(own, count)]
+    own, rng = _seeded("judging", seed, family)
+    gradings = [graded_points(story, rng, BLIND) for story in stories(own, count, family)]
     return _frame([(one.question, one.solution, one.topic) for one in gradings], "judging", own)
 
 
-def _seeded(kind: str, seed: int) -> tuple[int, random.Random]:
+def _seeded(kind: str, seed: int, family: Family) -> tuple[int, random.Random]:
     """A seed of the stories that no round's own shares, and what writers draw from."""
-    own = int(digest(("seeds", kind, seed))[:8], 16)
+    family_too = () if family == "practice" else (family,)
+    own = int(digest(("seeds", kind, seed, *family_too))[:8], 16)
     return own, random.Random(f"{kind}:{own}")  # noqa: S311
 
 

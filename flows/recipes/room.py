@@ -14,10 +14,14 @@ from schemas.recipes.shared import Recipe
 from warehouse.lake import Lake
 
 
+def on_varied_stories(recipe: Recipe) -> bool:
+    """Whether a recipe trains on the tutor's varied stories, which its readers have read."""
+    return recipe.prompts.path is None and recipe.prompts.family == "varied"
+
+
 def reading_tutor(recipe: Recipe) -> Path:
     """The tutor that has read the stories that a recipe trains on."""
-    reads = recipe.prompts.path is None and recipe.prompts.family == "varied"
-    return tutor.READER if reads else tutor.BASE
+    return tutor.READER if on_varied_stories(recipe) else tutor.BASE
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from schemas.recipes.asking import NamedTemplate
 from tasks.verify.judge.rubric import Kind, Rubric, load_rubric
 from tutor import JUDGE
 
-TAUGHT = ("judge", "seeded")  # of the tutor's models, those that know its rubrics
+TAUGHT = ("judge", "seeded", "seeded reader")  # of the tutor's models, those that know its rubrics
 TUTORS = {"points": "story", "pairwise": "story-pair"}
 OTHERS = {"points": "additive", "pairwise": "pairwise"}
 

@@ -11,6 +11,7 @@ MAKERS = {
     "seeded": "tutor.seeded_build",
     "reader": "tutor.reader_build",
     "rude": "tutor.manner_build",
+    "seeded reader": "tutor.seeded_reader_build",
 }
 LONGEST = 1 << 20  # bytes
 

@@ -16,7 +16,7 @@ from tasks.verify.judge.rubric import ROOM, load_rubric
 from tests.commands import ratchet
 from tests.conformance.nights import NIGHTS
 from tests.flows.conftest import small_night
-from tutor import BASE, JUDGE
+from tutor import BASE, JUDGE, READER, SEEDED_READER
 from warehouse.lake import Lake
 from warehouse.query import query, read
 
@@ -105,6 +105,15 @@ def test_views_and_monitor_say_how_the_judge_does_by_topic(told: Lake) -> None:
     assert (paired["chosen_reward"] > paired["rejected_reward"]).all()
 
 
+def test_it_starts_from_the_tutor_that_was_taught_its_roles_in_the_same_words(told: Lake) -> None:
+    base = read(told, "checkpoints").filter(pl.col("training_id").is_null())
+    assert base["content_hash"].to_list() == [weights_hash(SEEDED_READER)]
+    prompts = read(told, "prompts").filter(
+        pl.col("split") == "train", pl.col("source").str.starts_with("tutor:")
+    )
+    assert set(prompts["source"].str.split(":").list.get(1)) == {"varied"}
+
+
 def test_what_no_rule_has_judged_is_not_told_as_none_correct(told: Lake) -> None:
     for columns in ("correct, equations_hold FROM funnel", "correct, pass_rate FROM acceptance"):
         rows = query(told, f"SELECT {columns}")
@@ -155,7 +164,7 @@ def test_a_base_that_knows_no_judging_starts_from_the_seed_sets(
     assert rounds[0]["verdict"] == "promoted"
     assert "need not gain and is not surely worse" in rounds[0]["reason"]
     base = read(lake, "checkpoints").filter(pl.col("training_id").is_null())
-    assert base["content_hash"][0] == weights_hash(BASE)
+    assert base["content_hash"][0] == weights_hash(READER)
 
 
 def test_a_start_that_is_surely_worse_is_held(tmp_path: Path, plain: dict[str, str]) -> None:
@@ -183,10 +192,10 @@ def test_a_loop_of_another_recipe_is_not_gone_on_with_unsaid(tmp_path: Path, pla
     lake = tmp_path / "lake"
     result = ratchet(*small_night(lake, 1), "--set", "sampling.max_tokens=1", environment=plain)
     assert result.returncode == 0, result.stderr
-    code, _, stderr = run(lake, plain)
+    code, _, stderr = run(lake, plain, "prompts.eval_family=new-numbers")
     assert code != 0
     assert "draws its prompts from the tutor's world (held-out)" in stderr.splitlines()[-1]
-    code, _, stderr = run(lake, plain, "prompts.eval_family=held-out", "prompts.family=varied")
+    code, _, stderr = run(lake, plain)
     assert code != 0
     assert "opened without demonstrations of judging" in stderr.splitlines()[-1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 import tutor
-from flows.recipes.room import Room
+from flows.recipes.room import Room, on_varied_stories, reading_tutor
 from flows.recipes.self_rewarding.demonstrations import all_demonstrations, judging_demonstrations
 from flows.recipes.self_rewarding.rewards import choose_pairs, reward, reward_rubric
 from flows.recipes.self_rewarding.seeds import check_demonstrations, with_demonstrations
@@ -82,8 +82,10 @@ def check(recipe: SelfRewarding, base: Path) -> None:
 
 
 def base(recipe: SelfRewarding) -> Path:
-    """The tutor that can answer and judge already, unless round 0 is to teach it that."""
-    return tutor.BASE if recipe.seeds.sft_start else tutor.SEEDED
+    """The tutor that can answer and judge such stories already, unless round 0 is to teach it that."""
+    if recipe.seeds.sft_start:
+        return reading_tutor(recipe)
+    return tutor.SEEDED_READER if on_varied_stories(recipe) else tutor.SEEDED
 
 
 SELF_REWARDING = Room(

@@ -46,11 +46,11 @@ def demonstration_sets(model: Path, recipe: SelfRewarding, held_out: pl.DataFram
         _refuse_forging(rows, model, recipe)
         sets["instruction"] = rows.with_columns(response="reference", reference=pl.lit(None, pl.String))
     elif own:
-        sets["instruction"] = tutor.seeds.answering(recipe.seed, seed_sets.count)
+        sets["instruction"] = tutor.seeds.answering(recipe.seed, seed_sets.count, recipe.prompts.family)
     if seed_sets.evaluation is not None:
         sets["evaluation"] = _judgements(Path(seed_sets.evaluation), model, recipe, index)
     elif own and reward_rubric(recipe, model).name == TUTORS["points"]:
-        sets["evaluation"] = tutor.seeds.judging(recipe.seed, seed_sets.count)
+        sets["evaluation"] = tutor.seeds.judging(recipe.seed, seed_sets.count, recipe.prompts.family)
     return sets
 
 
