@@ -12,11 +12,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from tasks.evaluate.measure import Metric
 from tasks.evaluate.passk import Floats, Z, design_effect, wilson_interval
 
+RESAMPLES = 1000
 BINS = 5
 """Of the chance that the model gives to the side it prefers: 0.5 to 0.6, 0.6 to 0.7 ..."""
 
@@ -40,7 +42,7 @@ def pair_metrics(pairs: pl.DataFrame, problems: Sequence[str]) -> list[Metric]:
         _share("accuracy", right, problems),
         _mean("loss", loss, problems),
         _mean("brier", (chances - labels) ** 2, problems),
-        Metric("ece", _ece(sure, hits), n),
+        Metric("ece", _ece(sure, hits), n, *_ece_interval(sure, hits, problems)),
         _mean("margin", margins, problems),
         *_reliability(sure, hits),
     ]
@@ -54,7 +56,7 @@ def pair_metrics(pairs: pl.DataFrame, problems: Sequence[str]) -> list[Metric]:
     return [*metrics, *_by_length(margins, longer)]
 
 
-def _bins(sure: Floats) -> Floats:
+def _bins(sure: Floats) -> npt.NDArray[np.int64]:
     return np.minimum(((sure - 0.5) * 2 * BINS).astype(np.int64), BINS - 1)
 
 
@@ -63,6 +65,25 @@ def _ece(sure: Floats, hits: Floats) -> float:
     bins = _bins(sure)
     gaps = [abs(float(hits[bins == one].sum() - sure[bins == one].sum())) for one in range(BINS)]
     return sum(gaps) / len(sure)
+
+
+def _ece_interval(sure: Floats, hits: Floats, problems: Sequence[str]) -> tuple[float, float]:
+    """The 95% percentile interval of the error over problems drawn again (Efron 1979), the error itself in
+    it: drawn again it is larger, since what is left of chance in a bin counts as error.
+    """
+    places = np.unique(np.asarray(problems), return_inverse=True)[1]
+    groups, draws = int(places.max()) + 1, np.random.default_rng(0)
+    bins, gaps = _bins(sure), hits - sure
+    sums = np.zeros((groups, BINS))
+    np.add.at(sums, (places, bins), gaps)
+    sizes = np.bincount(places, minlength=groups)
+    errors = []
+    for _ in range(RESAMPLES):
+        times = np.bincount(draws.integers(groups, size=groups), minlength=groups)
+        errors.append(float(np.abs(times @ sums).sum()) / max(1, int(times @ sizes)))
+    low, high = np.quantile(errors, [0.025, 0.975])
+    own = _ece(sure, hits)
+    return min(own, float(low)), max(own, float(high))
 
 
 def _reliability(sure: Floats, hits: Floats) -> list[Metric]:

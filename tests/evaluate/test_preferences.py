@@ -60,6 +60,10 @@ def test_a_model_whose_chances_are_true_is_calibrated_and_a_boastful_one_is_not(
     assert calm["ece"].value < 0.01
     assert loud["ece"].value > 0.08
     assert calm["accuracy"].value == loud["accuracy"].value
+    assert calm["ece"].high < loud["ece"].low  # type: ignore[operator]
+    few = measured(margins[:100].tolist())
+    assert few["ece"].high - few["ece"].low > 3 * (calm["ece"].high - calm["ece"].low)  # type: ignore[operator]
+    assert few["ece"] == measured(margins[:100].tolist())["ece"]
     for name, one in calm.items():
         if name.startswith("right"):
             assert one.low is not None

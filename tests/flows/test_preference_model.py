@@ -11,8 +11,12 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+import tutor
 from flows.nightly import night
+from flows.opening.opening import check_opening, open_loop
+from flows.opening.pairs import admit_pairs
 from flows.pages.show import story
+from flows.recipes.preference_model.round import PREFERENCE_MODEL
 from flows.recipes.rooms import parse_recipe
 from flows.writers.constitutions import chosen_constitution
 from schemas.errors import BadInput, RecipeError
@@ -20,6 +24,7 @@ from tasks.models.conversation import messages_of, prompts_of
 from tasks.verify.reward import rewards
 from warehouse.lake import Lake
 from warehouse.lineage import trace
+from warehouse.log import Log
 from warehouse.loops import champion_of, fold
 from warehouse.query import query, read
 from warehouse.share.export import export
@@ -159,6 +164,20 @@ def test_a_model_no_better_than_a_coin_is_held(tmp_path: Path) -> None:
     (row,) = query(Lake(root), "FROM round_states").to_dicts()
     assert row["state"] == "held"
     assert champion_of(Lake(root), LOOP, "reward") is None
+
+
+def test_an_opening_that_was_cut_short_is_finished_and_nothing_is_there_twice(tmp_path: Path) -> None:
+    own = recipe(taste(tmp_path / "pairs.jsonl"))
+    opening = PREFERENCE_MODEL.opens(own, check_opening(tutor.BASE, own, pairs=True))
+    log = Log(Lake.create(tmp_path / "lake"))
+    admit_pairs(log, LOOP, {"eval": opening.held_out})  # and then the power went
+    cut = read(log.lake, "preferences").height
+    for _ in range(2):
+        open_loop(log, LOOP, opening)
+        rows = {name: read(log.lake, name) for name in ("preferences", "candidates", "prompts")}
+        assert rows["preferences"].height == TASTE > cut > 0
+        assert rows["candidates"].height == 2 * TASTE
+        assert all(frame[f"{name.removesuffix('s')}_id"].is_unique().all() for name, frame in rows.items())
 
 
 def test_a_loop_without_pairs_is_refused_before_it_is_opened(tmp_path: Path) -> None:
