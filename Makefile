@@ -52,6 +52,7 @@ bench: $(VENV)/.installed-dev  ## benchmarks of minutes, a table each; bench.lak
 	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.novelty
 	$(BIN)/python -m bench.overhead
+	$(BIN)/python -m bench.policy
 
 base: $(VENV)/.installed  ## build the tutor's base model again, from its stated seed
 	$(BIN)/python -m tutor.build --out tutor/base

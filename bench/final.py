@@ -114,7 +114,7 @@ def reference_row(lake: str, seed: int, count: int, recipe: Rft) -> dict[str, An
         snapshot=own,
         base_checkpoint="base",
         base=str(tutor.READER),
-        output=str(_beside(lake) / own),
+        output=str(beside(lake) / own),
         seed=seed,
         hyperparameters=recipe.training,
     )
@@ -126,7 +126,7 @@ def reference_row(lake: str, seed: int, count: int, recipe: Rft) -> dict[str, An
 
 def on_final(lake: str, folder: Path) -> Final:
     """A checkpoint's greedy answers on the final suite, measured once."""
-    file = _beside(lake) / f"{weights_hash(folder)}.json"
+    file = beside(lake) / f"{weights_hash(folder)}.json"
     if file.exists():
         return Final(**json.loads(file.read_text("utf-8")))
     suite = final_suite()
@@ -159,7 +159,7 @@ def on_final(lake: str, folder: Path) -> Final:
     return Final(**values)
 
 
-def _beside(lake: str) -> Path:
+def beside(lake: str) -> Path:
     """What belongs to the experiment and not to its lake."""
     return Path(f"{lake}-final")
 

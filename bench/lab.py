@@ -11,10 +11,11 @@
               preference models: people's pairs, and soft labels against hard ones (bench/preferences.py)
     constitutional  harm, accuracy and over-refusal before and after the constitutional supervised phase, by
               kind and by the number of revisions (bench/constitutional.py)
+    grpo      policy gradients against rejection sampling at equal numbers of samples (bench/grpo.py)
     dialogues the same round over a file of dialogues such as HH-RLHF's, and what became of each of them
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
---json FILE, and `nights`, `rewards`, `climb` and `constitutional` draw their curves with --plot FILE.
+--json FILE, and `nights`, `rewards`, `climb`, `constitutional` and `grpo` draw theirs with --plot FILE.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import tutor  # noqa: E402
 from bench.climb import CONTROLS as CLIMB_CONTROLS  # noqa: E402
 from bench.climb import climb, plot_arms  # noqa: E402
 from bench.constitutional import constitutional, dialogues, plot_constitutional, tables  # noqa: E402
+from bench.grpo import CURVES, grpo, plot_grpo  # noqa: E402
 from bench.preferences import preferences  # noqa: E402
 from bench.rewards import CONTROLS as REWARDS_CONTROLS  # noqa: E402
 from bench.rewards import rewards  # noqa: E402
@@ -49,6 +51,7 @@ from flows.round.progress import Lines, reporting  # noqa: E402
 from schemas.recipes.parsing import load_recipe, with_value  # noqa: E402
 
 TITLES = {
+    "grpo": "GRPO and RFT on the tutor, 7,680 samples each",
     "constitutional": "The constitutional supervised phase on the tutor",
     "climb": "Ten rounds of rejection-sampling fine-tuning on the tutor, and two controls",
     "nights": "Nights of rejection-sampling fine-tuning on the tutor",
@@ -61,6 +64,7 @@ EXPERIMENTS = (
     "rewards",
     "climb",
     "constitutional",
+    "grpo",
     "dialogues",
     "preferences",
 )
@@ -175,7 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="of a night (3; climb 10, rewards 4, constitutional 1)")
     parser.add_argument("--lake", help="keep the lake here")
     parser.add_argument("--json", type=Path, help="write the rows there")
-    parser.add_argument("--plot", type=Path, help="draw nights, rewards, climb or constitutional there (PNG)")
+    parser.add_argument("--plot", type=Path, help=f"draw {', '.join(TITLES)} there (PNG)")
     parser.add_argument("--data", type=Path, help="of dialogues: a file such as HH-RLHF's test.jsonl.gz")
     parser.add_argument(
         "--control",
@@ -203,12 +207,13 @@ def main() -> None:
         "climb": lambda lake: climb(lake, seeds, rounds, recipe, controls or CLIMB_CONTROLS),
         "preferences": lambda lake: preferences(lake, seeds, recipe),
         "constitutional": lambda lake: constitutional(lake, seeds, rounds, of_manner),
+        "grpo": lambda lake: grpo(lake, seeds, recipe),
         "dialogues": lambda lake: dialogues(lake, seeds, options.data, of_manner),
     }
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
         rows = run[options.experiment](options.lake or str(Path(folder) / "lake"))
-    hidden = ("all",) if options.experiment == "preferences" else ("accuracy", "low", "high")
+    hidden = ("all",) if options.experiment == "preferences" else ("accuracy", "low", "high", *CURVES)
     visible = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
     several = options.experiment in ("constitutional", "dialogues")
     shown = tables(rows) if several else {options.experiment: visible}
@@ -222,7 +227,8 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
         draw = plot if options.experiment == "nights" and not controls else plot_arms
-        draw = plot_constitutional if options.experiment == "constitutional" else draw
+        own = {"constitutional": plot_constitutional, "grpo": plot_grpo}
+        draw = own.get(options.experiment, draw)
         draw(rows, options.plot, TITLES[options.experiment])
 
 
