@@ -23,7 +23,7 @@ from warehouse.models.described import files_hash
 from warehouse.models.kept import find_copy
 from warehouse.query import read
 
-Role = Literal["judge", "teacher"]
+Role = Literal["judge", "teacher", "reward"]
 V = TypeVar("V", bound=Strict)
 
 

@@ -12,14 +12,20 @@ from schemas.engine import Endpoint, Vllm
 from schemas.job import Hyperparameters, Positive, Share, Strict, Weight
 from schemas.recipes.shared import Recipe, Sampling
 
+PREFERENCES = "reward"
+"""The verifier that is a preference model."""
+
 
 class Rewards(Strict):
     """What an answer is rewarded for: a weighted sum of parts, each of which stands in the log by itself."""
 
     weights: dict[str, float] = Field(
         {},
-        description="verifiers of `verification` with what the value of their verdict counts; none: its own"
-        " verifier counts 1",
+        description="verifiers of `verification`, and `reward`, a preference model, with what the value of"
+        " their verdict counts; none: the verifier counts 1",
+    )
+    model: str | None = Field(
+        None, description="the preference model's folder; None: the loop's own, promoted before"
     )
     contains: dict[str, float] = Field(
         {}, description="texts with what an answer gains that holds them just once (a form: '####')"
@@ -143,7 +149,7 @@ class Grpo(Recipe):
 
     @model_validator(mode="after")
     def parts_are_known(self) -> Grpo:
-        known = (self.verification.verifier, *self.verification.also)
+        known = (self.verification.verifier, *self.verification.also, PREFERENCES)
         if unknown := sorted(set(self.rewards.weights) - set(known)):
             there = ", ".join(known)
             raise ValueError(

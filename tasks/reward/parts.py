@@ -12,12 +12,14 @@ AT_FAULT = ("timeout", "tampered")  # outcomes that are the answer's own doing: 
 
 
 def verdict_values(scores: pl.DataFrame) -> pl.DataFrame:
-    """What each verdict (columns candidate_id, outcome, value) is worth: candidate_id and value.
+    """What each verdict (columns candidate_id, outcome, value, verifier_kind) is worth: candidate_id and
+    value.
 
     A verdict without a value is worth 0 where the answer is to blame, and null where nothing is known of it
-    (error, unscorable): an answer is not bad because its verifier broke.
+    (error, unscorable): an answer is not bad because its verifier broke. Null, too, where a preference model
+    gives none, among whose scores 0 is no bad one.
     """
-    at_fault = pl.when(pl.col("outcome").is_in(AT_FAULT)).then(0.0)
+    at_fault = pl.when(pl.col("outcome").is_in(AT_FAULT) & (pl.col("verifier_kind") != "reward")).then(0.0)
     return scores.select("candidate_id", value=pl.coalesce("value", at_fault))
 
 

@@ -17,12 +17,14 @@ from flows.recipes.grpo.rollouts import drawn
 from flows.recipes.grpo.round import NOTHING_LEARNED, improve
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
-from schemas.errors import RecipeError
+from schemas.errors import BadInput, RecipeError
 from schemas.recipes.grpo import Grpo
 from schemas.recipes.parsing import load_recipe, with_value
 from tasks.models.checkpoint import load_tokenizer
+from tasks.models.heads import load_scalar
 from tasks.models.rendering import prompt_ids
 from tasks.models.scalar import token_values
+from tasks.train.weights import keep_rest
 from tests.conformance.nights import NIGHTS
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -149,6 +151,34 @@ def test_a_reward_that_never_differs_trains_nothing(tmp_path: Path) -> None:
     assert improve(round_) == ("held", NOTHING_LEARNED, None)
     assert read(round_.lake, "trainings").is_empty()
     assert query(round_.lake, "SELECT no_signal FROM policy")["no_signal"].to_list() == [1.0, 1.0]
+
+
+def test_a_preference_model_rewards_beside_the_verifier_and_each_is_on_record(tmp_path: Path) -> None:
+    model = write_preference_model(tmp_path / "taste")
+    settings = ("rewards.weights={maths: 1, reward: 0.5}", f"rewards.model={model}", "iterations=1")
+    round_ = opened(tmp_path / "lake", *settings, "rewards.unfinished=0")
+    improve(round_)
+    rows = read(round_.lake, "rollouts")
+    parts = rows["rewards"].str.json_decode(pl.Struct({"maths": pl.Float64, "reward": pl.Float64}))
+    told = parts.struct.unnest()
+    assert told["reward"].n_unique() > 4
+    assert rows["reward"].to_list() == pytest.approx((told["maths"] + 0.5 * told["reward"]).to_list())
+    scores = read(round_.lake, "scores").filter(verifier="reward")
+    assert scores.sort("candidate_id")["value"].to_list() == pytest.approx(told["reward"].to_list())
+    assert scores["role"].unique().to_list() == ["also"]
+    (guest,) = read(round_.lake, "checkpoints").filter(role="reward")["checkpoint_id"]
+    assert scores["judge_checkpoint_id"].unique().to_list() == [guest]
+    assert verify_lake(round_.lake, deep=True).items == []
+    with pytest.raises(BadInput, match="has no preference model of its own: name one's folder"):
+        improve(opened(tmp_path / "other", "rewards.weights={reward: 1}"))
+
+
+def write_preference_model(folder: Path) -> Path:
+    """The tutor's base with a scalar head that was drawn, as a training would leave it."""
+    model: Any = load_scalar(tutor.BASE, "sequence", seed=3)
+    model.save_pretrained(folder)
+    keep_rest(tutor.BASE, folder)
+    return folder
 
 
 def test_a_critic_says_what_to_expect_and_learns_what_came(tmp_path: Path) -> None:

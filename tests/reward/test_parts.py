@@ -24,20 +24,25 @@ ANSWERS = pl.DataFrame(
 )
 
 
-def scores(values: list[float | None], outcomes: list[str] | None = None) -> pl.DataFrame:
+def scores(values: list[float | None], outcomes: list[str] | None = None, kind: str = "rule") -> pl.DataFrame:
     told = outcomes or ["error" if value is None else "pass" if value else "fail" for value in values]
-    return pl.DataFrame({"candidate_id": ["a", "b", "c", "d"], "outcome": told, "value": values})
+    columns = {"outcome": told, "value": values, "verifier_kind": [kind] * 4}
+    return pl.DataFrame({"candidate_id": ["a", "b", "c", "d"], **columns})
 
 
 def test_a_verdict_without_a_value_is_worth_nothing_only_where_the_answer_is_to_blame() -> None:
     outcomes = ["timeout", "tampered", "error", "unscorable"]
     values = verdict_values(scores([None] * 4, outcomes))
     assert values["value"].to_list() == [0.0, 0.0, None, None]
+    preferred = verdict_values(
+        scores([None, None, -1.5, 2.0], ["tampered", "error", "fail", "pass"], "reward")
+    )
+    assert preferred["value"].to_list() == [None, None, -1.5, 2.0]
 
 
 def test_every_part_is_on_record_and_weighed_as_the_recipe_says() -> None:
     settings = Rewards(contains={"####": 0.1}, unfinished=0.5, overlong=0.2, overlong_tokens=4)
-    given = {"maths": scores([1.0, 0.0, 1.0, None]), "reward": scores([-2.0, 0.5, 4.0, 0.0], ["pass"] * 4)}
+    given = {"maths": scores([1.0, 0.0, 1.0, None]), "reward": scores([-2.0, 0.5, 4.0, 0.0], kind="reward")}
     rows = rewarded(ANSWERS, given, {"maths": 1.0, "reward": 0.25}, settings)
     parts = [json.loads(text) for text in rows["rewards"]]
     assert parts[0] == {"maths": 1, "reward": -2, "contains ####": 1, "unfinished": 0, "overlong": 0}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flows.recipes.grpo.rollouts import chosen, credit, drawn
 from flows.recipes.grpo.steps import critic_step, policy_step
+from flows.recipes.grpo.verdicts import preference_model, verdicts
 from flows.recipes.room import Room, reading_tutor
 from flows.round.round import Outcome, Round
 from flows.steps.admit import admit
 from flows.steps.audit import audit
 from flows.steps.generate import generate
 from flows.steps.promote import weigh
-from flows.steps.verify import verify_by_all
 from schemas.recipes.grpo import Grpo
+from tasks.models.checkpoint import check_readable
 from tasks.reward.rollouts import mean_drift
 from warehouse.loops import Checkpoint
 
@@ -25,15 +28,16 @@ def improve(round_: Round[Grpo]) -> Outcome:
     prompts, recipe = admit(round_), round_.recipe
     start = round_.base if recipe.start_from == "base" else round_.champion
     reference = round_.base if recipe.reference == "base" else start
+    model = preference_model(round_)
     policies, critics, stopped = [start], list[Checkpoint](), ""
     for number in range(1, recipe.iterations + 1):
         phase = round_.in_phase(number, "iteration")
         asked = drawn(phase, prompts, number)
         answers = generate(phase, asked, policies[-1:], keep_tokens=True)
-        verdicts = verify_by_all(phase, asked, answers)
-        rollouts = credit(phase, asked, answers, verdicts, reference, critics[-1] if critics else None)
+        given = verdicts(phase, asked, answers, model)
+        rollouts = credit(phase, asked, answers, given, reference, critics[-1] if critics else None)
         kl = mean_drift(rollouts)
-        decisions = chosen(phase, asked, answers, verdicts, rollouts, kl)
+        decisions = chosen(phase, asked, answers, given, rollouts, kl)
         if kl is not None and recipe.kl_budget is not None and kl > recipe.kl_budget:
             stopped = f"stopped before iteration {number}: {decisions['reason'][0]}"
             policies = policies[:-1] or [start]  # the last that was seen to be within
@@ -48,4 +52,10 @@ def improve(round_: Round[Grpo]) -> Outcome:
     return verdict, "; ".join(filter(None, (why, stopped))), challenger
 
 
-GRPO = Room(Grpo, improve, base=reading_tutor)
+def check(recipe: Grpo, base: Path) -> None:
+    """Refuse a preference model that cannot be read."""
+    if recipe.rewards.model is not None:
+        check_readable(Path(recipe.rewards.model))
+
+
+GRPO = Room(Grpo, improve, check=check, base=reading_tutor)
