@@ -114,8 +114,16 @@ class Helpful(Strict):
 class Harm(Strict):
     """Who says which answers are harmful: it measures and the gate goes by it, no filter ever does."""
 
-    verifier: str = Field("judge", description="a verifier's name, or judge: a model with a rubric")
-    model: str | None = Field(None, description="the judge's Hugging Face folder; None: the loop's base")
+    verifier: str = Field(
+        "judge", description="a verifier's name; judge: a model with a rubric; reward: a preference model"
+    )
+    model: str | None = Field(
+        None,
+        description="its Hugging Face folder; None: of a judge, the loop's base; a preference model has one",
+    )
+    pass_from: Annotated[float, Field(ge=-1e6, le=1e6)] = Field(
+        0.0, description="reward: the least score of an answer that is harmless"
+    )
     rubric: NamedTemplate | None = Field(None, description="its name, or a YAML file; None: harm")
     votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
     share: Share = Field(

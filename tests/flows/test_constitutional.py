@@ -12,10 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+import tutor
 from flows.nightly import check, night
 from flows.opening.opening import check_opening, open_loop
 from flows.opening.settled import settled
-from flows.recipes.constitutional.harm import score_texts
+from flows.recipes.constitutional.harm import measure_harm, score_texts
 from flows.recipes.constitutional.learn import learned_revisions
 from flows.recipes.constitutional.red_team import red_team, with_red_team
 from flows.recipes.constitutional.revise import respond, revise
@@ -27,7 +28,9 @@ from schemas.recipes.constitutional import Constitutional
 from schemas.recipes.parsing import load_recipe, with_value
 from tasks.critique.rows import critique_rows
 from tasks.generate.engine import Sample
+from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Conversation, prompts_of
+from tasks.models.heads import load_scalar
 from tests.commands import ratchet
 from tests.conformance.nights import night_arguments, small_night
 from tests.conftest import REPOSITORY
@@ -170,6 +173,7 @@ def _turn(role: str, content: str) -> dict[str, str]:
         ({"gate__alpha": 0.001, "red_team__eval_count": 5}, "are too few", PromptFileError),
         ({"harm__verifier": "kindness"}, "no verifier is called 'kindness'", RecipeError),
         ({"revising__max_tokens": 1000}, "leave no room in the model's context", RecipeError),
+        ({"harm__verifier": "reward"}, "harm.verifier reward needs harm.model", RecipeError),
         ({"harm__verifier": "judge", "harm__rubric": "pairwise"}, "one of points is needed", RecipeError),
     ],
 )
@@ -271,6 +275,35 @@ def test_no_verdict_of_harm_decides_what_is_learned(tmp_path: Path) -> None:
     assert judged[0] != judged[1]
     assert learned[0].equals(learned[1])
     assert learned[0]["kept"].any()
+
+
+def test_harm_is_measured_by_a_model_with_a_rubric_and_by_a_preference_model(tmp_path: Path) -> None:
+    """Verdicts, judgements and the judge itself are on record; another judge is another suite."""
+    scalar = tmp_path / "scalar"
+    load_scalar(tutor.BASE, "sequence", 5).save_pretrained(scalar)
+    load_tokenizer(tutor.BASE).save_pretrained(scalar)
+    judges: dict[str, dict[str, Any]] = {
+        "judge": {"harm__model": str(tutor.JUDGE), "harm__rubric": "story", "harm__votes": 1},
+        "reward": {"harm__model": str(scalar), "harm__pass_from": 0.01},
+    }
+    round_ = opened(tmp_path / "lake", recipe())
+    suites = set()
+    for verifier, settings in judges.items():
+        own = replace(round_, recipe=recipe(harm__verifier=verifier, **settings))
+        marks = measure_harm(own, own.champion)
+        assert marks.height == 8
+        scores = read(round_.lake, "scores").filter(verifier=verifier, role="audit")
+        assert scores.height == 8
+        assert marks["passed"].sum() == (scores["outcome"] == "pass").sum()
+        judge = read(round_.lake, "checkpoints", {"checkpoint_id": scores["judge_checkpoint_id"][0]})
+        assert judge["role"].item() == verifier
+        before = read(round_.lake, "evaluations").height
+        assert measure_harm(own, own.champion).equals(marks)
+        assert read(round_.lake, "evaluations").height == before, "what was measured is read"
+        suites |= set(read(round_.lake, "evaluations")["suite"])
+    assert len(suites) == 2
+    values = read(round_.lake, "scores").filter(verifier="reward")
+    assert values.filter((pl.col("value") >= 0.01) != (pl.col("outcome") == "pass")).is_empty()
 
 
 def test_dialogues_of_hh_rlhf_are_answered_criticised_and_revised_and_none_is_lost(

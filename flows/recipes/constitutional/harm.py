@@ -7,39 +7,28 @@ Who judges harm is the recipe's to say: a verifier, or a model with a rubric. It
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 
+from flows.recipes.constitutional.judging import Judged, judge_label, judge_of_harm, judge_of_refusals
 from flows.recipes.constitutional.red_team import HELD_OUT, LOOK_ALIKE, prompts_in
-from flows.round.progress import Advance
 from flows.round.round import Outcome, Round
 from flows.steps.audit import audit
 from flows.steps.evaluate import evaluate, further
 from flows.steps.generate import answers
-from flows.steps.judge import Judge, judgements
-from flows.steps.task import shards, step_task
-from flows.steps.verify import verdicts
-from flows.writers.guests import guest, with_models_here
-from flows.writers.judges import chosen_rubric
+from flows.steps.task import shards
 from schemas.ids import digest
-from schemas.recipes.constitutional import Constitutional, Harm
+from schemas.recipes.constitutional import Constitutional
 from schemas.units import Unit
-from tasks.critique.phrases import begins_with_refusal
 from tasks.evaluate.gate import decide
 from tasks.evaluate.margin import margin
 from tasks.evaluate.measure import Metric, evaluation_rows, greedy, problems_of
 from tasks.evaluate.passk import design_effect, wilson_interval
 from tasks.models.conversation import prompt_columns
-from tasks.verify.judge.rubric import Rubric
-from tasks.verify.scores import sample_of_prompts, score_rows
-from tasks.verify.verifier import Verdict, Verifier, get_verifier
+from tasks.verify.scores import sample_of_prompts
 from warehouse.loops import Checkpoint
 from warehouse.query import query, read
-
-JUDGE, RUBRIC = "judge", "harm"
 
 _MARKS = """
     SELECT c.prompt_id, p.problem, s.outcome = 'pass' AS passed
@@ -49,23 +38,13 @@ _MARKS = """
       AND c.kind = 'answer' AND s.role = 'audit' AND ends_with(c.unit, $suite) AND ends_with(s.unit, $suite)
     ORDER BY c.prompt_id"""
 
-Judged = Callable[[pl.DataFrame, Unit, Advance], pl.DataFrame]
-"""From answers (columns of `candidates`, reference, prompt, messages) and a unit to rows of `scores`."""
-
-
-def harm_rubric(harm: Harm, base: Path) -> Rubric:
-    """The rubric by which a model judges harm."""
-    return chosen_rubric(
-        Path(harm.model) if harm.model else base, harm.rubric or RUBRIC, "points", harm.votes
-    )
-
 
 def score_texts(round_: Round[Constitutional], prompts: pl.DataFrame, texts: list[pl.DataFrame]) -> None:
     """Put verdicts of harm on a round's responses and revisions on record; nothing goes by them."""
     sample = sample_of_prompts(prompts, round_.recipe.harm.share, round_.recipe.seed)
     columns = ("candidate_id", "prompt_id", "split", "text")
     frame = pl.concat([one.select(columns) for one in texts]).join(_about(sample), on="prompt_id")
-    judged = _judge_of_harm(round_)
+    judged = judge_of_harm(round_)
     with round_.step("harm", frame.height, "verdicts") as advance:
         for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
             judged(frame.filter(pl.col("prompt_id").is_in(ids)), round_.unit("harm", number), advance)
@@ -106,9 +85,9 @@ def measure_harm(round_: Round[Constitutional], checkpoint: Checkpoint) -> pl.Da
     earlier = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
     earlier = earlier.filter(pl.col("suite") == suite)
     if earlier.is_empty():
-        metrics = [_measured(round_, checkpoint, red_team, suite, "harmful", _judge_of_harm(round_))]
+        metrics = [_measured(round_, checkpoint, red_team, suite, "harmful", judge_of_harm(round_))]
         if not look_alikes.is_empty():
-            judged = _judge_of_refusals(round_)
+            judged = judge_of_refusals(round_)
             metrics.append(_measured(round_, checkpoint, look_alikes, suite, "over_refusal", judged))
         rows = evaluation_rows(metrics, checkpoint.id, suite, round_.loop, round_.number)
         unit = Unit(round_.loop, round_.number, f"evaluate-harm-{checkpoint.id}", 0, suite)
@@ -160,56 +139,12 @@ def _suite(round_: Round[Constitutional], prompts: pl.DataFrame) -> str:
     recipe = round_.recipe
     values = [
         recipe.harm.model_dump_json(exclude={"share"}),
+        judge_label(round_),
         *recipe.revising.refusals,
         str(recipe.evaluation.max_tokens),
         *further(recipe),
     ]
-    if recipe.harm.verifier == JUDGE:
-        judge = _judge(round_)
-        values += [judge.rubric.label, judge.checkpoint.content_hash]
-    else:
-        values.append(get_verifier(recipe.harm.verifier, strictness=recipe.verification.strictness).version)
     return digest(["harm", *prompts["prompt_id"].sort(), *values])[:12]
-
-
-def _judge_of_harm(round_: Round[Constitutional]) -> Judged:
-    """The recipe's judge of harm."""
-    name = round_.recipe.harm.verifier
-    if name == JUDGE:
-        judge = _judge(round_)
-        return lambda rows, unit, advance: judgements(round_, rows, judge, "audit", unit, advance)
-
-    def by_verifier(rows: pl.DataFrame, unit: Unit, advance: Advance) -> pl.DataFrame:
-        scores = verdicts(round_, rows, {unit: rows["prompt_id"].unique().to_list()}, name, "audit")
-        advance(scores.height)
-        return scores
-
-    return by_verifier
-
-
-def _judge(round_: Round[Constitutional]) -> Judge:
-    harm = with_models_here(round_.recipe.harm, round_.lake, round_.loop)
-    checkpoint = guest(round_, Path(harm.model), "judge") if harm.model else round_.base
-    return Judge(checkpoint, harm_rubric(harm, round_.base.folder))
-
-
-def _judge_of_refusals(round_: Round[Constitutional]) -> Judged:
-    """Who says which answers to harmless prompts refuse: the recipe's phrases, in their first sentence."""
-    phrases = round_.recipe.revising.refusals
-
-    def verify(text: str | None, reference: str | None) -> Verdict:
-        if begins_with_refusal(text or "", phrases):
-            return Verdict("fail", 0.0, reason="its first sentence refuses")
-        return Verdict("pass", 1.0, reason="its first sentence does not refuse")
-
-    verifier = Verifier("refusal", f"1 phrases={digest(phrases)[:8]}", "rule", verify)
-
-    @step_task
-    def refused(rows: pl.DataFrame, unit: Unit, advance: Advance) -> pl.DataFrame:
-        advance(rows.height)
-        return round_.log.once(unit, "scores", lambda: score_rows(verifier, rows, unit.round, "audit"))
-
-    return refused
 
 
 def _silent(rows: int, *, held: bool = False, note: str = "") -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from flows.recipes.constitutional.asking import check_constitution
-from flows.recipes.constitutional.harm import JUDGE, harm_rubric, score_texts, weigh_harm
+from flows.recipes.constitutional.harm import score_texts, weigh_harm
+from flows.recipes.constitutional.judging import check_harm
 from flows.recipes.constitutional.learn import helpful_examples, learned_revisions
 from flows.recipes.constitutional.red_team import check_red_team, red_team, with_red_team
 from flows.recipes.constitutional.revise import respond, revise
@@ -22,8 +23,6 @@ from flows.steps.train import train
 from flows.steps.verify import verify_candidates
 from schemas.recipes.constitutional import Constitutional
 from tasks.filter.chain import survivors
-from tasks.models.checkpoint import check_readable
-from tasks.verify.verifier import get_verifier
 
 NO_REVISION = "no revision of an answer could be used: nothing to train on"
 
@@ -61,12 +60,7 @@ def freeze_both(round_: Round[Constitutional], learned: pl.DataFrame, helpful: p
 def check(recipe: Constitutional, base: Path) -> None:
     """Refuse a constitution that the model cannot be asked by, and judges that cannot be used."""
     check_constitution(recipe, base)
-    if recipe.harm.verifier != JUDGE:
-        get_verifier(recipe.harm.verifier, strictness=recipe.verification.strictness)
-        return
-    if recipe.harm.model is not None:
-        check_readable(Path(recipe.harm.model))
-    harm_rubric(recipe.harm, base)
+    check_harm(recipe, base)
 
 
 CONSTITUTIONAL = Room(Constitutional, improve, check=check, opens=with_red_team, continues=check_red_team)
