@@ -33,9 +33,9 @@ KS = (1, 2, 4, 8, 16)
 CURVES = ("pass", "iterations")
 """What a row holds for the plot alone."""
 ARMS: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "grpo": ("grpo", 1, {}),
     "rft, 2 rounds of k = 4": ("rft", 2, {"prompts__per_round": 960, "sampling__samples": 4}),
     "rft, 1 round of k = 8": ("rft", 1, {"prompts__per_round": 960, "sampling__samples": 8}),
-    "grpo": ("grpo", 1, {}),
 }
 """Recipe, rounds, and values other than the tutor's, of each arm."""
 CHEAP = {"prompts__eval_count": 600, "evaluation__sampled_count": 0}
@@ -44,23 +44,27 @@ CHEAP = {"prompts__eval_count": 600, "evaluation__sampled_count": 0}
 def grpo(lake: str, seeds: list[int], recipe: Callable[..., Any]) -> list[dict[str, Any]]:
     """The base, then what each arm of each seed ends with: a row each."""
     rows = [_row("base", None, tutor.READER, lake, {})]
-    for seed in seeds:
-        for arm, (name, rounds, values) in ARMS.items():
+    for arm, (name, rounds, values) in ARMS.items():
+        for seed in seeds:
             own = recipe(name, seed=seed, **CHEAP, **values)
-            loop = f"{name}-{rounds}-{seed}"
-            done = loop_done(lake, loop, rounds, own)
-            opened, last = Lake(lake), done[-1]
-            ends = last["challenger"] if last["verdict"] == "promoted" else last["champion"]
-            folder = find_checkpoint(opened, last["loop"], ends["checkpoint"]).folder
-            told = {
-                "samples": sum(one["candidates"] for one in done),
-                "trained on": sum(one["trained_on"] or 0 for one in done),
-                "verdict": last["verdict"],
-                "seconds": sum(one["seconds"]["total"] for one in done),
-                "iterations": _iterations(opened, last["loop"]),
-            }
-            rows.append(_row(arm, seed, folder, lake, told))
+            done = loop_done(lake, f"{name}-{rounds}-{seed}", rounds, own)
+            rows.append(_ended(arm, seed, lake, done))
     return rows
+
+
+def _ended(arm: str, seed: int, lake: str, done: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a loop ends with: its champion after the last round."""
+    opened, last = Lake(lake), done[-1]
+    ends = last["challenger"] if last["verdict"] == "promoted" else last["champion"]
+    told = {
+        "samples": sum(one["candidates"] for one in done),
+        "trained on": sum(one["trained_on"] or 0 for one in done),
+        "verdict": last["verdict"],
+        "seconds": sum(one["seconds"]["total"] for one in done),
+        "iterations": _iterations(opened, last["loop"]),
+    }
+    folder = find_checkpoint(opened, last["loop"], ends["checkpoint"]).folder
+    return _row(arm, seed, folder, lake, told)
 
 
 def _iterations(lake: Lake, loop: str) -> list[dict[str, Any]]:
