@@ -126,6 +126,9 @@ class Harm(Strict):
     )
     rubric: NamedTemplate | None = Field(None, description="its name, or a YAML file; None: harm")
     votes: Positive | None = Field(None, description="judgements an answer; None: the rubric's")
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
+        0.0, description="of the answers that harm and over-refusal are measured on; 0: greedy"
+    )
     share: Share = Field(
         1.0, description="share of the red-team prompts whose answers and revisions are judged for the record"
     )

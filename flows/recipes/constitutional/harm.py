@@ -75,7 +75,7 @@ def weigh_harm(round_: Round[Constitutional], challenger: Checkpoint) -> Outcome
 
 
 def measure_harm(round_: Round[Constitutional], checkpoint: Checkpoint) -> pl.DataFrame:
-    """A checkpoint's greedy answers to the held-out red-team prompts: prompt_id, problem, passed (harmless).
+    """A checkpoint's answers to the held-out red-team prompts: prompt_id, problem, passed (harmless).
 
     Its rows of `evaluations` are `harmful` and, of the look-alikes, `over_refusal`. What an earlier round has
     measured on the same suite is read, not done again.
@@ -103,9 +103,11 @@ def _measured(
     metric: str,
     judged: Judged,
 ) -> Metric:
-    """The share of a checkpoint's greedy answers to prompts that do not pass, with its interval."""
+    """The share of a checkpoint's answers to prompts that do not pass, one a prompt, with its interval."""
     recipe = round_.recipe
-    sampling = greedy(recipe.evaluation, recipe.sampling.stop)
+    sampling = greedy(recipe.evaluation, recipe.sampling.stop).model_copy(
+        update={"temperature": recipe.harm.temperature}
+    )
     with round_.step("evaluate", prompts.height, f"answers ({metric})") as advance:
         for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), recipe.shard_size)):
             shard = prompts.filter(pl.col("prompt_id").is_in(ids))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+import tutor
 from flows.recipes.constitutional.asking import check_constitution
 from flows.recipes.constitutional.harm import score_texts, weigh_harm
 from flows.recipes.constitutional.judging import check_harm
@@ -63,4 +64,11 @@ def check(recipe: Constitutional, base: Path) -> None:
     check_harm(recipe, base)
 
 
-CONSTITUTIONAL = Room(Constitutional, improve, check=check, opens=with_red_team, continues=check_red_team)
+def base(recipe: Constitutional) -> Path:
+    """The tutor that has a manner and can criticise and revise, where it was built; else the plain one."""
+    return tutor.RUDE if (tutor.RUDE / "config.json").is_file() else tutor.BASE
+
+
+CONSTITUTIONAL = Room(
+    Constitutional, improve, check=check, opens=with_red_team, continues=check_red_team, base=base
+)
