@@ -62,9 +62,12 @@ def dialogues(
 
 
 _SHORT = {
-    "prompts__per_round": 200,
-    "prompts__eval_count": 200,
-    "sampling__max_tokens": 32,
+    "prompts__per_round": 60,
+    "prompts__eval_count": 60,
+    "red_team__eval_count": 60,
+    "red_team__per_round": 150,
+    "revisions": 2,
+    "sampling__max_tokens": 24,
     "evaluation__max_tokens": 96,
     "evaluation__sampled_count": 0,
     "training__max_tokens": 1024,
