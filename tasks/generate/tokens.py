@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from schemas.errors import BadInput
 from schemas.recipes.shared import Sampling
 from schemas.tables import TOKENS
 from tasks.generate.engine import Engine, Progress, Sample
@@ -36,8 +37,14 @@ def token_rows(candidates: pl.DataFrame, samples: Sequence[Sample]) -> pl.DataFr
     """The tokens of candidates (columns candidate_id, text) that were made from these samples, in order.
 
     A sample has no row where its engine keeps tokens or log-probabilities to itself, or where its text is not
-    the candidate's: drawn again by a server that does not draw by the seed, it is another answer.
+    the candidate's: drawn again by a server that does not draw by the seed, it is another answer. BadInput
+    where no sample has any.
     """
+    if samples and not any(sample.token_ids and sample.tempered_logprobs for sample in samples):
+        raise BadInput(
+            "the engine keeps the tokens that it drew, or their log-probabilities, to itself: nothing can be"
+            " learned from them"
+        )
     rows = [
         {
             "candidate_id": name,

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from schemas.errors import BadInput
 from schemas.recipes.shared import Sampling
 from tasks.generate.candidates import candidate_rows
 from tasks.generate.embedded.embedded import EmbeddedEngine
@@ -63,3 +64,5 @@ def test_an_answer_whose_tokens_are_not_known_or_that_is_another_now_has_none(
     first, second, third = engine.samples
     told = [first, replace(second, token_ids=(), tempered_logprobs=()), replace(third, text="another")]
     assert token_rows(rows, told)["candidate_id"].to_list() == rows["candidate_id"].to_list()[:1]
+    with pytest.raises(BadInput, match="keeps the tokens that it drew"):
+        token_rows(rows, [replace(one, tempered_logprobs=()) for one in engine.samples])

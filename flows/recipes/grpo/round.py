@@ -18,7 +18,7 @@ from tasks.models.checkpoint import check_readable
 from tasks.reward.rollouts import mean_drift
 from warehouse.loops import Checkpoint
 
-NOTHING_LEARNED = "no iteration had answers to learn from: all rewards of every prompt were the same"
+NOTHING_LEARNED = "no iteration had an answer to learn from: view last_decisions has the reasons"
 
 
 def improve(round_: Round[Grpo]) -> Outcome:
