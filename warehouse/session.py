@@ -143,15 +143,19 @@ class Session:
             f'{f"CAST({name} AS VARCHAR)" if number in others else name} AS "{column}"'
             for number, (name, column) in enumerate(zip(names, _escaped(relation.columns), strict=True))
         )
-        inner = select.rstrip().rstrip(";")
         relation.close()
+        inner = _without_end(select)
         return connection.sql(f"SELECT {', '.join(chosen)} FROM (\n{inner}\n) AS t({', '.join(names)})")
 
 
 def describe(name: str, lake: Lake) -> list[dict[str, str]]:
-    """The columns of a table or a view: name, DuckDB type and meaning, "" where the view makes it itself."""
-    meanings = {column.name: column.doc for table in TABLES.values() for column in table.own}
-    meanings |= {column.name: column.doc for column in SHARED}
+    """The columns of a table or a view: name, DuckDB type and meaning; of a view "" where it makes the column
+    itself, or tables mean different things by its name.
+    """
+    docs: dict[str, set[str]] = {}
+    for column in (*SHARED, *(one for table in TABLES.values() for one in table.own)):
+        docs.setdefault(column.name, set()).add(column.doc)
+    meanings = {one: next(iter(texts)) for one, texts in docs.items() if len(texts) == 1}
     if name in TABLES:
         meanings |= {column.name: column.doc for column in TABLES[name].columns}
     with Session(lake)._asked(f'SELECT * FROM "{name}" LIMIT 0') as (relation, _):
@@ -240,6 +244,13 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 def _escaped(names: Sequence[str]) -> list[str]:
     return [name.replace('"', '""') for name in names]
+
+
+def _without_end(select: str) -> str:
+    """One statement without its semicolon, and what may stand behind it."""
+    data = select.encode()
+    ends = (offset for offset, _ in duckdb.tokenize(select) if data[offset : offset + 1] == b";")
+    return data[: next(ends, len(data))].decode()
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -100,6 +100,12 @@ def test_every_value_is_shown_as_what_it_is(filled: Lake) -> None:
         assert text in shown
 
 
+@pytest.mark.parametrize("end", ["; -- hi", ";/* x */", "; ;", " -- é;", "", "\n;\n"])
+def test_what_stands_behind_a_query_changes_nothing(filled: Lake, end: str) -> None:
+    query = "SELECT ';' AS text, INTERVAL 1 DAY AS span, 2 AS span"
+    assert Session(filled).rows(query + end) == [{"text": ";", "span": "1 day", "span_1": 2}]
+
+
 @given(st.integers(-719_162, 2_932_896))
 def test_far_dates_are_written_by_the_same_calendar_as_near_ones(days: int) -> None:
     assert _far(days, pa.date32()) == (dt.date(1970, 1, 1) + dt.timedelta(days)).isoformat()

@@ -325,12 +325,19 @@ def test_whatever_lies_where_seals_and_tables_should_is_a_finding(
 
 
 def test_a_file_that_this_user_may_not_read_is_no_damage(full: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_whole = Folder.get
+
     def refused(self: Folder, name: str) -> str:
         raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr(Folder, "digest", refused)
-    with pytest.raises(LakeError, match="may not be read by this user"):
-        verify_lake(full)
+    def without_seals(self: Folder, name: str) -> bytes:
+        return refused(self, name).encode() if name.startswith("seals/") else read_whole(self, name)
+
+    for method, replacement in (("digest", refused), ("get", without_seals)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Folder, method, replacement)
+            with pytest.raises(LakeError, match="may not be read by this user"):
+                verify_lake(full)
 
 
 def test_whoever_may_read_the_lake_may_read_all_of_it(full: Lake) -> None:

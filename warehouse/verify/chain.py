@@ -25,6 +25,8 @@ def read_chains(lake: Lake, findings: Findings) -> dict[str, list[Seal]]:
             continue
         try:
             seal = parse_seal(entry.name, lake.store.get(entry.name))
+        except PermissionError:
+            raise
         except (LogDamaged, OSError) as error:
             findings.damage(entry.name, str(error))
             continue

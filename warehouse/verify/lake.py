@@ -37,7 +37,7 @@ def verify_lake(lake: Lake, *, deep: bool = False, begin: Begin = lambda _: lamb
         return _compared(lake, deep, begin)
     except PermissionError as error:
         raise LakeError(
-            f"{error.filename} may not be read by this user: nothing can be said of the lake"
+            f"{error.filename or lake.where} may not be read by this user: nothing can be said of the lake"
         ) from None
 
 
