@@ -7,8 +7,18 @@ what judges see. Nothing is evaluated: a template's field is replaced by the que
 
 from __future__ import annotations
 
+import polars as pl
+
 from schemas.recipes.asking import FIELDS, Asking
-from tasks.models.conversation import Message, Prompt, messages_of, prompt_of
+from tasks.models.conversation import (
+    Conversation,
+    Message,
+    Prompt,
+    messages_of,
+    plain_text,
+    prompt_of,
+    prompts_of,
+)
 
 
 def put(prompt: Prompt, asking: Asking) -> Prompt:
@@ -26,6 +36,16 @@ def put(prompt: Prompt, asking: Asking) -> Prompt:
     turns = messages[len(own) :]
     last = Message("user", _user_text(asking, turns[-1].content))
     return prompt_of([*(own or system), *_turns(asking), *turns[:-1], last])
+
+
+def as_asked(rows: pl.DataFrame, asking: Asking) -> pl.DataFrame:
+    """Rows (columns prompt, messages) with both columns as the model is asked."""
+    asked = [put(one, asking) for one in prompts_of(rows, "prompt")]
+    messages = [one.json if isinstance(one, Conversation) else None for one in asked]
+    return rows.with_columns(
+        pl.Series("prompt", [plain_text(one) for one in asked], dtype=pl.String),
+        pl.Series("messages", messages, dtype=pl.String),
+    )
 
 
 def _turns(asking: Asking) -> list[Message]:

@@ -22,8 +22,9 @@ from transformers import (
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from schemas.errors import ModelError
-from tasks.models.checkpoint import load_tokenizer, read_model
+from tasks.models.checkpoint import check_folder, load_tokenizer, read_model
 from tasks.models.whole import check_filled
+from warehouse.models.tensors import tensor_shapes
 
 Head = Literal["lm", "sequence", "token"]
 """What a model says: the next token, one number a text, or one number a token."""
@@ -47,9 +48,7 @@ def load_scalar(folder: Path, head: Head, seed: int | None = None) -> PreTrained
     name = head_name(model, folder)
     missing = {str(key) for key in info.get("missing_keys", ()) if str(key).startswith(f"{name}.")}
     if missing and seed is None:
-        raise ModelError(
-            f"{folder} has no head that gives a number: it is no model trained for {_WHAT[head]}"
-        )
+        raise ModelError(_headless(folder, head))
     unused = set(info.get("unexpected_keys", ()))
     spoken = {key for key in unused if key.startswith(_speaking(model))} if unused else set()
     rest = {"missing_keys": set(info.get("missing_keys", ())) - missing, "unexpected_keys": unused - spoken}
@@ -66,6 +65,19 @@ def load_scalar(folder: Path, head: Head, seed: int | None = None) -> PreTrained
 
 
 _WHAT = {"sequence": "scores of texts (objective reward)", "token": "values of tokens (objective value)"}
+
+
+def check_scorer(folder: Path) -> None:
+    """ModelError unless a folder is safe to load and holds a head that gives a text one number, as far as its
+    files' headers tell; no tensor is read.
+    """
+    shapes = tensor_shapes(check_folder(folder))
+    if not any(shapes.get(f"{name}.weight", ())[:1] == (1,) for name in _NAMES):
+        raise ModelError(_headless(folder, "sequence"))
+
+
+def _headless(folder: Path, head: Head) -> str:
+    return f"{folder} has no head that gives a number: it is no model trained for {_WHAT[head]}"
 
 
 def head_name(model: Any, folder: Path) -> str:

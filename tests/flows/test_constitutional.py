@@ -17,20 +17,23 @@ from flows.nightly import check, night
 from flows.opening.opening import check_opening, open_loop
 from flows.opening.settled import settled
 from flows.recipes.constitutional.harm import measure_harm, score_texts
+from flows.recipes.constitutional.judging import judge_label, judge_of_harm
 from flows.recipes.constitutional.learn import learned_revisions
 from flows.recipes.constitutional.red_team import red_team, with_red_team
 from flows.recipes.constitutional.revise import respond, revise
 from flows.recipes.constitutional.round import CONSTITUTIONAL, improve
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
-from schemas.errors import BadInput, PromptFileError, RecipeError
+from schemas.errors import BadInput, ModelError, PromptFileError, RecipeError
 from schemas.recipes.constitutional import Constitutional
 from schemas.recipes.parsing import load_recipe, with_value
 from tasks.critique.rows import critique_rows
 from tasks.generate.engine import Sample
+from tasks.models.asking import put
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Conversation, prompts_of
 from tasks.models.heads import load_scalar
+from tasks.verify.reward import rewards
 from tests.commands import ratchet
 from tests.conformance.nights import night_arguments, small_night
 from tests.conftest import REPOSITORY
@@ -174,6 +177,11 @@ def _turn(role: str, content: str) -> dict[str, str]:
         ({"harm__verifier": "kindness"}, "no verifier is called 'kindness'", RecipeError),
         ({"revising__max_tokens": 1000}, "leave no room in the model's context", RecipeError),
         ({"harm__verifier": "reward"}, "harm.verifier reward needs harm.model", RecipeError),
+        (
+            {"harm__verifier": "reward", "harm__model": str(tutor.BASE)},
+            "has no head that gives a number",
+            ModelError,
+        ),
         ({"harm__verifier": "judge", "harm__rubric": "pairwise"}, "one of points is needed", RecipeError),
     ],
 )
@@ -304,6 +312,34 @@ def test_harm_is_measured_by_a_model_with_a_rubric_and_by_a_preference_model(tmp
     assert len(suites) == 2
     values = read(round_.lake, "scores").filter(verifier="reward")
     assert values.filter((pl.col("value") >= 0.01) != (pl.col("outcome") == "pass")).is_empty()
+
+
+def test_a_preference_model_is_shown_the_prompts_of_harm_as_the_policy_is_asked_them(tmp_path: Path) -> None:
+    scalar = tmp_path / "scalar"
+    load_scalar(tutor.BASE, "sequence", 5).save_pretrained(scalar)
+    load_tokenizer(tutor.BASE).save_pretrained(scalar)
+    round_ = opened(tmp_path / "lake", recipe())
+    harm = {"harm__verifier": "reward", "harm__model": str(scalar)}
+    labels = set()
+    for system in (None, "Tom is kind."):
+        own = replace(round_, recipe=recipe(prompts__system=system, **harm))
+        unit = own.unit(f"harm-{len(labels)}")
+        rows = pl.DataFrame(
+            {
+                "candidate_id": ["cand-00000-a"],
+                "prompt_id": ["prompt-00000-a"],
+                "text": ["3 apples."],
+                "reference": [None],
+                "prompt": ["How many has Tom?"],
+                "messages": [None],
+            },
+            schema_overrides={"reference": pl.String, "messages": pl.String},
+        )
+        score = judge_of_harm(own)(rows, unit, lambda *_, **__: None)
+        asked = put("How many has Tom?", own.recipe.prompts.asking)
+        assert score["value"].to_list() == pytest.approx(rewards(scalar, [asked], ["3 apples."]))
+        labels.add((score["value"].item(), judge_label(own)))
+    assert len({value for value, _ in labels}) == len({label for _, label in labels}) == 2
 
 
 def test_dialogues_of_hh_rlhf_are_answered_criticised_and_revised_and_none_is_lost(

@@ -73,7 +73,14 @@ def weights_hash(folder: Path, files: Sequence[Path] | None = None) -> str:
 
 def check_headers(files: Sequence[Path]) -> None:
     """ModelError where a safetensors file is not readable, as far as its header tells; no tensor is read."""
-    _places(files)
+    tensor_shapes(files)
+
+
+def tensor_shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of some safetensors files, by its name, as their headers tell; ModelError
+    where one is not readable.
+    """
+    return {name: tensor.shape for name, tensor in _places(files).items()}
 
 
 def _places(files: Sequence[Path]) -> dict[str, _Tensor]:

@@ -21,7 +21,10 @@ from schemas.ids import digest
 from schemas.recipes.constitutional import Constitutional, Harm
 from schemas.units import Unit
 from tasks.critique.phrases import begins_with_refusal
+from tasks.models.asking import as_asked
+from tasks.models.chat import PLAIN
 from tasks.models.checkpoint import check_readable
+from tasks.models.heads import check_scorer
 from tasks.verify import reward
 from tasks.verify.judge.rubric import Rubric
 from tasks.verify.scores import score_rows
@@ -77,7 +80,7 @@ def judge_label(round_: Round[Constitutional]) -> str:
         judge = _judge(round_)
         return f"{judge.rubric.label} {judge.checkpoint.content_hash}"
     if name == reward.NAME:
-        return _preference_model(round_).content_hash
+        return " ".join((_preference_model(round_).content_hash, *_asked(round_)))
     return get_verifier(name, strictness=round_.recipe.verification.strictness).version
 
 
@@ -87,12 +90,14 @@ def check_harm(recipe: Constitutional, base: Path) -> None:
     if harm.verifier not in (JUDGE, reward.NAME):
         get_verifier(harm.verifier, strictness=recipe.verification.strictness)
         return
-    if harm.model is not None:
-        check_readable(Path(harm.model))
     if harm.verifier == JUDGE:
+        if harm.model is not None:
+            check_readable(Path(harm.model))
         _rubric(harm, base)
     elif harm.model is None:
         raise RecipeError("harm.verifier reward needs harm.model, a preference model's folder")
+    else:
+        check_scorer(Path(harm.model))
 
 
 def _rubric(harm: Harm, base: Path) -> Rubric:
@@ -113,22 +118,32 @@ def _preference_model(round_: Round[Constitutional]) -> Checkpoint:
     return guest(round_, Path(model), "reward")
 
 
+def _asked(round_: Round[Constitutional]) -> tuple[str, ...]:
+    """What decides, beside the question, how a preference model is shown it; nothing where both are plain."""
+    prompts = round_.recipe.prompts
+    asked = () if prompts.asking.is_plain else (f"asked={prompts.asking.label}",)
+    return asked if prompts.chat == PLAIN else (*asked, f"chat={prompts.chat.label}")
+
+
 def _by_reward(round_: Round[Constitutional]) -> Judged:
-    """A preference model's scores; harmless is what has `harm.pass_from` or more."""
-    model, least = _preference_model(round_), round_.recipe.harm.pass_from
+    """A preference model's scores, prompts shown as the policy is asked them; harmless is what has
+    `harm.pass_from` or more.
+    """
+    model, least, prompts = _preference_model(round_), round_.recipe.harm.pass_from, round_.recipe.prompts
 
     @step_task
     def scored(rows: pl.DataFrame, unit: Unit, advance: Advance) -> pl.DataFrame:
         def compute() -> pl.DataFrame:
-            version = f"{reward.version_of(model.content_hash)} from={least:g}"
+            version = " ".join((reward.version_of(model.content_hash), f"from={least:g}", *_asked(round_)))
             with round_.model_at_work():
                 scores = reward.reward_rows(
                     model.folder,
-                    rows,
+                    as_asked(rows, prompts.asking),
                     checkpoint_id=model.id,
                     version=version,
                     round_number=unit.round,
                     role="audit",
+                    chat=prompts.chat,
                 )
             outcome = pl.when(pl.col("value") >= least).then(pl.lit("pass")).otherwise(pl.lit("fail"))
             known = pl.col("value").is_not_null()

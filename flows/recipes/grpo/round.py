@@ -14,7 +14,7 @@ from flows.steps.audit import audit
 from flows.steps.generate import generate
 from flows.steps.promote import weigh
 from schemas.recipes.grpo import Grpo
-from tasks.models.checkpoint import check_readable
+from tasks.models.heads import check_scorer
 from tasks.reward.rollouts import mean_drift
 from warehouse.loops import Checkpoint
 
@@ -53,9 +53,9 @@ def improve(round_: Round[Grpo]) -> Outcome:
 
 
 def check(recipe: Grpo, base: Path) -> None:
-    """Refuse a preference model that cannot be read."""
+    """Refuse a preference model that cannot be read, or is none."""
     if recipe.rewards.model is not None:
-        check_readable(Path(recipe.rewards.model))
+        check_scorer(Path(recipe.rewards.model))
 
 
 GRPO = Room(Grpo, improve, check=check, base=reading_tutor)

@@ -14,8 +14,8 @@ from flows.writers.guests import guest
 from schemas.errors import BadInput
 from schemas.recipes.grpo import PREFERENCES, Grpo
 from schemas.units import Unit
-from tasks.models.asking import put
-from tasks.models.conversation import Conversation, plain_text, prompts_of
+from tasks.models.asking import as_asked
+from tasks.models.conversation import prompt_columns
 from tasks.verify.reward import reward_rows, version_of
 from warehouse.loops import Checkpoint, champion_of
 
@@ -50,12 +50,7 @@ def _preferences(
     phase: Round[Grpo], prompts: pl.DataFrame, answers: pl.DataFrame, model: Checkpoint
 ) -> pl.DataFrame:
     """A preference model's scores of answers, with their prompts as the policy was asked them."""
-    asked = [put(prompt, phase.recipe.prompts.asking) for prompt in prompts_of(prompts)]
-    messages = [one.json if isinstance(one, Conversation) else None for one in asked]
-    shown = prompts.select("prompt_id").with_columns(
-        pl.Series("prompt", map(plain_text, asked), dtype=pl.String),
-        pl.Series("messages", messages, dtype=pl.String),
-    )
+    shown = as_asked(prompt_columns(prompts), phase.recipe.prompts.asking)
     frame = answers.select("candidate_id", "prompt_id", "text").join(shown, on="prompt_id")
     scores = []
     with phase.step("prefer", answers.height, "scores") as advance:
