@@ -68,12 +68,13 @@ def judgement_id(
     temperature: float | None,
     top_p: float | None,
     max_tokens: int | None,
+    further: str | None = None,
 ) -> str:
     """A judge's text: the candidates judged in the order shown, the judge, vote, seed and settings.
 
     The seed is a hash of the rubric and of what the judge was asked, and so stands for both.
     """
-    settings = (checkpoint, index, seed, temperature, top_p, max_tokens)
+    settings = (checkpoint, index, seed, temperature, top_p, max_tokens, *([further] if further else []))
     return make_id("cand", round_number, "judgement", len(judged), *judged, *settings)
 
 
@@ -224,7 +225,7 @@ def _candidate(
     if kind == "demonstration":
         return demonstration_id(round_, loop, prompt, settings[1])
     if kind == "judgement":
-        return judgement_id(round_, parents or (), *settings)
+        return judgement_id(round_, parents or (), *(*settings, further))
     if kind == "revision":
         return revision_id(round_, parents or (), critique, *(*settings, further))
     return answer_id(round_, prompt, *(*settings, further))

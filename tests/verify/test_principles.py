@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -187,6 +188,16 @@ def test_reasoning_comes_first_is_on_record_and_holds_the_label_within_40_to_60_
     assert len(texts) == 2
 
 
+def test_a_reasoning_says_which_of_two_principles_in_the_same_words_it_was_for() -> None:
+    alike = [{"id": name, "critique": "c", "revision": "r", "comparison": "Better?"} for name in ("a", "b")]
+    twice = Constitution.model_validate({"name": "twice", "version": 1, "principles": alike})
+    how = Comparing(twice, principles=2, reasoning=20)
+    texts, preferences = rows(Opinionated(), how, pairs(CAREFUL))
+    assert len({one["candidate_id"] for one in texts}) == len({one["seed"] for one in texts}) == 4
+    named = [json.loads(one["settings"])["principle"] for one in texts]
+    assert named == [row["principle"] for row in preferences for _ in range(2)]
+
+
 @pytest.mark.parametrize(
     ("orders", "label"),
     [((0.9, 0.2), 0.85), ((0.2, 0.9), 0.15), ((0.5, 0.2), 0.65), ((0.7, 0.6), None), ((None, 0.2), None)],
@@ -214,4 +225,4 @@ def test_likelihoods_are_the_models_own_over_all_tokens_of_an_option() -> None:
 
 def test_an_engine_without_probabilities_is_refused_in_one_line() -> None:
     with pytest.raises(BadInput, match="offers its probabilities"):
-        opinions(object(), ["?"], Comparing(RULES))  # type: ignore[arg-type]
+        opinions(object(), [("kind", "?")], Comparing(RULES))  # type: ignore[arg-type]

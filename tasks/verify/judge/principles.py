@@ -65,12 +65,15 @@ class Comparing:
 
 @dataclass(slots=True)
 class Opinion:
-    """One order of a pair under one principle: the chance that what is shown first is better, or why none."""
+    """One order of a pair under one principle (its id): the chance that what is shown first is better, or why
+    none.
+    """
 
     asked: str | None
     first: float | None = None
     reason: str | None = None
     sample: Sample | None = field(default=None)
+    principle: str = ""
 
 
 def verdict_of(left_first: Opinion, right_first: Opinion) -> tuple[float | None, str | None]:
@@ -86,15 +89,21 @@ def verdict_of(left_first: Opinion, right_first: Opinion) -> tuple[float | None,
 
 
 def opinions(
-    engine: Engine, asked: Sequence[str | None], how: Comparing, seed: int = 0, round_number: int = 0
+    engine: Engine,
+    asked: Sequence[tuple[str, str | None]],
+    how: Comparing,
+    seed: int = 0,
+    round_number: int = 0,
 ) -> list[Opinion]:
-    """What a model thinks of comparisons (`comparison_prompt`; None for one that cannot be asked), in order.
-
-    BadInput where the engine does not offer its probabilities.
+    """What a model thinks of comparisons, in order: each the id of its principle and `comparison_prompt`, or
+    None for one that cannot be asked. BadInput where the engine does not offer its probabilities.
     """
     if not isinstance(engine, Weighing):
         raise BadInput("a comparison by principles needs an engine that offers its probabilities (embedded)")
-    found = [Opinion(one, reason=None if one is not None else UNQUOTABLE) for one in asked]
+    found = [
+        Opinion(text, reason=None if text is not None else UNQUOTABLE, principle=principle)
+        for principle, text in asked
+    ]
     open_ = [one for one in found if one.asked is not None]
     if how.reasoning is not None:
         _reason(engine, open_, how.reasoning, seed, round_number)
@@ -113,7 +122,9 @@ def _reason(engine: Any, found: list[Opinion], tokens: int, seed: int, round_num
     while True:
         open_ = [one for one in found if one.reason is None]
         texts = [one.asked for one in open_]
-        seeds = [first_seed("comparison", seed, round_number, text or "") for text in texts]
+        seeds = [
+            first_seed("comparison", seed, round_number, one.principle, one.asked or "") for one in open_
+        ]
         try:
             samples = engine.generate(texts, sampling, seeds)
             break
@@ -181,25 +192,27 @@ def principle_rows(
     """
     specials = special_texts(getattr(engine, "tokenizer", None))
     asked: list[tuple[dict[str, Any], Principle]] = []
-    texts: list[str | None] = []
+    texts: list[tuple[str, str | None]] = []
     for prompt, row in zip(prompts_of(pairs, "prompt"), pairs.to_dicts(), strict=True):
         for principle in how.drawn((row["left_id"], row["right_id"]), seed):
             asked.append((row, principle))
             sides = row["left"], row["right"]
             for first, second in (sides, sides[::-1]):
-                texts.append(_comparison(prompt, principle.comparison, first, second, specials))
+                text = _comparison(prompt, principle.comparison, first, second, specials)
+                texts.append((principle.id, text))
     found = opinions(engine, texts, how, seed, round_number)
     reasonings, preferences = [], []
     for number, (row, principle) in enumerate(asked):
         orders = found[2 * number], found[2 * number + 1]
         ids = row["left_id"], row["right_id"]
+        name = how.named(principle)
         silent = says_nothing(row["left"]) or says_nothing(row["right"])
         left, reason = (None, SILENT) if silent else verdict_of(*orders)
         for one, shown in zip(orders, (ids, ids[::-1]), strict=True):
             if one.sample is not None:
-                reasonings.append(_reasoning(row, shown, one.sample, how, judge_checkpoint_id, round_number))
+                about = (how.reasoning, name, judge_checkpoint_id, round_number)
+                reasonings.append(_reasoning(row, shown, one.sample, *about))
         chosen, rejected = ids if left is None or left >= 0.5 else ids[::-1]
-        name = how.named(principle)
         preferences.append(
             {
                 "preference_id": preference_id(round_number, chosen, rejected, name, judge_checkpoint_id),
@@ -228,9 +241,16 @@ def _comparison(
 
 
 def _reasoning(
-    row: dict[str, Any], shown: Sequence[str], sample: Sample, how: Comparing, judge: str, round_number: int
+    row: dict[str, Any],
+    shown: Sequence[str],
+    sample: Sample,
+    tokens: int | None,
+    principle: str,
+    judge: str,
+    round_number: int,
 ) -> dict[str, Any]:
-    settings = (0.7, 1.0, how.reasoning)
+    further = Sampling().further(principle=principle)
+    settings = (0.7, 1.0, tokens, further)
     return {
         "candidate_id": judgement_id(round_number, shown, judge, sample.index, sample.seed, *settings),
         "prompt_id": row["prompt_id"],
@@ -245,6 +265,7 @@ def _reasoning(
         "temperature": settings[0],
         "top_p": settings[1],
         "max_tokens": settings[2],
+        "settings": further,
         "seed": sample.seed,
         "parents": list(shown),
     }
