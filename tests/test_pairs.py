@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.opening.admission import Admitted, fixed_prompts
+from flows.opening.admission import Admitted, fixed_prompts, out_of_reach
 from flows.opening.pairs import fitting_pairs
 from schemas.errors import PromptFileError
 from schemas.identity import IDENTITIES
@@ -197,3 +197,19 @@ def test_dialogues_that_begin_alike_are_held_out_together(tmp_path: Path, apart:
     assert found.training.height + found.held_out.height + found.refused.height == 24 + 3 * apart
     if apart:
         assert starts(found.refused).to_list().count("start 3") == 2
+
+
+def test_held_out_pairs_that_begin_alike_are_one_to_the_gate(tmp_path: Path) -> None:
+    def lack(starts_: int) -> str | None:
+        turns = [(f"Hello {number % starts_}", "Hi.", f"Why {number}?") for number in range(100)]
+        roles = ("user", "assistant", "user")
+        talks = [
+            pair([{"role": role, "content": text} for role, text in zip(roles, one, strict=True)])
+            for one in turns
+        ]
+        path = file_of(tmp_path / f"{starts_}.jsonl", talks)
+        own = PreferenceModel(prompts=Prompts(path=str(path), eval_path=str(path), eval_count=100))
+        return out_of_reach(fixed_prompts(own.prompts, own.seed, pairs=True).held_out, own, pairs=True)
+
+    assert "100 held-out prompts that tell 2 problems passes the gate" in (lack(2) or "")
+    assert lack(50) is None

@@ -16,7 +16,7 @@ from schemas.recipes.columns import read_columns
 from schemas.recipes.shared import Prompts, Recipe
 from tasks.admit.apart import END, MARKS, NOT_DRAWN, OVERLAP, REASONS, TOO_LONG, refuse, sample, sound
 from tasks.admit.folders import has_held_out
-from tasks.admit.pairs import apart_from_starts, sample_starts, sound_pairs
+from tasks.admit.pairs import apart_from_starts, sample_starts, sound_pairs, starts
 from tasks.admit.prompts import split_off, without
 from tasks.admit.reading import PromptFile, places, read_file
 from tasks.admit.references import with_work
@@ -143,7 +143,7 @@ def without_near(admitted: Admitted, drop: bool) -> tuple[Admitted, str | None]:
     return Admitted(apart, admitted.held_out, rows, admitted.files), remark
 
 
-def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
+def shortage(admitted: Admitted, recipe: Recipe, pairs: bool = False) -> str | None:
     """Why a loop with these prompts would be in vain, in one line; None: it would not be."""
     where = f"prompt file {recipe.prompts.path}: " if recipe.prompts.path else ""
     training, held_out = admitted.training, admitted.held_out
@@ -151,14 +151,17 @@ def shortage(admitted: Admitted, recipe: Recipe) -> str | None:
         reasons = _reasons(admitted.refused).value_counts(sort=True).head(5).iter_rows()
         counts = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)
         return f"{where}too few prompts to train on some and hold out others{counts}"
-    few = out_of_reach(held_out, recipe) if recipe.prompts.path else None
+    few = out_of_reach(held_out, recipe, pairs) if recipe.prompts.path else None
     return few and where + few
 
 
-def out_of_reach(held_out: pl.DataFrame, recipe: Recipe) -> str | None:
-    """One line where no result on the held-out prompts could pass the gate; None where one could."""
+def out_of_reach(held_out: pl.DataFrame, recipe: Recipe, pairs: bool = False) -> str | None:
+    """One line where no result on the held-out prompts could pass the gate; None where one could. With
+    `pairs` those without a problem that begin alike count as one.
+    """
     needed = fewest(recipe.gate.alpha)
-    problems = held_out.select(pl.coalesce("problem", "messages", "text")).to_series().n_unique()
+    own = (starts(held_out),) if pairs else ("messages", "text")
+    problems = held_out.select(pl.coalesce("problem", *own)).to_series().n_unique()
     if problems >= needed:
         return None
     count = f"{held_out.height} held-out prompts"

@@ -95,17 +95,17 @@ def check_opening(model: Path, recipe: Recipe, pairs: bool = False) -> Opening:
         load_tokenizer(model, recipe.prompts.chat),
     )
     refuse_shown(recipe, admitted.held_out)
-    lack, remark = shortage(admitted, recipe), None
+    lack, remark = shortage(admitted, recipe, pairs), None
     if lack is None:
         room, context = room_for_prompts(model, recipe)
         admitted = fitting(admitted, tokenizer, room, recipe.prompts.asking, recipe.training.turns == "all")
         admitted, remark = without_near(admitted, recipe.prompts.overlap == "drop")
-        lack = shortage(admitted, recipe)
+        lack = shortage(admitted, recipe, pairs)
         if lack is not None and context is not None and room is not None:
             lack += f" (a context of {context:,} tokens, answers of up to {context - room:,})"
     if lack is not None:
         raise PromptFileError(lack)
-    few = out_of_reach(admitted.held_out, recipe)
+    few = out_of_reach(admitted.held_out, recipe, pairs)
     return Opening(
         model,
         proof.weights_hash,

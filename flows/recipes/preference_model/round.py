@@ -65,7 +65,7 @@ def opens(recipe: PreferenceModel, opening: Opening) -> Opening:
     if recipe.prompts.path is None:
         return opening
     admitted = fitting_pairs(opening.admitted, recipe, opening.model)
-    lack = shortage(admitted, recipe)
+    lack = shortage(admitted, recipe, pairs=True)
     if lack is not None:
         raise PromptFileError(lack)
     return replace(opening, admitted=admitted, pairs=True)
