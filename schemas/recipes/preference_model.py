@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.engine import Endpoint
+from schemas.engine import Endpoint, Vllm
 from schemas.job import Hyperparameters, Positive, Share, Strict
 from schemas.recipes.asking import NamedTemplate
 from schemas.recipes.constitution import Constitution
@@ -87,6 +87,12 @@ class PreferenceModel(Recipe):
             )
         if isinstance(self.engine, Endpoint):
             raise ValueError("engine must be embedded or vllm: the pairs are the loop's own model's")
+        weighed = self.feedback.constitution is not None or self.feedback.logits
+        if isinstance(self.engine, Vllm) and self.feedback.share and weighed:
+            raise ValueError(
+                "engine must be embedded with feedback.constitution and feedback.logits: they need all of a "
+                "model's probabilities"
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,19 @@ from flows.nightly import night
 from flows.opening.opening import check_opening, open_loop
 from flows.opening.pairs import admit_pairs
 from flows.pages.show import story
+from flows.recipes.preference_model import comparing
+from flows.recipes.preference_model.comparing import Judge, _compared, held_out_pairs
+from flows.recipes.preference_model.measuring import measure
 from flows.recipes.preference_model.round import PREFERENCE_MODEL
 from flows.recipes.rooms import parse_recipe
+from flows.round.round import Round
 from flows.writers.constitutions import chosen_constitution
-from schemas.errors import BadInput, RecipeError
+from schemas.errors import BadInput, LakeError, RecipeError
+from schemas.recipes.shared import Sampling
+from tasks.generate.engine import Sample
 from tasks.models.conversation import messages_of, prompts_of
+from tasks.verify.judge.pairs import preference_rows
+from tasks.verify.judge.rubric import load_rubric
 from tasks.verify.reward import rewards
 from warehouse.lake import Lake
 from warehouse.lineage import trace
@@ -134,6 +143,21 @@ def test_a_models_scores_and_measures_are_facts_that_follow_from_its_folder(lake
     assert rows["suite"].n_unique() == 1
 
 
+def test_what_was_measured_in_other_shards_is_read_whole_or_not_at_all(lake: Lake) -> None:
+    state, best = fold(lake, LOOP), champion_of(lake, LOOP, "reward")
+    assert state is not None
+    assert best is not None
+    own = recipe(Path("pairs.jsonl")).model_copy(update={"shard_size": 5})
+    round_ = Round(Log(lake), LOOP, 2, own, state.base, state.champion)
+    pairs = held_out_pairs(round_)
+    marks = measure(round_, best, pairs, "last")
+    assert marks["right"].to_list() == [True] * 12
+    assert (marks["margin"] > 0).all()
+    other = pairs.with_columns(chosen_id=pl.col("chosen_id") + "-other")
+    with pytest.raises(LakeError, match=r"12 of 24 held-out answers, such as cand-.*-other, have no score"):
+        measure(round_, best, other, "last")
+
+
 def test_all_of_it_verifies_deep_is_traced_and_exported(lake: Lake, tmp_path: Path) -> None:
     assert verify_lake(lake, deep=True).items == []
     best = champion_of(lake, LOOP, "reward")
@@ -219,6 +243,67 @@ def test_verdicts_by_principles_that_are_none_are_on_record_and_no_pair(tmp_path
         "it is on record whole"
     )
     assert verify_lake(there, deep=True).items == []
+
+
+def test_a_comparison_cut_short_goes_on_with_the_judgements_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine, as a server may, never writes the same again."""
+    own = recipe(None, feedback={"share": 1.0, "rubric": "pairwise"})
+    log = Log(Lake.create(tmp_path / "lake"))
+    open_loop(log, LOOP, check_opening(tutor.BASE, own))
+    state = fold(log.lake, LOOP)
+    assert state is not None
+    round_ = Round(log, LOOP, 0, own, state.base, state.champion)
+    unit, engine = round_.unit("compare"), Fickle()
+    sides = [(number, f"{number} apples", f"{number} pears") for number in range(3)]
+    shard = pl.DataFrame(
+        {
+            "left_id": [f"cand-00000-{number}a" for number, _, _ in sides],
+            "right_id": [f"cand-00000-{number}b" for number, _, _ in sides],
+            "prompt_id": [f"prompt-00000-{number}" for number, _, _ in sides],
+            "split": ["train"] * 3,
+            "prompt": ["What is on the tree?"] * 3,
+            "left": [left for _, left, _ in sides],
+            "right": [right for _, _, right in sides],
+        }
+    )
+    judge = Judge(round_.champion, load_rubric("pairwise"))
+    how: dict[str, Any] = {"judge_checkpoint_id": judge.checkpoint.id, "round_number": 0, "seed": round_.seed}
+    texts, said = preference_rows(engine, load_rubric("pairwise"), shard, **how)
+    log.once(unit, "candidates", lambda: texts)  # and then the power went
+    monkeypatch.setattr(comparing, "engine_of", lambda *_, **__: engine)
+    rows = _compared(round_, shard, judge, unit, lambda *_, **__: None)
+    columns = ["preference_id", "chosen_id", "probability", "reason"]
+    assert rows.select(columns).equals(said.sort("preference_id").select(columns))
+    assert set(rows["probability"]) == {1.0}
+    assert engine.calls == 1
+
+
+class Fickle:
+    """Finds apples better when it is asked first, pears ever after."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def generate(
+        self, prompts: Sequence[Any], sampling: Sampling, seeds: Sequence[int], progress: Any = None
+    ) -> list[list[Sample]]:
+        self.calls += 1
+        liked = "apples" if self.calls == 1 else "pears"
+        said = ["A" if liked in one.partition("Answer B:")[0] else "B" for one in prompts]
+        return [
+            [Sample(0, seed, f"Verdict: {one}", "stop", 3, -1.0, (), ())]
+            for one, seed in zip(said, seeds, strict=True)
+        ]
+
+
+def test_an_engine_that_keeps_its_probabilities_is_refused_where_they_are_needed() -> None:
+    for needs in ({"constitution": "tutor"}, {"logits": True}):
+        with pytest.raises(RecipeError, match="engine must be embedded with feedback") as refused:
+            recipe(None, feedback={"share": 1.0, **needs}, engine={"kind": "vllm"})
+        assert "\n" not in str(refused.value)
+    assert recipe(None, feedback={"share": 1.0}, engine={"kind": "vllm"}).engine.kind == "vllm"
 
 
 def test_more_principles_than_there_are_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from schemas.identity import preference_id
 from schemas.recipes.preference_model import PreferenceModel
 from schemas.tables import PREFERENCES
 from schemas.units import Unit
+from tasks.generate.written import Written
 from tasks.models.conversation import prompt_columns
 from tasks.verify.judge.pairs import preference_rows
 from tasks.verify.judge.principles import Comparing, principle_rows
@@ -134,7 +135,11 @@ def two_and_two(candidates: pl.DataFrame) -> pl.DataFrame:
 def _compared(
     round_: Round[PreferenceModel], shard: pl.DataFrame, judge: Judge, unit: Unit, advance: Advance
 ) -> pl.DataFrame:
-    """One shard's judgements, then its preferences; a unit with preferences is done."""
+    """One shard's judgements, then its preferences; a unit with preferences is done.
+
+    Where a process was killed between the two, a rubric's verdicts are read from the judgements on record.
+    Those that need the judge's probabilities come from an engine in process, which writes the same again.
+    """
     how: dict[str, Any] = {
         "judge_checkpoint_id": judge.checkpoint.id,
         "round_number": round_.number,
@@ -153,6 +158,8 @@ def _compared(
                     "logits": feedback.logits,
                     "clamp": feedback.clamp if feedback.logits else None,
                 }
+                if round_.log.holds(unit, "candidates") and not feedback.logits:
+                    engine = Written(engine, round_.log.rows([unit], "candidates"))
                 texts, rows = preference_rows(engine, judge.by, shard.filter(~same), **how, **soft)
         round_.log.once(unit, "candidates", lambda: texts)
         return pl.concat([rows, _of_equal(shard.filter(same), judge, round_.number)], how="diagonal_relaxed")

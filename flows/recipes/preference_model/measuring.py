@@ -10,6 +10,7 @@ from flows.round.progress import Advance
 from flows.round.round import Outcome, Round
 from flows.steps.audit import audit
 from flows.steps.task import shards, step_task
+from schemas.errors import LakeError
 from schemas.ids import digest
 from schemas.recipes.preference_model import PreferenceModel
 from schemas.units import Unit
@@ -17,13 +18,18 @@ from tasks.admit.pairs import starts
 from tasks.evaluate.gate import decide
 from tasks.evaluate.measure import evaluation_rows
 from tasks.evaluate.preferences import pair_metrics
-from tasks.models.asking import put
+from tasks.models.asking import as_asked
 from tasks.models.checkpoint import load_tokenizer
-from tasks.models.conversation import Conversation, plain_text, prompts_of
 from tasks.models.turns import answer_tokens
 from tasks.verify.reward import NAME, RULES, reward_rows, version_of
 from warehouse.loops import Checkpoint, champion_of
-from warehouse.query import read
+from warehouse.query import query, read
+
+_SCORES = """
+    SELECT candidate_id, value FROM scores
+    WHERE loop = $loop AND round = $round AND verifier = $verifier AND judge_checkpoint_id = $checkpoint
+      AND ends_with(unit, $suite)
+    ORDER BY candidate_id"""
 
 
 def weigh_preferences(round_: Round[PreferenceModel], challenger: Checkpoint, pairs: pl.DataFrame) -> Outcome:
@@ -52,14 +58,17 @@ def measure(
     suite = suite_of(round_, pairs)
     earlier = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": checkpoint.id})
     earlier = earlier.filter(pl.col("suite") == suite)
-    number = round_.number if earlier.is_empty() else int(earlier["round"][0])
     answers = _answers(round_, pairs)
     with round_.step("evaluate", answers.height, f"answers ({name})") as advance:
-        scores = [
-            _scores(round_, answers.filter(pl.col("prompt_id").is_in(ids)), checkpoint, unit, advance)
-            for unit, ids in _shards(round_, answers, checkpoint, number, suite).items()
-        ]
-    values = pl.concat(scores).select("candidate_id", "value")
+        if earlier.is_empty():
+            scores = [
+                _scores(round_, answers.filter(pl.col("prompt_id").is_in(ids)), checkpoint, unit, advance)
+                for unit, ids in _shards(round_, answers, checkpoint, suite).items()
+            ]
+            values = pl.concat(scores).select("candidate_id", "value")
+        else:
+            values = _recorded(round_, answers, checkpoint, int(earlier["round"][0]), suite)
+            advance(answers.height, held=True)
     margins = _margins(round_, pairs, values)
     if earlier.is_empty():
         metrics = pair_metrics(margins, problems_of(margins))
@@ -90,20 +99,38 @@ def _answers(round_: Round[Any], pairs: pl.DataFrame) -> pl.DataFrame:
     common = ["prompt_id", "prompt", "messages"]
     sides = [pairs.select(*common, candidate_id=f"{side}_id", text=side) for side in ("chosen", "rejected")]
     rows = pl.concat(sides).unique("candidate_id", keep="first", maintain_order=True).sort("candidate_id")
-    asked = [put(one, round_.recipe.prompts.asking) for one in prompts_of(rows, "prompt")]
-    messages = [one.json if isinstance(one, Conversation) else None for one in asked]
-    return rows.with_columns(
-        pl.Series("prompt", [plain_text(one) for one in asked], dtype=pl.String),
-        pl.Series("messages", messages, dtype=pl.String),
-    )
+    return as_asked(rows, round_.recipe.prompts.asking)
 
 
 def _shards(
-    round_: Round[Any], answers: pl.DataFrame, checkpoint: Checkpoint, number: int, suite: str
+    round_: Round[Any], answers: pl.DataFrame, checkpoint: Checkpoint, suite: str
 ) -> dict[Unit, list[str]]:
     parts = shards(sorted(set(answers["prompt_id"])), round_.recipe.shard_size)
     step = f"reward-{checkpoint.id}"
-    return {Unit(round_.loop, number, step, shard, suite): ids for shard, ids in enumerate(parts)}
+    return {Unit(round_.loop, round_.number, step, shard, suite): ids for shard, ids in enumerate(parts)}
+
+
+def _recorded(
+    round_: Round[Any], answers: pl.DataFrame, checkpoint: Checkpoint, number: int, suite: str
+) -> pl.DataFrame:
+    """The scores that round `number` recorded of a measured suite, whatever its shards were: candidate_id,
+    value. LakeError where an answer has none.
+    """
+    parameters = {
+        "loop": round_.loop,
+        "round": number,
+        "verifier": NAME,
+        "checkpoint": checkpoint.id,
+        "suite": f"/{suite}",
+    }
+    values = query(round_.lake, _SCORES, parameters, scope={"loop": round_.loop})
+    lacking = answers.filter(~pl.col("candidate_id").is_in(values["candidate_id"].implode()))
+    if not lacking.is_empty():
+        raise LakeError(
+            f"{lacking.height} of {answers.height} held-out answers, such as {lacking['candidate_id'][0]}, "
+            f"have no score by {checkpoint.id} in round {number}, which has measured it: see `ratchet verify`"
+        )
+    return values
 
 
 @step_task
