@@ -54,7 +54,7 @@ class Advantages(Strict):
 class Critic(Strict):
     """The model that says what to expect, of estimator gae: it begins as the policy does."""
 
-    warm_up: Positive = Field(1, description="iterations at first in which it alone learns")
+    warm_up: Positive = Field(1, description="times that it learns before the policy does")
     training: Hyperparameters = Hyperparameters(
         epochs=1, batch_size=128, learning_rate=1e-5, schedule="constant", warmup_ratio=0.0
     )
@@ -75,7 +75,9 @@ class Grpo(Recipe):
         "learn", description="answers that did not end by themselves: learned from, or left out"
     )
     no_signal: Literal["drop", "keep"] = Field(
-        "drop", description="answers of a prompt whose answers all have the same reward"
+        "drop",
+        description="answers of a prompt whose answers all have the same reward, where neither a critic nor"
+        " kl_in_reward tells them apart",
     )
     reference: Literal["start", "base"] = Field(
         "start",
@@ -105,7 +107,12 @@ class Grpo(Recipe):
     @property
     def keeps_groups_alike(self) -> bool:
         """Whether answers to a prompt all of whose answers have the same reward are learned from."""
-        return self.no_signal == "keep" or self.has_critic
+        return self.no_signal == "keep" or self.has_critic or self.kl_in_reward > 0
+
+    @property
+    def trainings(self) -> tuple[Hyperparameters, ...]:
+        """How an iteration trains: its policy, and its critic where there is one."""
+        return (self.training, self.critic.training) if self.has_critic else (self.training,)
 
     @property
     def reward_weights(self) -> dict[str, float]:
@@ -136,13 +143,13 @@ class Grpo(Recipe):
 
     @model_validator(mode="after")
     def trains_on_tokens(self) -> Grpo:
-        training = self.training
-        if any(one.turns != "last" or one.packing != "none" for one in (training, self.critic.training)):
+        both = (self.training, self.critic.training)
+        if any(one.turns != "last" or one.packing != "none" for one in both):
             raise ValueError(
                 "training.turns must be last and training.packing none: tokens are learned as drawn"
             )
-        if self.carry_optimizer and (training.lora is not None or training.optimizer != "adamw"):
-            raise ValueError("carry_optimizer must be false with training.lora or adamw-8bit")
+        if self.carry_optimizer and any(one.lora or one.optimizer != "adamw" for one in self.trainings):
+            raise ValueError("carry_optimizer must be false with lora or adamw-8bit, of policy or critic")
         if self.verification.judge.share:
             raise ValueError("verification.judge.share must be 0: name verifiers in rewards.weights instead")
         return self
@@ -155,6 +162,14 @@ class Grpo(Recipe):
             raise ValueError(
                 f"rewards.weights names {unknown[0]!r}, not in verification.also (there: {there})"
             )
+        if self.rewards.model is not None and PREFERENCES not in self.rewards.weights:
+            raise ValueError(f"rewards.weights must name {PREFERENCES!r} for rewards.model to count")
+        return self
+
+    @model_validator(mode="after")
+    def policy_learns(self) -> Grpo:
+        if self.has_critic and self.iterations <= self.critic.warm_up:
+            raise ValueError("iterations must be more than critic.warm_up, in which the policy waits")
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,36 @@ from tasks.reward.advantages import (
 )
 
 
-def rollout_rows(answers: pl.DataFrame, settings: Advantages, kl_in_reward: float = 0.0) -> pl.DataFrame:
+def rollout_rows(
+    answers: pl.DataFrame, settings: Advantages, kl_in_reward: float = 0.0, keep: bool = False
+) -> pl.DataFrame:
     """Rows of table `rollouts` for the answers of an iteration.
 
     Columns: candidate_id, prompt_id, checkpoint_id, reward, rewards, token_ids, behaviour_logprobs,
     reference_logprobs and values (lists a token, or null). The answers to a prompt are a group. An answer
     without a reward is in none, and has no advantages; nor has one whose tokens are not known, but its reward
-    counts. By a critic that is not there yet (no values) all that comes is unexpected.
+    counts. By a critic that is not there yet (no values) all that comes is unexpected. Whitened are answers
+    that `signalled` keeps.
     """
     rows = [_row(row) for row in answers.iter_rows(named=True)]
     known = [row for row in rows if row["reward"] is not None]
     estimate = _by_critic if settings.estimator == "gae" else _by_group
     advantages = estimate(known, settings, kl_in_reward)
-    for row, values in zip(known, whitened(advantages) if settings.whiten else advantages, strict=True):
+    if settings.whiten:
+        used = range(len(known)) if keep else _unlike(known)
+        white = whitened([advantages[place] for place in used])
+        for place, values in zip(used, white, strict=True):
+            advantages[place] = values
+    for row, values in zip(known, advantages, strict=True):
         row["advantages"] = _listed(values)
     return ROLLOUTS.frame(rows).with_columns(pl.lit(settings.estimator).alias("estimator"))
+
+
+def _unlike(known: list[dict[str, Any]]) -> list[int]:
+    """The places of answers to prompts whose answers with tokens on record differ in reward."""
+    drawn = [row for row in known if row["count"]]
+    spread = spreads([row["reward"] for row in drawn], [row["prompt_id"] for row in drawn])
+    return [place for place, row in enumerate(known) if spread.get(row["prompt_id"], 0.0) > 0.0]
 
 
 def _by_group(known: list[dict[str, Any]], settings: Advantages, kl_in_reward: float) -> list[Floats]:
@@ -122,16 +138,26 @@ def signalled(frame: pl.DataFrame, keep: bool = False) -> pl.DataFrame:
 
 
 def credited(frame: pl.DataFrame) -> pl.DataFrame:
-    """Decisions on answers with columns `reward`, `outcome` and `advantages`: dropped are those without a
-    reward (the reason is the verdict's outcome) or whose tokens are not on record; the value is the reward.
+    """Decisions on answers with columns `reward`, `rewards`, `outcome` and `advantages`: dropped are those
+    without a reward or whose tokens are not on record; the value is the reward.
+
+    The reason for no reward is the verdict's outcome, or where that is a plain pass or fail the parts that
+    have no value.
     """
+    parts = [json.loads(text) for text in frame["rewards"]]
+    lacking = [", ".join(name for name, value in one.items() if value is None) for one in parts]
+    marked = frame.with_columns(pl.Series("lacking", lacking, dtype=pl.String))
     reason = (
         pl.when(pl.col("reward").is_null())
-        .then(pl.coalesce("outcome", pl.lit("no score")))
+        .then(
+            pl.when(pl.col("outcome").is_in(("pass", "fail")))
+            .then(pl.format("no value of {}", "lacking"))
+            .otherwise(pl.coalesce("outcome", pl.lit("no score")))
+        )
         .when(pl.col("advantages").is_null())
         .then(pl.lit("its tokens are not on record"))
     )
-    return decide(frame, "credited", reason, value=pl.col("reward"))
+    return decide(marked, "credited", reason, value=pl.col("reward"))
 
 
 def within_budget(frame: pl.DataFrame, kl: float | None, budget: float | None) -> pl.DataFrame:

@@ -54,11 +54,13 @@ def take_up(job: TrainingJob, model: Any, optimizer: Any) -> None:
         state.setdefault(name, {})[kind] = tensor
     trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
     shapes = {name: tuple(kinds["exp_avg"].shape) for name, kinds in state.items()}
-    if shapes != {name: tuple(one.shape) for name, one in trained.items()}:
+    if not shapes.items() <= {name: tuple(one.shape) for name, one in trained.items()}.items():
         raise TrainingFailed(f"{file} is the state of another model than {job.base}")
-    for name, parameter in trained.items():
-        own = {kind: tensor.to(parameter.device, copy=True) for kind, tensor in state[name].items()}
-        optimizer.state[parameter] = own
+    for name, kinds in state.items():  # a parameter that had no gradient yet has none, and begins here
+        device = trained[name].device
+        optimizer.state[trained[name]] = {
+            kind: tensor.to(device, copy=True) for kind, tensor in kinds.items()
+        }
 
 
 def leave(job: TrainingJob, model: Any, optimizer: Any) -> None:

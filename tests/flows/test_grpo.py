@@ -13,17 +13,19 @@ import pytest
 
 import tutor
 from flows.opening.opening import check_opening, open_loop
-from flows.recipes.grpo.rollouts import drawn
-from flows.recipes.grpo.round import NOTHING_LEARNED, improve
+from flows.recipes.grpo.rollouts import _fit, drawn
+from flows.recipes.grpo.round import NOTHING_LEARNED, check, improve
+from flows.recipes.grpo.steps import even_batch
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
-from schemas.errors import BadInput, RecipeError
+from schemas.errors import BadInput, ModelError, RecipeError
 from schemas.recipes.grpo import Grpo
 from schemas.recipes.parsing import load_recipe, with_value
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.heads import load_scalar
 from tasks.models.rendering import prompt_ids
 from tasks.models.scalar import token_values
+from tasks.reward.rollouts import within_budget
 from tasks.train.weights import keep_rest
 from tests.conformance.nights import NIGHTS
 from warehouse.lake import Lake
@@ -169,6 +171,8 @@ def test_a_preference_model_rewards_beside_the_verifier_and_each_is_on_record(tm
     (guest,) = read(round_.lake, "checkpoints").filter(role="reward")["checkpoint_id"]
     assert scores["judge_checkpoint_id"].unique().to_list() == [guest]
     assert verify_lake(round_.lake, deep=True).items == []
+    with pytest.raises(ModelError, match="has no head that gives a number"):
+        check(recipe("rewards.weights={reward: 1}", f"rewards.model={tutor.BASE}"), tutor.READER)
     with pytest.raises(BadInput, match="has no preference model of its own: name one's folder"):
         improve(opened(tmp_path / "other", "rewards.weights={reward: 1}"))
 
@@ -212,6 +216,41 @@ def test_a_critic_says_what_to_expect_and_learns_what_came(tmp_path: Path) -> No
     assert verify_lake(lake, deep=True).items == []
 
 
+def test_the_policy_waits_for_a_critic_that_had_nothing_to_learn_from_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drops_the_first(frame: pl.DataFrame, *_: Any) -> pl.DataFrame:
+        return within_budget(frame, 1.0 if frame["unit"].str.contains("/01-").all() else 0.0, 0.5)
+
+    monkeypatch.setattr("flows.recipes.grpo.rollouts.within_budget", drops_the_first)
+    settings = ("advantages.estimator=gae", "iterations=2", "prompts_per_iteration=2")
+    round_ = opened(tmp_path / "lake", *settings)
+    assert improve(round_) == ("held", NOTHING_LEARNED, None)
+    trainings = read(round_.lake, "trainings").filter(state="finished")
+    assert trainings["objective"].to_list() == ["value"]
+
+
+def test_what_either_training_cannot_take_is_dropped(tmp_path: Path) -> None:
+    settings = ("advantages.estimator=gae", "training.max_tokens=200", "critic.training.max_tokens=100")
+    round_ = opened(tmp_path / "lake", *settings)
+    columns = {"candidate_id": ["a", "b"], "prompt_id": ["p", "p"], "text": ["", ""], "prompt": ["go", "go"]}
+    length = len(prompt_ids(load_tokenizer(round_.base.folder), "go"))
+    answers = pl.DataFrame(columns | {"token_count": [100 - length, 101 - length]})
+    assert _fit(round_, answers)["reason"].to_list() == [None, "longer than 100 tokens"]
+
+
+def test_groups_alike_are_kept_where_their_drift_tells_them_apart() -> None:
+    assert recipe("kl_in_reward=0.1").keeps_groups_alike
+    assert not recipe().keeps_groups_alike
+
+
+@pytest.mark.parametrize(
+    ("examples", "most", "size"), [(385, 128, 97), (384, 128, 128), (5, 128, 5), (9, 8, 5)]
+)
+def test_no_step_of_an_iteration_is_of_a_few_answers_left_over(examples: int, most: int, size: int) -> None:
+    assert even_batch(examples, most) == size
+
+
 def asked(round_: Round[Grpo], prompt_id: str) -> list[int]:
     """A prompt as token ids."""
     (text,) = read(round_.lake, "prompts", {"prompt_id": prompt_id})["text"]
@@ -233,6 +272,12 @@ def asked(round_: Round[Grpo], prompt_id: str) -> list[int]:
         ),
         (["engine={kind: vllm}", "sampling.temperature=0.7"], "temperature must be 1 with vllm"),
         (["training.lora.rank=4"], "carry_optimizer must be false"),
+        (
+            ["advantages.estimator=gae", "critic.training.optimizer=adamw-8bit"],
+            "carry_optimizer must be false",
+        ),
+        (["advantages.estimator=gae", "critic.warm_up=3"], "iterations must be more than critic.warm_up"),
+        (["rewards.model=taste"], "rewards.weights must name 'reward'"),
         (["training.packing=padding-free"], "tokens are learned as drawn"),
         (["verification.judge.share=0.5"], "verification.judge.share must be 0"),
         (["rewards.weights={gsm8k: 1}"], "rewards.weights names 'gsm8k'"),

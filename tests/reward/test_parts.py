@@ -58,7 +58,11 @@ VALUES = [[0.5, 0.25], [0.0] * 10, None, [1.0] * 9]
 
 
 def rollouts(
-    settings: Advantages, rewards: list[float | None], kl: float = 0.0, critic: bool = False
+    settings: Advantages,
+    rewards: list[float | None],
+    kl: float = 0.0,
+    critic: bool = False,
+    keep: bool = False,
 ) -> pl.DataFrame:
     tokens = [[1, 2], [1] * 10, None, [4] * 9]
     drawn = [None if ids is None else [-1.0] * len(ids) for ids in tokens]
@@ -70,7 +74,7 @@ def rollouts(
         pl.Series("values", VALUES if critic else [None] * 4, dtype=pl.List(pl.Float64)),
         rewards=pl.lit("{}"),
     )
-    rows = rollout_rows(frame, settings, kl).sort("candidate_id")
+    rows = rollout_rows(frame, settings, kl, keep).sort("candidate_id")
     return rows.with_columns(pl.Series("behaviour_logprobs", drawn), frame["token_count"], frame["reward"])
 
 
@@ -84,6 +88,16 @@ def test_an_advantage_stands_at_each_token_of_its_answer_and_a_lost_answer_still
     assert others["advantages"].list.first().to_list() == pytest.approx([0.75, -0.75, None, 0.0])
     scaled = rollouts(Advantages(scale=True), [1.0, 0.0, 0.5, 2.0])
     assert scaled["advantages"][0][0] == pytest.approx(0.5 / 0.5001)
+
+
+def test_whitening_is_over_the_answers_that_are_learned_from() -> None:
+    """The lone answer to q gives no signal: it counts only where such answers are kept."""
+    for keep, tokens in ((False, 12), (True, 21)):
+        rows = rollouts(Advantages(whiten=True), [1.0, 0.0, 0.5, 2.0], keep=keep)
+        learned = rows.filter(signalled(rows, keep)["kept"])["advantages"].explode().drop_nulls()
+        assert len(learned) == tokens
+        assert learned.mean() == pytest.approx(0.0, abs=1e-9)
+        assert learned.std() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_drift_costs_of_the_reward_what_the_recipe_says_but_the_reward_on_record_is_the_proxys() -> None:
@@ -110,6 +124,8 @@ def test_a_critic_credits_each_token_and_learns_what_it_should_have_expected() -
 def test_every_answer_that_teaches_nothing_is_dropped_with_its_reason() -> None:
     frame = rollouts(Advantages(), [1.0, 1.0, None, 2.0]).with_columns(outcome=pl.lit("error"))
     assert credited(frame)["reason"].to_list() == [None, None, "error", None]
+    passed = frame.with_columns(outcome=pl.lit("pass"), rewards=pl.lit('{"maths": 1.0, "reward": null}'))
+    assert credited(passed)["reason"].to_list() == [None, None, "no value of reward", None]
     lost = frame.with_columns(reward=pl.lit(1.0))
     assert credited(lost)["reason"].to_list()[2] == "its tokens are not on record"
     same = "all answers to its prompt have the same reward"

@@ -65,7 +65,7 @@ def test_another_state_than_the_one_named_is_refused(make_job: MakeJob) -> None:
     job = after(make_job("second", **HOW), first)
     file = first / OPTIMIZER
     state = load_file(file)
-    save_file({key: tensor for key, tensor in state.items() if not key.startswith("model.norm")}, file)
+    save_file({key.replace("model.norm", "model.other"): one for key, one in state.items()}, file)
     with pytest.raises(TrainingFailed, match="is not the optimizer's state that train-before left"):
         train(job)
     with pytest.raises(TrainingFailed, match="is the state of another model"):
@@ -73,6 +73,19 @@ def test_another_state_than_the_one_named_is_refused(make_job: MakeJob) -> None:
     file.unlink()
     with pytest.raises(TrainingFailed, match="is not the optimizer's state"):
         train(job)
+
+
+def test_a_parameter_that_never_had_a_gradient_begins_in_the_next_training(make_job: MakeJob) -> None:
+    first = Path(train(make_job("first", keep_optimizer=True, **HOW)).output)
+    file = first / OPTIMIZER
+    state = load_file(file)
+    save_file({key: one for key, one in state.items() if not key.startswith("model.norm")}, file)
+    second = train(after(make_job("second", keep_optimizer=True, **HOW), first))
+    steps = {
+        key: one.item() for key, one in load_file(Path(second.output) / OPTIMIZER).items() if "step" in key
+    }
+    assert steps.pop("model.norm.weight/step") == 1
+    assert set(steps.values()) == {2}
 
 
 def test_moments_that_have_no_such_form_are_refused_in_one_line(make_job: MakeJob) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from accelerate import Accelerator
+from transformers.modeling_outputs import CausalLMOutput
 
 from schemas.errors import TrainingFailed
 from schemas.job import Hyperparameters, Policy, TrainingJob
@@ -20,7 +21,7 @@ from tasks.reward.advantages import group_advantages
 from tasks.train.base_logprobs import with_base_logprobs
 from tasks.train.batches import collate
 from tasks.train.loop import train
-from tasks.train.objectives.objective import Encoded, Loss
+from tasks.train.objectives.objective import BASE_LOGPROBS, IGNORED, Encoded, Loss
 from tasks.train.objectives.policy import clipped, kl, policy
 from tasks.train.objectives.sft import SFT
 from tests.train.conftest import told
@@ -94,6 +95,30 @@ def test_kl_estimates_by_hand_and_the_gradient_that_is_the_divergences() -> None
     for estimator in ("k1", "k3"):
         value = (drawn * kl(logprobs - reference, estimator)).sum()
         assert value.item() == pytest.approx(exact.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("how", [{"proximal": "start"}, {"ratio": "sequence"}], ids=str)
+def test_a_weighted_kl_has_the_divergences_gradient_whoever_drew_the_tokens(how: dict[str, str]) -> None:
+    """Ten tokens, each as often as the sampler's (0.7, 0.2, 0.1) has it; the policy has moved nowhere yet."""
+    sampler, now, reference = (
+        torch.tensor(one) for one in ([0.7, 0.2, 0.1], [0.4, 0.4, 0.2], [0.2, 0.5, 0.3])
+    )
+    logits = now.log().requires_grad_()
+    tokens = torch.tensor([[0] + [0] * 7 + [1] * 2 + [2]])
+    labels = tokens.clone()
+    labels[0, 0] = IGNORED
+    batch = {"input_ids": tokens, "labels": labels, BASE_LOGPROBS: now.log()[tokens]}
+    batch |= {"behaviour_logprobs": sampler.log()[tokens], "reference_logprobs": reference.log()[tokens]}
+    batch |= {"advantages": torch.zeros(1, 11), "weights": torch.ones(1, 11)}
+    batch |= {name: torch.ones(1, 1) for name in ("temperature", "referred", "passed")}
+
+    def model(input_ids: torch.Tensor, **_: Any) -> Any:
+        return CausalLMOutput(logits=logits.expand(*input_ids.shape, 3))
+
+    settings = Policy(kl_weight=1.0, kl_estimator="weighted", **how)
+    (policy(settings).loss(model, batch).streams["reference_kl_loss"] / 10).backward()
+    assert logits.grad is not None
+    assert logits.grad.tolist() == pytest.approx([0.2345, -0.1320, -0.1025], abs=1e-4)
 
 
 TRL = {

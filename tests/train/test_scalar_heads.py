@@ -160,8 +160,20 @@ def test_a_value_is_read_before_its_token_and_its_loss_clipped_as_ppo_has_it(
 
 def test_a_rollout_whose_lists_differ_in_length_is_refused(make_job: MakeJob, rollouts: pl.DataFrame) -> None:
     short = rollouts.with_columns(pl.col("returns").list.head(2))
-    with pytest.raises(TrainingFailed, match=r"example 1: \d+ token_ids, 2 returns, \d+ values"):
+    with pytest.raises(TrainingFailed, match=r"example ex-00 has 2 returns for \d+ tokens"):
         train(make_job(objective="value", rows=short))
+
+
+@pytest.mark.parametrize("column", ["returns", "values"])
+@pytest.mark.parametrize("number", [None, math.nan])
+def test_a_rollout_with_what_is_no_number_is_refused_by_its_name(
+    base: Path, rollouts: pl.DataFrame, column: str, number: float | None
+) -> None:
+    lists = rollouts[column].to_list()
+    lists[3][1] = number
+    rows = rollouts.with_columns(pl.Series(column, lists))
+    with pytest.raises(TrainingFailed, match=f"example ex-03 has {column} that are no finite numbers"):
+        value(Value()).encode(load_tokenizer(base), rows)
 
 
 @pytest.fixture(params=OBJECTIVES)

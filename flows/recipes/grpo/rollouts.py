@@ -62,7 +62,8 @@ def credit(
             earned = rewarded(drawn, given, recipe.reward_weights, recipe.rewards)
             with round_.model_at_work():
                 known = _read_again(round_, prompts, earned, reference, critic)
-            rows = rollout_rows(known, recipe.advantages, recipe.kl_in_reward)
+            alike = recipe.keeps_groups_alike
+            rows = rollout_rows(known, recipe.advantages, recipe.kl_in_reward, alike)
             advance(rows.height)
         return rows
 
@@ -122,7 +123,9 @@ def chosen(
     def compute() -> pl.DataFrame:
         outcomes = given[recipe.verification.verifier].select("candidate_id", "outcome")
         frame = (
-            answers.join(rollouts.select("candidate_id", "reward", "advantages"), on="candidate_id")
+            answers.join(
+                rollouts.select("candidate_id", "reward", "rewards", "advantages"), on="candidate_id"
+            )
             .join(outcomes, on="candidate_id", how="left")
             .join(prompt_columns(prompts), on="prompt_id")
         )
@@ -144,4 +147,5 @@ def _fit(round_: Round[Grpo], answers: pl.DataFrame) -> pl.DataFrame:
     asked = [put(prompt, round_.recipe.prompts.asking) for prompt in prompts_of(answers, "prompt")]
     pairs = zip(prompt_lengths(tokenizer, asked), answers["token_count"], strict=True)
     lengths = [before + own for before, own in pairs]
-    return fits(answers, lambda *_: lengths, longest_example(round_, round_.recipe.training))
+    limit = min(longest_example(round_, one) for one in round_.recipe.trainings)
+    return fits(answers, lambda *_: lengths, limit)

@@ -42,8 +42,9 @@ def improve(round_: Round[Grpo]) -> Outcome:
             stopped = f"stopped before iteration {number}: {decisions['reason'][0]}"
             policies = policies[:-1] or [start]  # the last that was seen to be within
             break
+        waits = recipe.has_critic and len(critics) < recipe.critic.warm_up
         critics += critic_step(phase, decisions, rollouts, start, critics)
-        if not recipe.has_critic or number > recipe.critic.warm_up:
+        if not waits:
             policies += policy_step(phase, decisions, rollouts, policies)
     if policies[-1] == start:
         audit(round_)

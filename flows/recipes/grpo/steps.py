@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -52,10 +53,19 @@ def _step(
     earlier: Checkpoint | None,
     hyper: Hyperparameters,
 ) -> list[Checkpoint]:
-    if survivors(decisions).is_empty():
+    kept = survivors(decisions).height
+    if not kept:
         return []
     snapshot = freeze_examples(phase, decisions, objective, rollouts["unit"].unique())
     assert snapshot is not None
     carries = phase.recipe.carry_optimizer
-    hyper = hyper.model_copy(update={"keep_optimizer": carries})
+    size = even_batch(kept, hyper.batch_size)
+    hyper = hyper.model_copy(update={"keep_optimizer": carries, "batch_size": size})
     return [train(phase, snapshot, objective, start, hyper, earlier if carries else None)]
+
+
+def even_batch(examples: int, most: int) -> int:
+    """Examples in an optimizer step, `most` or fewer, so that the steps of a pass are as many and about
+    equal: a remainder of few would step as far as a whole batch.
+    """
+    return math.ceil(examples / math.ceil(examples / most))

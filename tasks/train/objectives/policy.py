@@ -12,7 +12,7 @@ place to leak from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from schemas.job import Policy
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_tokens
 from tasks.train.objectives.objective import BASE_LOGPROBS, IGNORED, Batch, Encoded, Loss, Mean, Objective
-from tasks.train.objectives.responses import labelled, taken
+from tasks.train.objectives.responses import check_numbers, labelled, taken
 
 REFERENCE_KL, ENTROPY, IMITATION = "reference_kl_loss", "entropy_loss", "imitation_loss"
 NUMBERS = ("advantages", "behaviour_logprobs", "reference_logprobs")
@@ -68,7 +68,10 @@ def encode_policy(
 
 def _encoded(prompt: list[int], row: Mapping[str, Any], settings: Policy) -> Encoded:
     tokens: list[int] = row["token_ids"]
-    _check(row, tokens)
+    check_numbers(row, NUMBERS)
+    name, temperature = row["example_id"], row["temperature"]
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise TrainingFailed(f"example {name} was drawn at temperature {temperature}, which teaches nothing")
     ids, labels = labelled(prompt, tokens)
     count = int((labels[1:] != IGNORED).sum())  # a first token without anything before it is not predicted
     of_answer = {
@@ -103,22 +106,6 @@ def _weights(settings: Policy) -> dict[str, float]:
     return {name: weight for name, weight in streams if weight}
 
 
-def _check(row: Mapping[str, Any], tokens: Sequence[int | None]) -> None:
-    name, temperature = row["example_id"], row["temperature"]
-    if not tokens or any(token is None or token < 0 for token in tokens):
-        raise TrainingFailed(f"example {name} has no token ids that a model can read")
-    for column in NUMBERS:
-        values: list[float | None] | None = row.get(column)
-        if values is None:  # of those that may not be null, it has been looked at
-            continue
-        if len(values) != len(tokens):
-            raise TrainingFailed(f"example {name} has {len(values)} {column} for {len(tokens)} tokens")
-        if not all(value is not None and math.isfinite(value) for value in values):
-            raise TrainingFailed(f"example {name} has {column} that are no finite numbers")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise TrainingFailed(f"example {name} was drawn at temperature {temperature}, which teaches nothing")
-
-
 def start_logprobs(model: Any, batch: Batch) -> Tensor:
     """The log-probabilities of each answer's tokens by the policy that training starts from, at the
     temperature they were drawn by: (examples, longest), nats, at each token's own place, 0 elsewhere.
@@ -144,10 +131,10 @@ def policy_loss(model: Any, batch: Batch, *, settings: Policy) -> Loss:
     if settings.proximal == "start":
         old = batch[BASE_LOGPROBS][rows, places]
         correction = (old - behaviour).exp().clamp(max=settings.truncation)
-    ratio = _log_ratio(logprobs - old, rows, settings).exp()
+    ratio, drawn = _log_ratio(logprobs - old, rows, settings).exp(), (logprobs - behaviour).exp()
     term = clipped(ratio, advantages, settings) * correction
     streams: dict[str, Callable[[], Tensor]] = {
-        REFERENCE_KL: lambda: kl(logprobs - reference, settings.kl_estimator, ratio) * weights,
+        REFERENCE_KL: lambda: kl(logprobs - reference, settings.kl_estimator, drawn) * weights,
         ENTROPY: tokens.entropy,
         IMITATION: lambda: -logprobs * passed,
     }

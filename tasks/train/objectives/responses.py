@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from schemas.errors import TrainingFailed
 from tasks.train.objectives.objective import IGNORED
 
 
@@ -20,6 +22,23 @@ def labelled(prompt: list[int], response: list[int], earlier: Sequence[range] = 
     for places in (*earlier, range(len(prompt), len(ids))):
         labels[places.start : places.stop] = ids[places.start : places.stop]
     return ids, labels
+
+
+def check_numbers(row: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """TrainingFailed, by its `example_id`, unless an example has `token_ids`, and in each column that is not
+    null a finite number for each of them.
+    """
+    name, tokens = row["example_id"], row["token_ids"]
+    if not tokens or any(token is None or token < 0 for token in tokens):
+        raise TrainingFailed(f"example {name} has no token ids that a model can read")
+    for column in columns:
+        values: list[float | None] | None = row.get(column)
+        if values is None:  # of those that may not be null, it has been looked at
+            continue
+        if len(values) != len(tokens):
+            raise TrainingFailed(f"example {name} has {len(values)} {column} for {len(tokens)} tokens")
+        if not all(value is not None and math.isfinite(value) for value in values):
+            raise TrainingFailed(f"example {name} has {column} that are no finite numbers")
 
 
 def shifted(labels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ clipped, the value that the critic gave it when it was drawn.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from schemas.errors import TrainingFailed
 from schemas.job import Value
 from tasks.models.conversation import prompts_of
 from tasks.models.rendering import prompt_tokens
 from tasks.train.objectives.objective import IGNORED, Batch, Encoded, Loss, Mean, Objective
-from tasks.train.objectives.responses import labelled, shifted
+from tasks.train.objectives.responses import check_numbers, labelled, shifted
 
 PADDING = {"input_ids": 0, "labels": IGNORED, "returns": 0, "values": 0}
 
@@ -41,23 +41,18 @@ def value(settings: Value) -> Objective:
 
 def encode_value(tokenizer: Any, examples: pl.DataFrame, *, clips: bool = True) -> list[Encoded]:
     """Columns `prompt` (`messages`), `token_ids`, `returns` and `values` (a list of each, one entry a sampled
-    token) as sequences; a unit is a sampled token. TrainingFailed where the lists differ in length.
+    token) as sequences; a unit is a sampled token. TrainingFailed names an example whose lists are not as
+    long as its tokens, or hold what is no number.
     """
     prompts = prompt_tokens(tokenizer, prompts_of(examples, "prompt"))
-    columns = [examples[name].to_list() for name in ("token_ids", "returns", "values")]
-    return [
-        _encoded(prompt, tokens, returns, values if clips else [0.0] * len(tokens), number)
-        for number, (prompt, tokens, returns, values) in enumerate(zip(prompts, *columns, strict=True), 1)
-    ]
+    rows = examples.iter_rows(named=True)
+    return [_encoded(prompt, row, clips) for prompt, row in zip(prompts, rows, strict=True)]
 
 
-def _encoded(
-    prompt: list[int], tokens: list[int], returns: list[float], values: list[float], number: int
-) -> Encoded:
-    if not len(tokens) == len(returns) == len(values):
-        raise TrainingFailed(
-            f"example {number}: {len(tokens)} token_ids, {len(returns)} returns, {len(values)} values"
-        )
+def _encoded(prompt: list[int], row: Mapping[str, Any], clips: bool) -> Encoded:
+    check_numbers(row, ("returns", "values") if clips else ("returns",))
+    tokens, returns = row["token_ids"], row["returns"]
+    values = row["values"] if clips else [0.0] * len(tokens)
     ids, labels = labelled(prompt, tokens)
     before = torch.zeros(len(prompt))
     places = {
