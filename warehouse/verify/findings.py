@@ -27,11 +27,12 @@ class Finding:
 
 @dataclass
 class Findings:
-    """What was looked at, in files and bytes, and what was found."""
+    """What was looked at, in files and bytes, and what was found; `empty`: no table has an entry."""
 
     items: list[Finding] = field(default_factory=list)
     files: int = 0
     size: int = 0
+    empty: bool = False
 
     def damage(self, where: str, what: str) -> None:
         """Facts are lost or changed."""
