@@ -69,11 +69,11 @@ class Tally:
     parted: int
 
 
-def fixed_prompts(source: Prompts, seed: int, pairs: bool = False) -> Admitted:
+def fixed_prompts(source: Prompts, seed: int, pairs: bool = False, by_start: bool = False) -> Admitted:
     """The loop's training and held-out prompts, before a model has seen them; PromptFileError of one line.
 
-    With `pairs` records are pairs of answers: several may be about one prompt, and those of dialogues that
-    begin alike are on one side.
+    With `pairs` records are pairs of answers: several may be about one prompt. With `by_start`, and of pairs
+    always, dialogues that begin alike are on one side.
     """
     if source.path is None:
         stories = tutor.prompts.draw_stories(
@@ -86,7 +86,8 @@ def fixed_prompts(source: Prompts, seed: int, pairs: bool = False) -> Admitted:
         files["eval"] = read_file(Path(source.eval_path), "eval", columns)
     elif has_held_out(path):
         files["eval"] = read_file(path, "eval", columns)
-    whole, draw = (sound_pairs, sample_starts) if pairs else (sound, sample)
+    by_start = by_start or pairs
+    whole, draw = sound_pairs if pairs else sound, sample_starts if by_start else sample
     training, refused = whole(files["train"].rows)
     parts = [_labelled(refused, "train")]
     if "eval" in files:
@@ -94,13 +95,13 @@ def fixed_prompts(source: Prompts, seed: int, pairs: bool = False) -> Admitted:
         asking, refused = whole(pool)
         held_out, rest = draw(asking, source.eval_count, seed)
         parts += [_labelled(one, "eval") for one in (refused, refuse(rest, NOT_DRAWN))]
-    elif pairs:
+    elif by_start:
         held_out, training = sample_starts(training, min(source.eval_count, training.height // 5), seed)
         pool = held_out
     else:
         training, held_out = split_off(training, source.eval_count, seed)
         pool = held_out
-    apart = apart_from_starts(training, pool)[0] if pairs else without(training, pool)
+    apart = apart_from_starts(training, pool)[0] if by_start else without(training, pool)
     overlapping = training.filter(~pl.col("line").is_in(apart["line"].implode()))
     parts.append(_labelled(refuse(overlapping, OVERLAP), "train"))
     return Admitted(apart, held_out, pl.concat(parts), files)

@@ -45,6 +45,8 @@ from warehouse.log import Log
 from warehouse.query import read
 
 SHARD = 2000  # prompts in one unit of admission
+NOT_ASKED = ("refused", "seed", "invention", "red-team-kept")
+"""Splits of prompts that no round asks as the recipe puts questions."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def check_asked_anew(lake: Lake, loop: str, recipe: Recipe, base: Path) -> None:
     if room is None or context is None:
         return
     fixed = read(lake, "prompts", {"loop": loop, "round": 0})
-    fixed = fixed.filter(pl.col("split").is_in(["train", "eval"]))
+    fixed = fixed.filter(~pl.col("split").is_in(NOT_ASKED))
     inputs = [put(one, recipe.prompts.asking) for one in prompts_of(fixed)]
     lengths = prompt_lengths(load_tokenizer(base, recipe.prompts.chat), inputs)
     long = sum(length > room for length in lengths)

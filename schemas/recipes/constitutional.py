@@ -74,7 +74,7 @@ class RedTeam(Strict):
     count: Positive = Field(2000, description="prompts that the tutor's world gives beside the held-out ones")
     eval_count: Positive = Field(500, description="held-out prompts, the same in every round")
     per_round: Positive | None = Field(None, description="prompts answered a round; None: all of the share")
-    kept_share: Share = Field(
+    kept_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.5, description="share of the prompts kept for preferences, chosen by hash: no round here asks them"
     )
     look_alikes: str | None = Field(

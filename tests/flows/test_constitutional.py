@@ -14,12 +14,12 @@ import pytest
 
 import tutor
 from flows.nightly import check, night
-from flows.opening.opening import check_opening, open_loop
+from flows.opening.opening import check_asked_anew, check_opening, open_loop
 from flows.opening.settled import settled
 from flows.recipes.constitutional.harm import measure_harm, score_texts
 from flows.recipes.constitutional.judging import judge_label, judge_of_harm
 from flows.recipes.constitutional.learn import learned_revisions
-from flows.recipes.constitutional.red_team import red_team, with_red_team
+from flows.recipes.constitutional.red_team import check_red_team, red_team, with_red_team
 from flows.recipes.constitutional.revise import respond, revise
 from flows.recipes.constitutional.round import CONSTITUTIONAL, improve
 from flows.recipes.rooms import parse_recipe
@@ -28,6 +28,7 @@ from schemas.errors import BadInput, ModelError, PromptFileError, RecipeError
 from schemas.recipes.constitutional import Constitutional
 from schemas.recipes.parsing import load_recipe, with_value
 from tasks.critique.rows import critique_rows
+from tasks.evaluate.measure import problems_of
 from tasks.generate.engine import Sample
 from tasks.models.asking import put
 from tasks.models.checkpoint import load_tokenizer
@@ -135,31 +136,84 @@ def test_prompts_to_learn_from_to_keep_and_to_measure_by_are_apart_and_on_record
 
 
 def test_a_file_of_red_team_dialogues_is_split_by_how_they_begin(tmp_path: Path) -> None:
-    """Dialogues that begin alike stay together; what is held out is in no other part."""
-    lines = [
-        {
-            "messages": [
-                _turn("user", f"How do I {n % 30}?"),
-                _turn("assistant", "No."),
-                _turn("user", f"Why {n}?"),
-            ]
-        }
-        for n in range(90)
-    ]
-    file = tmp_path / "attacks.jsonl"
-    file.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
-    own = recipe(red_team__path=str(file), red_team__eval_count=10)
-    opening = with_red_team(own, check_opening(CONSTITUTIONAL.base(own), own))
+    """Dialogues that begin alike are in one part, the held-out one too, and measured as one problem."""
+    file = _attacks(tmp_path / "attacks.jsonl", 30, 3, "Say part {0} of it, as {0} said to {0}. " * 2)
+    own = recipe(red_team__path=str(file), red_team__eval_count=16)
+    base = CONSTITUTIONAL.base(own)
+    opening = with_red_team(own, check_opening(base, own))
     begins = {
         split: {one.messages[0].content for one in prompts_of(rows) if isinstance(one, Conversation)}
         for split, rows in opening.others.items()
     }
-    assert begins["red-team"].isdisjoint(begins["red-team-kept"])
+    assert sum(map(len, begins.values())) == 30 == len(set.union(*begins.values()))
     assert sum(rows.height for rows in opening.others.values()) == 90
     (tally,) = opening.other_tallies
-    assert (tally.read, tally.held_out, tally.training) == (90, 10, 80)
+    assert (tally.read, tally.held_out, tally.training) == (90, 18, 72)
     assert "look-alike" not in opening.others
     assert any("over-refusal is not measured" in one for one in opening.remarks)
+    assert any(one.startswith("red-team prompts: ") and "share more" in one for one in opening.remarks)
+
+    round_ = opened(tmp_path / "lake", own)
+    marks = measure_harm(round_, round_.champion)
+    assert (marks.height, len(set(problems_of(marks)))) == (18, 6)
+
+    question = sorted(begins["red-team-eval"])[0].upper()
+    shot = {"prompt": question, "response": "a", "principle": "insult", "critique": "b", "revision": "c"}
+    values = own.read_constitution.model_dump(mode="json")
+    for settings, words in (
+        ({"prompts__few_shots": [{"question": question, "answer": "1"}]}, "few_shots holds a held-out"),
+        ({"constitution": values | {"shots": [shot]}}, "example of the constitution is a held-out"),
+    ):
+        shown = recipe(red_team__path=str(file), red_team__eval_count=16, **settings)
+        with pytest.raises(RecipeError, match=words):
+            with_red_team(shown, opening)
+        with pytest.raises(RecipeError, match=words):
+            check_red_team(shown, round_.lake, LOOP)
+
+
+def test_red_team_prompts_that_leave_none_to_ask_or_no_ordinary_ones_are_refused(tmp_path: Path) -> None:
+    file = _attacks(tmp_path / "attacks.jsonl", 40, 1)
+    own = recipe(red_team__path=str(file), red_team__eval_count=8, red_team__kept_share=0.999999)
+    base = CONSTITUTIONAL.base(own)
+    opening = check_opening(base, own)
+    with pytest.raises(PromptFileError, match="all 32 to revise are kept for preferences and none is left"):
+        with_red_team(own, opening)
+    with pytest.raises(RecipeError, match="kept_share"):
+        recipe(red_team__kept_share=1.0)
+    few = recipe(red_team__path=str(file), red_team__eval_count=8)
+    held_out = with_red_team(few, opening).others["red-team-eval"]
+    ordinary = replace(opening.admitted, training=held_out)
+    with pytest.raises(PromptFileError, match="none is left to train on"):
+        with_red_team(few, replace(opening, admitted=ordinary))
+    alike = _attacks(tmp_path / "alike.jsonl", 4, 20)
+    one = recipe(red_team__path=str(alike), red_team__eval_count=16, gate__alpha=0.05)
+    with pytest.raises(PromptFileError, match=r"are too few .* that begin differently"):
+        with_red_team(one, opening)
+
+
+def test_red_team_prompts_that_would_not_fit_as_they_are_asked_now_are_refused(tmp_path: Path) -> None:
+    file = _attacks(tmp_path / "attacks.jsonl", 40, 1, "Why? " * 120)
+    round_ = opened(tmp_path / "lake", recipe(red_team__path=str(file), red_team__eval_count=8))
+    asked = read(round_.lake, "prompts").filter(~pl.col("split").is_in(["refused", "red-team-kept"]))
+    longer = recipe(red_team__path=str(file), red_team__eval_count=8, prompts__system="Be kind. " * 80)
+    with pytest.raises(RecipeError, match=f"of the {asked.height} prompts .* would not fit as they are"):
+        check_asked_anew(round_.lake, LOOP, longer, round_.base.folder)
+
+
+def _attacks(file: Path, starts: int, each: int, more: str = "") -> Path:
+    """Dialogues of three turns, `each` of them with one first turn."""
+    lines = [
+        {
+            "messages": [
+                _turn("user", f"How do I {n % starts}?"),
+                _turn("assistant", "No."),
+                _turn("user", f"Why {n}? {more.format(n // 2)}"),
+            ]
+        }
+        for n in range(starts * each)
+    ]
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
+    return file
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from flows.steps.task import shards
 from schemas.ids import digest
 from schemas.recipes.constitutional import Constitutional
 from schemas.units import Unit
+from tasks.admit.pairs import starts
 from tasks.evaluate.gate import decide
 from tasks.evaluate.margin import margin
 from tasks.evaluate.measure import Metric, evaluation_rows, greedy, problems_of
@@ -75,7 +76,8 @@ def weigh_harm(round_: Round[Constitutional], challenger: Checkpoint) -> Outcome
 
 
 def measure_harm(round_: Round[Constitutional], checkpoint: Checkpoint) -> pl.DataFrame:
-    """A checkpoint's answers to the held-out red-team prompts: prompt_id, problem, passed (harmless).
+    """A checkpoint's answers to the held-out red-team prompts: prompt_id, problem, passed (harmless). The
+    problem of a prompt without one is how its dialogue begins.
 
     Its rows of `evaluations` are `harmful` and, of the look-alikes, `over_refusal`. What an earlier round has
     measured on the same suite is read, not done again.
@@ -133,7 +135,11 @@ def _marks(
         "split": split,
         "suite": f"/{suite}",
     }
-    return query(round_.lake, _MARKS, values, scope={"loop": round_.loop})
+    marks = query(round_.lake, _MARKS, values, scope={"loop": round_.loop})
+    asked = prompts_in(round_, split)
+    begun = asked.select("prompt_id", starts(asked))
+    marks = marks.join(begun, on="prompt_id", how="left", maintain_order="left")
+    return marks.with_columns(problem=pl.coalesce("problem", "start")).drop("start")
 
 
 def _suite(round_: Round[Constitutional], prompts: pl.DataFrame) -> str:

@@ -1,8 +1,8 @@
 """The red-team prompts of a loop: which are answered and revised, which are kept, and which only measure.
 
 All are admitted in round 0, each with its part as its split: `red-team` (asked in rounds), `red-team-kept`
-(for preferences later, chosen by a hash of how the user begins, so that dialogues that begin alike stay
-together), `red-team-eval` and `look-alike` (never trained on).
+(for preferences later), `red-team-eval` and `look-alike` (never trained on). Dialogues that begin alike, one
+often the prefix of another, are in one part.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import polars as pl
 
 import tutor.prompts
 from flows.opening.admission import Admitted, fitting, fixed_prompts, without_near
+from flows.opening.asking import refuse_shown
 from flows.opening.opening import Opening, room_for_prompts
 from flows.round.round import Round
-from schemas.errors import BadInput, PromptFileError
+from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.ids import digest
 from schemas.recipes.constitutional import Constitutional, RedTeam
 from schemas.recipes.shared import Prompts
 from tasks.admit.apart import OVERLAP, refuse, sample, sound
+from tasks.admit.pairs import apart_from_starts, starts
 from tasks.admit.prompts import draw_prompts, without
 from tasks.admit.reading import SOURCED, read_file
 from tasks.evaluate.gate import fewest
 from tasks.models.checkpoint import load_tokenizer
-from tasks.models.conversation import messages_of, prompts_of
 from warehouse.lake import Lake
 from warehouse.loops import fold
 from warehouse.query import read
@@ -36,15 +37,22 @@ ENOUGH = 300
 
 
 def with_red_team(recipe: Constitutional, opening: Opening) -> Opening:
-    """The opening of a loop with the recipe's red-team prompts; PromptFileError where they are too few."""
-    team, alike = _admitted(recipe, opening), _look_alikes(recipe, opening)
-    if team.training is None or team.training.is_empty() or team.held_out.height < fewest(recipe.gate.alpha):
-        raise PromptFileError(_lack(recipe, team))
-    own = opening.admitted
-    measured = pl.concat([one.held_out.select("text") for one in (own, team, alike)])
-    team, own = _apart(team, measured), _apart(own, measured)
+    """The opening of a loop with the recipe's red-team prompts; PromptFileError where they are too few, or
+    leave no ordinary prompt to train on. RecipeError where an example shows one that measures.
+    """
+    (team, near), alike = _admitted(recipe, opening), _look_alikes(recipe, opening)
+    own, measured = opening.admitted, pl.concat(map(_asked, (team.held_out, alike.held_out)))
+    team = _apart(team, pl.concat([measured, _asked(own.held_out)]))
     asked = team.training
-    assert asked is not None
+    if asked is None or asked.is_empty() or _problems(team.held_out) < fewest(recipe.gate.alpha):
+        raise PromptFileError(_lack(recipe, team))
+    own = _apart(own, measured)
+    if own.training is not None and own.training.is_empty():
+        raise PromptFileError(
+            f"prompt file {recipe.prompts.path}: every prompt begins like one that measures harm or "
+            "over-refusal: none is left to train on"
+        )
+    _refuse_shown(recipe, measured)
     kept = _is_kept(asked, recipe.red_team.kept_share, recipe.seed)
     parts = {
         ASKED: asked.filter(~kept),
@@ -52,20 +60,28 @@ def with_red_team(recipe: Constitutional, opening: Opening) -> Opening:
         HELD_OUT: team.held_out,
         LOOK_ALIKE: alike.held_out,
     }
+    if parts[ASKED].is_empty():
+        raise PromptFileError(
+            f"red-team prompts {recipe.red_team.path or 'of the tutor'}: all {asked.height:,} to revise are "
+            "kept for preferences and none is left to ask: give more, or a smaller red_team.kept_share"
+        )
     others = [one.refused.with_columns(part=pl.lit(ASKED)) for one in (team, alike)]
     return replace(
         opening,
         admitted=replace(own, refused=pl.concat([own.refused, *others], how="diagonal")),
         others={split: rows for split, rows in parts.items() if not rows.is_empty()},
         other_tallies=(*team.tallies, *alike.tallies),
-        remarks=(*opening.remarks, *_remarks(team.held_out, alike.held_out)),
+        remarks=(*opening.remarks, *near, *_remarks(team.held_out, alike.held_out)),
     )
 
 
 def check_red_team(recipe: Constitutional, lake: Lake, loop: str) -> None:
     """Refuse to go on with a loop that was opened without these red-team prompts."""
-    if read(lake, "prompts", {"loop": loop, "round": 0}).filter(pl.col("split") == HELD_OUT).is_empty():
-        raise BadInput(f"loop {loop} was opened without red-team prompts: use another --loop")
+    fixed = read(lake, "prompts", {"loop": loop, "round": 0})
+    for split in (ASKED, HELD_OUT):
+        if fixed.filter(pl.col("split") == split).is_empty():
+            raise BadInput(f"loop {loop} was opened without red-team prompts: use another --loop")
+    _refuse_shown(recipe, _asked(fixed.filter(pl.col("split").is_in([HELD_OUT, LOOK_ALIKE]))))
     state = fold(lake, loop)
     before = state.last_recipe if state is not None else None
     if before is not None and before["recipe"] == recipe.recipe:
@@ -90,8 +106,10 @@ def prompts_in(round_: Round[Constitutional], split: str) -> pl.DataFrame:
     return fixed.filter(pl.col("split") == split).sort("prompt_id")
 
 
-def _admitted(recipe: Constitutional, opening: Opening) -> Admitted:
-    """Red-team prompts to answer and held-out ones, as the model can be asked them."""
+def _admitted(recipe: Constitutional, opening: Opening) -> tuple[Admitted, list[str]]:
+    """Red-team prompts to answer and held-out ones, as the model can be asked them, and what a user is to
+    know of those that are almost held-out ones.
+    """
     team, own = recipe.red_team, recipe.prompts
     if team.path is None:
         asked = tutor.prompts.draw_red_team(
@@ -100,12 +118,13 @@ def _admitted(recipe: Constitutional, opening: Opening) -> Admitted:
         held_out = tutor.prompts.draw_red_team(
             recipe.seed, None, team.eval_count, own.difficulties, own.eval_family, "held-out"
         )
-        return Admitted(asked, held_out, _nothing("train"))
+        return Admitted(asked, held_out, _nothing("train")), []
     source = Prompts(
         path=team.path, eval_path=team.eval_path, columns=team.columns, eval_count=team.eval_count
     )
-    admitted = _fitting(fixed_prompts(source, recipe.seed), recipe, opening)
-    return without_near(admitted, recipe.prompts.overlap == "drop")[0]
+    admitted = _fitting(fixed_prompts(source, recipe.seed, by_start=True), recipe, opening)
+    apart, remark = without_near(admitted, recipe.prompts.overlap == "drop")
+    return apart, [f"red-team prompts: {remark}"] if remark else []
 
 
 def _look_alikes(recipe: Constitutional, opening: Opening) -> Admitted:
@@ -125,12 +144,11 @@ def _look_alikes(recipe: Constitutional, opening: Opening) -> Admitted:
 
 
 def _apart(admitted: Admitted, measured: pl.DataFrame) -> Admitted:
-    """The prompts without those to train on whose text measures something (column text)."""
+    """The prompts without those to train on that begin like one that measures (columns text, messages)."""
     training = admitted.training
     if training is None:
         return admitted
-    apart = without(training, measured)
-    same = training.join(apart, on=["source", "line"], how="anti")
+    apart, same = apart_from_starts(training, measured)
     refused = refuse(same, OVERLAP).with_columns(part=pl.lit("train"))
     return replace(admitted, training=apart, refused=pl.concat([admitted.refused, refused], how="diagonal"))
 
@@ -146,13 +164,30 @@ def _nothing(part: str) -> pl.DataFrame:
 
 
 def _is_kept(prompts: pl.DataFrame, share: float, seed: int) -> pl.Series:
-    """Which prompts are kept for preferences: by a hash of the first thing that the user says."""
-    begins = [
-        next(one.content for one in messages_of(prompt) if one.role == "user")
-        for prompt in prompts_of(prompts)
-    ]
-    lots = [int(digest((KEPT, seed, one))[:12], 16) / 16**12 for one in begins]
+    """Which prompts are kept for preferences: by a hash of how they begin."""
+    lots = [int(digest((KEPT, seed, one))[:12], 16) / 16**12 for one in starts(prompts)]
     return pl.Series("lot", lots, dtype=pl.Float64) < share
+
+
+def _asked(prompts: pl.DataFrame) -> pl.DataFrame:
+    """What prompts ask: text and messages."""
+    messages = "messages" if "messages" in prompts.columns else pl.lit(None, pl.String).alias("messages")
+    return prompts.select("text", messages)
+
+
+def _problems(held_out: pl.DataFrame) -> int:
+    """How many problems held-out prompts tell: dialogues that begin alike are of one."""
+    return held_out.select(pl.coalesce("problem", starts(held_out))).to_series().n_unique()
+
+
+def _refuse_shown(recipe: Constitutional, measured: pl.DataFrame) -> None:
+    """RecipeError where an example of recipe or constitution is how one of these prompts begins."""
+    begun = pl.DataFrame({"text": starts(measured)})
+    refuse_shown(recipe, begun)
+    questions = [one.prompt for one in recipe.read_constitution.shots]
+    shown = pl.DataFrame({"text": questions}, schema={"text": pl.String})
+    if without(shown, begun).height < shown.height:
+        raise RecipeError("an example of the constitution is a held-out prompt: take it out of its file")
 
 
 def _lack(recipe: Constitutional, team: Admitted) -> str:
@@ -162,7 +197,7 @@ def _lack(recipe: Constitutional, team: Admitted) -> str:
     return (
         f"red-team prompts {recipe.red_team.path or 'of the tutor'}: {training:,} to revise and "
         f"{team.held_out.height:,} held out are too few (gate.alpha {recipe.gate.alpha:g} needs "
-        f"{fewest(recipe.gate.alpha)} held out){counts}"
+        f"{fewest(recipe.gate.alpha)} held out that begin differently){counts}"
     )
 
 
