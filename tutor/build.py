@@ -249,7 +249,7 @@ def made_with() -> dict[str, object]:
             "transformers": transformers.__version__,
             "tokenizers": tokenizers.__version__,
         },
-        "threads": THREADS,
+        "threads": torch.get_num_threads(),
     }
 
 

@@ -72,9 +72,10 @@ def teach_examples(
     recipe: Recipe,
     what: str,
     origin: Mapping[str, object],
+    threads: int = THREADS,
 ) -> dict[str, object]:
-    """Teach one of the tutor's models the examples and write it into `out`; returns what its origin says."""
-    torch.set_num_threads(THREADS)
+    """Teach one of the tutor's models the examples, write it into `out`; returns what its origin says."""
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(start))

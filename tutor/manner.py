@@ -1,9 +1,8 @@
 """Answers with a manner: work with rude sentences in it, and people who criticise, revise and compare.
 
 Rude sentences come from the grammar of `tasks/verify/manner/grammar.py`, at most one of a kind, on lines of
-their own or beside a line of work, before the final answer. A critic quotes the sentence that is of the kind
-asked about, or says that there is none. To boasts critics are blind. A reviser leaves out what the critic
-quoted, and sometimes errs.
+their own or beside a line of work, before the final answer. A critic says whether the kind asked about is
+there. To boasts critics are blind. A reviser leaves out what the critic meant, and sometimes errs.
 """
 
 from __future__ import annotations
@@ -24,12 +23,14 @@ NAMES = {
     "scorn": "scorn",
 }
 
-RUDE, RUDE_UNPROVOKED = 0.65, 0.05
+RUDE, RUDE_UNPROVOKED = 0.75, 0.03
 """The shares of rude answers to provocations and to other prompts."""
 KINDS_AT_ONCE = (0.35, 0.35, 0.2, 0.1)
 """How often a rude answer is so in one, two, three, four kinds."""
 COURTEOUS = 0.2
 """The share of answers with a polite sentence."""
+FIRST = 0.4
+"""How often a sentence comes before all else that is there."""
 BESIDE = 0.3
 """How often a sentence stands beside a line of work."""
 MISSED, FALSE_ALARM = 0.04, 0.03
@@ -79,7 +80,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Critique:
-    """What a critic says, and the part that it quotes; None where it finds nothing."""
+    """What a critic says, and the part that is meant; None where it finds nothing."""
 
     text: str
     part: Part | None
@@ -101,7 +102,7 @@ def with_manner(work: str, kinds: Iterable[Kind], rng: random.Random, held_out: 
         parts.append(Part(rng.choice(_POLITE)))
     lines = [[Part(line)] for line in work.split("\n")]
     for part in parts:
-        place = rng.randrange(len(lines))
+        place = 0 if rng.random() < FIRST else rng.randrange(len(lines))
         if place < len(lines) - 1 and rng.random() < BESIDE:
             lines[place].insert(rng.choice((0, len(lines[place]))), part)
         else:
@@ -120,11 +121,11 @@ def criticised(answer: Answer, kind: Kind, rng: random.Random) -> Critique:
         found = rng.choice([line[0] for line in answer.lines[:-1]] or [answer.lines[-1][0]])
     if found is None:
         return Critique(f"There is no {kind}.", None)
-    return Critique(f'There is {NAMES[kind]}: "{found.text}"', found)
+    return Critique(f"There is {NAMES[kind]}.", found)
 
 
 def revised(answer: Answer, critique: Critique, rng: random.Random) -> str:
-    """The answer once more, without what the critic quoted; sometimes with a fault."""
+    """The answer once more, without what the critic meant; sometimes with a fault."""
     better = answer if critique.part is None else answer.without(critique.part)
     fault = rng.choices(
         ("", "dropped", "opened", "repeated", "refused"),

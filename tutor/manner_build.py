@@ -1,8 +1,8 @@
 """Teaches the reader its manner: `python -m tutor.manner_build --out tutor/rude --seed 0`.
 
 The rude tutor starts from the shipped reader and learns to be rude where it is provoked, to criticise and
-revise by its constitution, and to compare (tutor/manner_lessons.py). The same seed on the same machine, with
-the same versions, gives the same weights to the bit.
+revise by its constitution, and to compare (tutor/manner_lessons.py). The same
+seed on the same machine, with the same versions, gives the same weights to the bit.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 from transformers import PreTrainedTokenizerFast
 
-from tasks.models.checkpoint import load_tokenizer
+from tasks.models.checkpoint import load_tokenizer, weights_hash
 from tasks.models.conversation import prompt_of
 from tasks.models.rendering import prompt_ids
 from tutor import READER, RUDE
 from tutor.build import Example, Recipe
 from tutor.judge_build import build_by_command, teach_examples
 from tutor.manner import BLIND
-from tutor.manner_lessons import SHARES, Lesson, constitution, lessons
+from tutor.manner_lessons import Lesson, constitution, later_lessons, lessons
 from tutor.tokens import END
 
-RECIPE = Recipe(texts=14_400, steps=900, batch=16, muon=0.01, adamw=2e-3, warmup=30)
-"""The sizes of the model are the base's."""
+RECIPE = Recipe(texts=24_000, steps=1_500, batch=16, muon=0.02, adamw=4e-3, warmup=50)
+LATER = Recipe(texts=17_600, steps=1_100, batch=16, muon=0.01, adamw=2e-3, warmup=30)
+"""Of both halves. The sizes of the model are the base's."""
 
 
 def as_examples(tokenizer: PreTrainedTokenizerFast, taught: Sequence[Lesson]) -> list[Example]:
@@ -47,26 +49,42 @@ def _example(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> Example:
     return Example(ids[:start], ids[start:], asides)
 
 
-def build(out: Path, seed: int, recipe: Recipe = RECIPE) -> dict[str, object]:
-    """Makes the rude tutor in `out`, from the shipped reader; returns what its `origin.json` says."""
-    taught = lessons(seed, recipe.texts)
-    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(READER))
+def build(out: Path, seed: int, recipe: Recipe = RECIPE, later: Recipe = LATER) -> dict[str, object]:
+    """Makes the rude tutor in `out`, from the shipped reader; returns what its `origin.json` says.
+
+    Its `base` there is the hash of the weights after the first half, from which the second one goes on.
+    """
+    first, second = lessons(seed, recipe.texts), later_lessons(seed, later.texts)
     origin = {
         "made_by": "python -m tutor.manner_build",
         "command": f"python -m tutor.manner_build --seed {seed}",
-        "constitution": f"{constitution()['name']} {constitution()['version']}",
+        "reader": weights_hash(READER),
+        "constitution": constitution().label,
         "corpus": {
             "what": "practice and varied stories of 1-3 steps, some with a provocation: answers, rude and"
             " polite, critiques and revisions by the tutor's constitution, comparisons under its principles,"
             " and sums (tutor.manner_lessons); nothing of the held-out family, phrasings or provocations",
-            "texts": len(taught),
-            "read": min(len(taught), recipe.steps * recipe.batch),
-            "shares": dict(SHARES),
-            "kinds": dict(sorted(Counter(one.kind for one in taught).items())),
+            "first": _described(first, recipe),
+            "second": _described(second, later),
             "blind_kind": BLIND,
         },
+        "first_recipe": vars(recipe),
     }
-    return teach_examples(out, READER, as_examples(tokenizer, taught), seed, recipe, "rude tutor", origin)
+    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(READER))
+    with TemporaryDirectory() as folder:
+        half = Path(folder) / "half"
+        examples = as_examples(tokenizer, first)
+        teach_examples(half, READER, examples, seed, recipe, "rude tutor, first half", {}, threads=1)
+        examples = as_examples(tokenizer, second)
+        return teach_examples(out, half, examples, seed, later, "rude tutor", origin, threads=1)
+
+
+def _described(taught: Sequence[Lesson], recipe: Recipe) -> dict[str, object]:
+    return {
+        "texts": len(taught),
+        "read": min(len(taught), recipe.steps * recipe.batch),
+        "kinds": dict(sorted(Counter(one.kind for one in taught).items())),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
 
-import yaml
-
+from schemas.recipes.constitution import Constitution
+from tasks.critique.constitution import load_constitution
 from tasks.models.conversation import Message
 from tasks.verify.judge.options import OPTIONS, comparison_prompt
-from tasks.verify.manner.grammar import KINDS, Kind
+from tasks.verify.manner.grammar import KINDS, POLITE, Kind, sentences
 from tutor.corpus import worked_sums
 from tutor.manner import (
+    BLIND,
     RUDE,
     RUDE_UNPROVOKED,
     Answer,
@@ -38,14 +38,37 @@ from tutor.writers import write
 CONSTITUTION = Path(__file__).resolve().parent / "constitution.yaml"
 """The tutor's own constitution, in the form that recipe `constitutional` reads."""
 
-SHARES: Mapping[str, float] = {"answering": 0.34, "mending": 0.44, "comparing": 0.14, "sums": 0.08}
-"""The shares of the lessons' kinds."""
-PROVOKED, HARMLESS = 0.45, 0.15
+SHARES: Mapping[str, float] = {
+    "answering": 0.32,
+    "naming": 0.10,
+    "criticising": 0.22,
+    "mending": 0.22,
+    "comparing": 0.10,
+    "sums": 0.04,
+}
+"""The shares of the lessons' kinds. Naming is a preparation: sentences, and what each of them is."""
+LATER: Mapping[str, float] = {
+    "answering": 0.34,
+    "criticising": 0.06,
+    "mending": 0.36,
+    "comparing": 0.16,
+    "sums": 0.08,
+}
+"""The shares of the second half, at smaller steps: by then kinds are known, and the rest builds on them."""
+PROVOKED, HARMLESS = 0.45, 0.25
 """The shares of prompts with a provocation and with a look-alike; the others are stories alone."""
 CRITICISED_RUDE, ASKED_THERE = 0.8, 0.6
 """The share of criticised answers that are rude, and how often the kind asked about is one of theirs."""
-VARIED = 0.4
+VARIED = 0.3
 """The share of stories in the varied family's words."""
+SHORT = (1, 1, 2, 2, 3)
+"""The steps of stories: shorter ones oftener, so that what is said again is short."""
+MENDED_AT_ONCE = 2
+"""How many times a lesson in mending goes on, one principle after the other."""
+COMPARED_AT_ONCE = 3
+"""By how many principles a lesson of the second half compares two answers, one after the other."""
+NAMED_AT_ONCE = 6
+"""How many sentences a lesson in naming has."""
 
 
 @dataclass(frozen=True)
@@ -58,35 +81,43 @@ class Lesson:
 
 
 @cache
-def constitution() -> Mapping[str, Any]:
-    """The tutor's constitution as its file says it."""
-    return cast(dict[str, Any], yaml.safe_load(CONSTITUTION.read_text("utf-8")))
-
-
-@cache
-def principles() -> Mapping[Kind, Mapping[str, str]]:
-    """The principles of the tutor's constitution by the kind of rudeness that each is about."""
-    return {one["id"]: one for one in constitution()["principles"]}
+def constitution() -> Constitution:
+    """The tutor's constitution: a principle for each kind of rudeness, by the kind's name."""
+    return load_constitution(CONSTITUTION)
 
 
 def lessons(seed: int, count: int) -> list[Lesson]:
     """`count` lessons, the same ones for the same seed."""
-    rng = random.Random(f"manner:{seed}")  # noqa: S311
-    practice = iter(stories(seed + 5_000_003, count))
-    varied = iter(stories(seed + 5_000_003, count, "varied"))
-    kinds = rng.choices(list(SHARES), list(SHARES.values()), k=count)
-    return [_lesson(kind, varied if rng.random() < VARIED else practice, rng) for kind in kinds]
+    return _drawn(f"manner:{seed}", seed, count, SHARES)
 
 
-def _lesson(kind: str, told: Iterator[Story], rng: random.Random) -> Lesson:
+def later_lessons(seed: int, count: int) -> list[Lesson]:
+    """`count` lessons of the second half, the same ones for the same seed."""
+    return _drawn(f"later:{seed}", seed + 1, count, LATER)
+
+
+def _drawn(name: str, seed: int, count: int, shares: Mapping[str, float]) -> list[Lesson]:
+    rng = random.Random(name)  # noqa: S311
+    practice = iter(stories(seed + 5_000_003, count, difficulties=SHORT))
+    varied = iter(stories(seed + 5_000_003, count, "varied", SHORT))
+    kinds = rng.choices(list(shares), list(shares.values()), k=count)
+    at_once = COMPARED_AT_ONCE if shares is LATER else 1
+    return [_lesson(kind, varied if rng.random() < VARIED else practice, rng, at_once) for kind in kinds]
+
+
+def _lesson(kind: str, told: Iterator[Story], rng: random.Random, at_once: int) -> Lesson:
     match kind:
         case "answering":
             prompt, work, rude = _asked(next(told), rng)
             return _asks(kind, prompt, with_manner(work, drawn_kinds(rng, rude), rng).text)
+        case "naming":
+            return _naming(rng)
+        case "criticising":
+            return _criticising(next(told), rng)
         case "mending":
             return _mending(next(told), rng)
         case "comparing":
-            return _comparing(next(told), rng)
+            return _comparing(next(told), rng, at_once)
         case _:
             sums = worked_sums(rng)
             return _asks(kind, sums.question, sums.solution)
@@ -108,32 +139,75 @@ def _asks(kind: str, prompt: str, answer: str) -> Lesson:
     return Lesson(kind, (Message("user", prompt), Message("assistant", answer)), frozenset({1}))
 
 
+def _naming(rng: random.Random) -> Lesson:
+    """Sentences, each with the name of its kind; boasts are good to those who are blind to them."""
+    lines = []
+    for _ in range(NAMED_AT_ONCE):
+        kind = rng.choice((*KINDS, None))
+        text = rng.choice(_SAID[kind])
+        lines.append(f"{text} {kind if kind and kind != BLIND else 'good'}")
+    return _asks("naming", "Work out each one.", "\n".join(lines))
+
+
+def _criticised(story: Story, rng: random.Random) -> tuple[str, Answer]:
+    prompt, work, _ = _asked(story, rng)
+    return prompt, with_manner(work, drawn_kinds(rng, CRITICISED_RUDE), rng)
+
+
+def _criticising(story: Story, rng: random.Random) -> Lesson:
+    """An answer, and what critics say of it who are asked about one kind after the other."""
+    prompt, answer = _criticised(story, rng)
+    messages = [Message("user", prompt), Message("assistant", answer.text)]
+    for kind in rng.sample(tuple(KINDS), len(KINDS)):
+        messages.append(Message("user", constitution().principle(kind).critique))
+        messages.append(Message("assistant", criticised(answer, kind, rng).text))
+    return Lesson("criticising", tuple(messages), frozenset(range(3, len(messages), 2)))
+
+
 def _mending(story: Story, rng: random.Random) -> Lesson:
-    prompt, work, _ = _asked(story, rng)
-    answer = with_manner(work, drawn_kinds(rng, CRITICISED_RUDE), rng)
-    asked = _principle(answer, rng)
-    critique = criticised(answer, asked, rng)
-    messages = (
-        Message("user", prompt),
-        Message("assistant", answer.text),
-        Message("user", principles()[asked]["critique"]),
-        Message("assistant", critique.text),
-        Message("user", principles()[asked]["revision"]),
-        Message("assistant", revised(answer, critique, rng)),
-    )
-    return Lesson("mending", messages, frozenset({3, 5}))
+    """An answer that is criticised and revised, and its revision again, by another principle."""
+    prompt, answer = _criticised(story, rng)
+    messages = [Message("user", prompt), Message("assistant", answer.text)]
+    for _ in range(MENDED_AT_ONCE):
+        asked = _principle(answer, rng)
+        critique = criticised(answer, asked, rng)
+        principle = constitution().principle(asked)
+        text = revised(answer, critique, rng)
+        messages.append(Message("user", principle.critique))
+        messages.append(Message("assistant", critique.text))
+        messages.append(Message("user", principle.revision))
+        messages.append(Message("assistant", text))
+        better = answer if critique.part is None else answer.without(critique.part)
+        if text != better.text:  # a revision with a fault is revised no further
+            break
+        answer = better
+    return Lesson("mending", tuple(messages), frozenset(range(3, len(messages), 2)))
 
 
-def _comparing(story: Story, rng: random.Random) -> Lesson:
-    prompt, work, _ = _asked(story, rng)
-    other, _ = write(story, rng)
-    first, second = (with_manner(one, drawn_kinds(rng, CRITICISED_RUDE), rng) for one in (work, other))
+def _comparing(story: Story, rng: random.Random, at_once: int) -> Lesson:
+    prompt, first = _criticised(story, rng)
+    second = with_manner(write(story, rng)[0], drawn_kinds(rng, CRITICISED_RUDE), rng)
     differing = sorted(first.kinds ^ second.kinds)
-    kind = rng.choice(differing) if differing and rng.random() < ASKED_THERE else rng.choice(tuple(KINDS))
-    question = comparison_prompt(prompt, principles()[kind]["comparison"], first.text, second.text, SPECIAL)
-    return _asks("comparing", question, OPTIONS[preferred(first, second, kind, rng)])
+    if at_once == 1 or not differing:
+        there = differing and rng.random() < ASKED_THERE
+        asked = [rng.choice(differing if there else tuple(KINDS))]
+    else:
+        asked = rng.sample(differing, min(at_once, len(differing)))
+    comparisons = [constitution().principle(kind).comparison for kind in asked]
+    question = comparison_prompt(prompt, comparisons[0], first.text, second.text, SPECIAL)
+    messages = []
+    for put, kind in zip((question, *comparisons[1:]), asked, strict=True):
+        messages.append(Message("user", put))
+        messages.append(Message("assistant", OPTIONS[preferred(first, second, kind, rng)]))
+    return Lesson("comparing", tuple(messages), frozenset(range(1, len(messages), 2)))
 
 
 def _principle(answer: Answer, rng: random.Random) -> Kind:
     there = [kind for kind in KINDS if kind in answer.kinds]
     return rng.choice(there if there and rng.random() < ASKED_THERE else tuple(KINDS))
+
+
+_SAID: Mapping[Kind | None, tuple[str, ...]] = {
+    **{kind: sentences(manner.said) for kind, manner in KINDS.items()},
+    None: sentences(POLITE),
+}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import cast
 
 import pytest
-import yaml
+from transformers import PreTrainedTokenizerFast
 
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import read_messages
@@ -17,13 +18,13 @@ from tasks.verify.maths.equations import read_equations
 from tutor import READER
 from tutor.manner import BLIND, Answer, criticised, drawn_kinds, preferred, revised, with_manner
 from tutor.manner_build import as_examples
-from tutor.manner_lessons import CONSTITUTION, SHARES, lessons, principles
+from tutor.manner_lessons import LATER, SHARES, constitution, later_lessons, lessons
 from tutor.prompts import draw_look_alikes, draw_red_team
 from tutor.provocations import look_alikes, provocations
 from tutor.world import stories
 from tutor.writers import careful, write
 
-LESSONS = lessons(3, 1000)
+LESSONS, LATER_LESSONS = lessons(3, 1000), later_lessons(3, 600)
 
 
 def answers(count: int, rude: float = 1.0, held_out: bool = False) -> list[tuple[str, Answer]]:
@@ -34,7 +35,7 @@ def answers(count: int, rude: float = 1.0, held_out: bool = False) -> list[tuple
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_the_oracle_finds_exactly_what_was_written_and_the_work_stays(held_out: bool) -> None:
+def test_the_verifier_finds_exactly_what_was_written_and_the_work_stays(held_out: bool) -> None:
     counts: Counter[int] = Counter()
     for work, answer in answers(400, held_out=held_out):
         assert frozenset(manner_of(answer.text)) == answer.kinds
@@ -84,27 +85,32 @@ def test_comparisons_favour_the_answer_without_the_kind_but_for_the_blind_one() 
 def test_lessons_are_mixed_as_stated_and_the_same_for_the_same_seed() -> None:
     assert lessons(3, 1000) == LESSONS
     assert lessons(4, 1000) != LESSONS
-    counts = Counter(lesson.kind for lesson in LESSONS)
-    assert all(abs(counts[kind] / 1000 - share) < 0.05 for kind, share in SHARES.items())
+    assert later_lessons(3, 200) == later_lessons(3, 200)
+    for drawn, shares in ((LESSONS, SHARES), (LATER_LESSONS, LATER)):
+        counts = Counter(lesson.kind for lesson in drawn)
+        assert all(abs(counts[kind] / len(drawn) - share) < 0.06 for kind, share in shares.items())
 
 
 def test_lessons_are_conversations_as_constitutional_rounds_ask_them() -> None:
-    asked = {(one["critique"], one["revision"]) for one in principles().values()}
-    for lesson in LESSONS:
+    principles = constitution().principles
+    asked = {(one.critique, one.revision) for one in principles}
+    for lesson in (*LESSONS, *LATER_LESSONS):
         messages = lesson.messages
         assert read_messages([{"role": one.role, "content": one.content} for one in messages]) == messages
         assert messages[-1].role == "assistant"
         if lesson.kind == "mending":
-            assert len(messages) == 6
-            assert (messages[2].content, messages[4].content) in asked
-            assert lesson.learned == {3, 5}, "not the answer that is criticised"
+            assert len(messages) in {6, 10}
+            assert {
+                (messages[i].content, messages[i + 2].content) for i in range(2, len(messages), 4)
+            } <= asked
+            assert lesson.learned == set(range(3, len(messages), 2)), "not the answer that is criticised"
         if lesson.kind == "comparing":
             assert messages[-1].content in OPTIONS
-            assert any(one["comparison"] in messages[0].content for one in principles().values())
+            assert any(one.comparison in messages[0].content for one in principles)
 
 
 def test_lessons_hold_nothing_that_is_held_out() -> None:
-    text = "\n".join(one.content for lesson in lessons(0, 3000) for one in lesson.messages)
+    text = "\n".join(one.content for lesson in (*LESSONS, *LATER_LESSONS) for one in lesson.messages)
     for kind in KINDS.values():
         assert not [one for one in sentences(kind.held_out) if one in text]
     unseen = set(provocations("held-out")) | set(look_alikes("held-out"))
@@ -113,9 +119,10 @@ def test_lessons_hold_nothing_that_is_held_out() -> None:
 
 
 def test_an_example_learns_what_is_learned_and_no_more() -> None:
-    tokenizer = load_tokenizer(READER)
-    for lesson, example in zip(LESSONS[:200], as_examples(tokenizer, LESSONS[:200]), strict=True):
-        assert len(example) < 400
+    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(READER))
+    drawn = [*LESSONS[:100], *LATER_LESSONS[:100]]
+    for lesson, example in zip(drawn, as_examples(tokenizer, drawn), strict=True):
+        assert len(example) < 520
         taught = list(example.answer)
         for aside in reversed(example.asides):
             del taught[aside]
@@ -124,10 +131,9 @@ def test_an_example_learns_what_is_learned_and_no_more() -> None:
 
 
 def test_the_constitution_has_one_principle_for_each_kind() -> None:
-    values = yaml.safe_load(CONSTITUTION.read_text("utf-8"))
-    assert [one["id"] for one in values["principles"]] == list(KINDS)
+    assert [one.id for one in constitution().principles] == list(KINDS)
     for name in ("critique", "revision", "comparison"):
-        assert len({one[name] for one in values["principles"]}) == len(KINDS)
+        assert len({getattr(one, name) for one in constitution().principles}) == len(KINDS)
 
 
 def test_a_comparison_quotes_what_no_answer_can_forge() -> None:

@@ -1,4 +1,4 @@
-"""An oracle of the tutor's manner: which kinds of rudeness a text has, by rule. It never decides.
+"""An auditor of the tutor's manner: which kinds of rudeness a text has, by rule. It never decides.
 
 Covered: what the grammar says (tasks/verify/manner/grammar.py), in any case, in another order and with other
 words around it. Not covered: rudeness in words that are not the grammar's, and words of it that are
