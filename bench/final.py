@@ -18,6 +18,7 @@ import polars as pl
 import tutor
 from flows.nightly import night
 from flows.pages.status import interval, status
+from schemas.errors import NightStopped
 from schemas.job import TrainingJob
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Evaluation, Recipe
@@ -50,13 +51,18 @@ class Final:
 
 
 def loop_done(lake: str, loop: str, rounds: int, recipe: Recipe) -> list[dict[str, Any]]:
-    """The rounds of a loop: those that the lake holds, and those that it lacks yet."""
+    """The rounds of a loop: those that the lake holds, and those that it lacks yet; fewer where one stopped
+    the night.
+    """
     there = Lake(lake) if Lake.check(lake) else None
     state = fold(there, loop) if there else None
     if there and state and state.next_round >= rounds:
         return status(there, loop)[:rounds]
     done = state.next_round if state and not state.unfinished else 0
-    return night(recipe, loop, rounds - done, lake)
+    try:
+        return night(recipe, loop, rounds - done, lake)
+    except NightStopped:
+        return status(Lake(lake), loop)
 
 
 def final_rows(arm: str, seed: int, lake: str, done: list[dict[str, Any]]) -> list[dict[str, Any]]:

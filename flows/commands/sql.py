@@ -62,13 +62,13 @@ def sql(
     "-" is read from standard input. Nothing but SELECT runs, and nothing outside the lake is read.
     """
     from flows.pages.rows import write_rows
-    from warehouse.session import Session, described
+    from warehouse.session import Session, describe, described
 
     opened = Lake(lake)
     text = None if query is None else _text_of(query)
     name = "tables" if text is None else described(text)
     if name is not None:
-        _print(_offered() if name == "tables" else _columns(name, opened), as_json, lines)
+        _print(_offered() if name == "tables" else describe(name, opened), as_json, lines)
         return
     assert text is not None
     most = limit if limit is not None else 0 if as_json or to is not None else ROWS
@@ -103,13 +103,6 @@ def _offered() -> list[dict[str, str]]:
     offered = [{"name": n, "kind": "view", "shows": text} for n, text in describe_views().items()]
     offered += [{"name": t.name, "kind": "table", "shows": t.doc} for t in TABLES.values()]
     return [*offered, {"name": EXAMPLES, "kind": "table", "shows": "The rows of frozen training sets."}]
-
-
-def _columns(name: str, lake: Lake) -> list[dict[str, str]]:
-    """The columns of a table or view."""
-    from warehouse.session import describe
-
-    return describe(name, lake)
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool, lines: bool) -> None:

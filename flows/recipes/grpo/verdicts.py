@@ -6,17 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.round.progress import Advance
 from flows.round.round import Round
-from flows.steps.task import shards, step_task
+from flows.steps.prefer import score_answers
+from flows.steps.task import shards
 from flows.steps.verify import verify_by_all
 from flows.writers.guests import guest
 from schemas.errors import BadInput
 from schemas.recipes.grpo import PREFERENCES, Grpo
-from schemas.units import Unit
 from tasks.models.asking import as_asked
 from tasks.models.conversation import prompt_columns
-from tasks.verify.reward import reward_rows, version_of
 from warehouse.loops import Checkpoint, champion_of
 
 
@@ -56,27 +54,5 @@ def _preferences(
     with phase.step("prefer", answers.height, "scores") as advance:
         for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), phase.recipe.shard_size)):
             shard = frame.filter(pl.col("prompt_id").is_in(ids)).sort("candidate_id")
-            scores.append(_scored(phase, shard, model, phase.unit("prefer", number), advance))
+            scores.append(score_answers(phase, shard, model, phase.unit("prefer", number), advance))
     return pl.concat(scores)
-
-
-@step_task
-def _scored(
-    phase: Round[Grpo], shard: pl.DataFrame, model: Checkpoint, unit: Unit, advance: Advance
-) -> pl.DataFrame:
-    """One shard's scores: one unit of table scores."""
-
-    def compute() -> pl.DataFrame:
-        with phase.model_at_work():
-            return reward_rows(
-                model.folder,
-                shard,
-                checkpoint_id=model.id,
-                version=version_of(model.content_hash),
-                round_number=unit.round,
-                chat=phase.recipe.prompts.chat,
-            )
-
-    rows = phase.log.once(unit, "scores", compute)
-    advance(rows.height)
-    return rows

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from flows.round.progress import Advance
 from flows.round.round import Outcome, Round
 from flows.steps.audit import audit
-from flows.steps.task import shards, step_task
+from flows.steps.prefer import score_answers
+from flows.steps.task import shards
 from schemas.errors import LakeError
 from schemas.ids import digest
 from schemas.recipes.preference_model import PreferenceModel
@@ -21,7 +21,7 @@ from tasks.evaluate.preferences import pair_metrics
 from tasks.models.asking import as_asked
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.turns import answer_tokens
-from tasks.verify.reward import NAME, RULES, reward_rows, version_of
+from tasks.verify.reward import NAME, RULES
 from warehouse.loops import Checkpoint, champion_of
 from warehouse.query import query, read
 
@@ -62,7 +62,9 @@ def measure(
     with round_.step("evaluate", answers.height, f"answers ({name})") as advance:
         if earlier.is_empty():
             scores = [
-                _scores(round_, answers.filter(pl.col("prompt_id").is_in(ids)), checkpoint, unit, advance)
+                score_answers(
+                    round_, answers.filter(pl.col("prompt_id").is_in(ids)), checkpoint, unit, advance
+                )
                 for unit, ids in _shards(round_, answers, checkpoint, suite).items()
             ]
             values = pl.concat(scores).select("candidate_id", "value")
@@ -131,28 +133,6 @@ def _recorded(
             f"have no score by {checkpoint.id} in round {number}, which has measured it: see `ratchet verify`"
         )
     return values
-
-
-@step_task
-def _scores(
-    round_: Round[Any], answers: pl.DataFrame, checkpoint: Checkpoint, unit: Unit, advance: Advance
-) -> pl.DataFrame:
-    """One shard's scores by a preference model: one unit of table scores."""
-
-    def compute() -> pl.DataFrame:
-        with round_.model_at_work():
-            return reward_rows(
-                checkpoint.folder,
-                answers,
-                checkpoint_id=checkpoint.id,
-                version=version_of(checkpoint.content_hash),
-                round_number=unit.round,
-                chat=round_.recipe.prompts.chat,
-            )
-
-    rows = round_.log.once(unit, "scores", compute)
-    advance(rows.height)
-    return rows
 
 
 def _margins(round_: Round[Any], pairs: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
