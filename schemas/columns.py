@@ -19,6 +19,8 @@ INT = pa.int64()
 FLOAT = pa.float64()
 INTS = pa.list_(pa.int64())
 FLOATS = pa.list_(pa.float64())
+SMALL_INTS = pa.list_(pa.int32())  # of lists that are long: half as many bytes
+SMALL_FLOATS = pa.list_(pa.float32())
 BOOL = pa.bool_()
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -29,6 +31,8 @@ _SQL = {
     INTS: "BIGINT[]",
     FLOAT: "DOUBLE",
     FLOATS: "DOUBLE[]",
+    SMALL_INTS: "INTEGER[]",
+    SMALL_FLOATS: "FLOAT[]",
     BOOL: "BOOLEAN",
     TIME: "TIMESTAMP WITH TIME ZONE",
 }

@@ -129,6 +129,40 @@ class Policy(Strict):
         return self
 
 
+class Distil(Strict):
+    """A teacher's distributions (Hinton et al. 2015, arXiv 1503.02531): T² times a divergence from them, and
+    cross-entropy.
+
+    The tail of top-k is one more outcome in both distributions. Tokens that were drawn from the teacher
+    estimate the forward divergence without bias (Anshumann et al. 2025, 2503.16870).
+    """
+
+    divergence: Literal["forward", "reverse", "jensen-shannon"] = Field(
+        "forward",
+        description="KL of the teacher's to the student's, of the student's to the teacher's, or the"
+        " generalised Jensen-Shannon divergence (Agarwal et al. 2023, 2306.13649)",
+    )
+    beta: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.5, description="the teacher's share of the mixture, of jensen-shannon"
+    )
+    temperature: Annotated[float, Field(gt=0.0, le=100.0)] = Field(
+        1.0, description="T, of both distributions; the divergence counts T² times"
+    )
+    cross_entropy_weight: Weight = Field(0.0, description="what the text's own mean cross-entropy counts")
+    support: Literal["whole", "top-k", "sampled"] = Field(
+        "top-k",
+        description="the whole vocabulary (the teacher is asked while the student trains), the teacher's k"
+        " likeliest tokens and the mass of the others, or k tokens drawn from it",
+    )
+    k: Positive = Field(32, description="tokens at each place, of top-k and sampled")
+
+    @model_validator(mode="after")
+    def draws_estimate_the_forward_divergence(self) -> Distil:
+        if self.support == "sampled" and self.divergence != "forward":
+            raise ValueError("support sampled estimates the forward divergence alone: take top-k or whole")
+        return self
+
+
 class Hyperparameters(Strict):
     """How one job trains. Sizes are in examples, lengths in tokens, rates per optimizer step."""
 
@@ -161,6 +195,7 @@ class Hyperparameters(Strict):
     reward: Reward | None = added(None, "settings of objective reward; None: its defaults")
     value: Value | None = added(None, "settings of objective value; None: its defaults")
     policy: Policy | None = added(None, "settings of objective policy; None: its defaults")
+    distil: Distil | None = added(None, "settings of objective distil; None: its defaults")
 
 
 class Chat(Strict):
@@ -185,8 +220,8 @@ class TrainingJob(Strict):
     `output` receives the result: a Hugging Face folder (`checkpoint/`), the step ledger
     (`steps.parquet`) and `result.json`. `snapshot` and `base` are folders, `accelerate_config` is a file
     of `accelerate config`; without one a launched job goes by the user's default file. `optimizer_state` is
-    the file that training `optimizer_from` left (keep_optimizer), `optimizer_hash` its SHA-256. In a job's
-    file relative paths begin where it lies.
+    the file that training `optimizer_from` left (keep_optimizer), `optimizer_hash` its SHA-256; `teacher` the
+    folder of checkpoint `teacher_id`, which it asks. In a job's file relative paths begin where it lies.
     """
 
     training_id: str
@@ -203,3 +238,5 @@ class TrainingJob(Strict):
     optimizer_from: str | None = added(None, "the training whose optimizer this one goes on with")
     optimizer_state: str | None = added(None, "the file with its state")
     optimizer_hash: str | None = added(None, "that file's SHA-256")
+    teacher_id: str | None = added(None, "the teacher that is asked while it trains")
+    teacher: str | None = added(None, "the folder with its weights")

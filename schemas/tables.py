@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.columns import BOOL, FLOAT, FLOATS, INT, INTS, TEXT, TEXTS, Column, Table
+from schemas.columns import (
+    BOOL,
+    FLOAT,
+    FLOATS,
+    INT,
+    INTS,
+    SMALL_FLOATS,
+    SMALL_INTS,
+    TEXT,
+    TEXTS,
+    Column,
+    Table,
+)
 
 FORMAT = 1  # of the whole lake; another number is another schema and is refused
 
@@ -117,6 +129,29 @@ TOKENS = Table(
             "the same at the candidate's temperature, before any cut; none: it is 1",
             True,
         ),
+    ),
+)
+
+SOFT_TARGETS = Table(
+    "soft_targets",
+    "What a teacher says of each place of one text: `k` next tokens with their log-probabilities, place "
+    "after place in one list.",
+    "candidate_id",
+    (
+        _link("candidate_id", "candidates", "id of the text"),
+        _link("checkpoint_id", "checkpoints", "the teacher"),
+        _text("support", "top-k: its likeliest tokens, likeliest first; sampled: as many drawn from it"),
+        Column("k", INT, "tokens at each place"),
+        Column("temperature", FLOAT, "that its distribution was taken at"),
+        Column("teacher_ids", SMALL_INTS, "token ids, k a place"),
+        Column("teacher_logprobs", SMALL_FLOATS, "log-probability of each, nats, at that temperature"),
+        Column(
+            "tail_logprobs",
+            SMALL_FLOATS,
+            "log of the mass of all other tokens, one a place; none: they were drawn",
+            True,
+        ),
+        Column("logprobs", SMALL_FLOATS, "log-probability of each token of the text, nats, temperature 1"),
     ),
 )
 
@@ -324,6 +359,7 @@ TRAININGS = Table(
             "the training whose optimizer it goes on with; none: a new one",
             True,
         ),
+        _link("teacher_id", "checkpoints", "the teacher that it asked while it trained; none: nobody", True),
     ),
 )
 
@@ -337,7 +373,9 @@ STEPS = Table(
         Column("step", INT, "number of the step, from 0"),
         Column("epoch", INT, "pass over the snapshot, from 0"),
         Column("example_ids", TEXTS, "examples in the batch, over all devices"),
-        Column("loss", FLOAT, "nats a token (sft) or a pair (dpo, reward); half a squared error (value)"),
+        Column(
+            "loss", FLOAT, "nats a token (sft, distil) or a pair (dpo, reward); half a squared error (value)"
+        ),
         Column("learning_rate", FLOAT, "of this step"),
         Column("grad_norm", FLOAT, "before clipping"),
         Column("tokens", INT, "tokens of the batch's examples, prompts included, padding not"),
@@ -440,6 +478,7 @@ TABLES: Mapping[str, Table] = {
         PROMPTS,
         CANDIDATES,
         TOKENS,
+        SOFT_TARGETS,
         ROLLOUTS,
         REQUESTS,
         SCORES,

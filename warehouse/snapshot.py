@@ -31,6 +31,7 @@ from warehouse.store.fault import reached
 from warehouse.store.trouble import disk_errors, one_line
 
 ROW_GROUP = 32_768  # rows
+HASHED_AT_ONCE = 1_000_000  # values of a column
 HASHED_IN_LISTS = (pl.String, pl.Int64, pl.Int32, pl.Float64, pl.Float32, pl.Boolean)
 SELECTIONS = Path(__file__).parent / "selections"
 
@@ -129,11 +130,18 @@ def content_hash(examples: pl.DataFrame) -> str:
     """
     sha = hashlib.sha256(json.dumps(examples.columns).encode())
     cells = [_cell(name, kind) for name, kind in examples.schema.items()]
-    for part in examples.iter_slices(10_000):
+    for part in examples.iter_slices(_at_once(examples)):
         rows = _bits(part).select(pl.concat_str(cells).alias("row"))["row"]
         sha.update("\n".join(rows).encode())
         sha.update(b"\n")
     return sha.hexdigest()
+
+
+def _at_once(examples: pl.DataFrame) -> int:
+    """Rows that are hashed at once: fewer where lists are long. It changes no hash."""
+    lists = [name for name, kind in examples.schema.items() if isinstance(kind, pl.List)]
+    longest = max((max(examples[name].list.len().drop_nulls(), default=0) for name in lists), default=0)
+    return max(1, HASHED_AT_ONCE // max(100, longest))
 
 
 def _cell(name: str, kind: pl.DataType) -> pl.Expr:

@@ -29,7 +29,7 @@ from warehouse.models.described import files_hash
 from warehouse.query import read
 from warehouse.store.fault import reached
 
-_ASKED = ("objective", "snapshot_id", "base_checkpoint_id", "seed", "optimizer_from")
+_ASKED = ("objective", "snapshot_id", "base_checkpoint_id", "seed", "optimizer_from", "teacher_id")
 
 
 def train(
@@ -39,12 +39,13 @@ def train(
     start: Checkpoint | None = None,
     hyper: Hyperparameters | None = None,
     optimizer_of: Checkpoint | None = None,
+    teacher: Checkpoint | None = None,
 ) -> Checkpoint:
     """The challenger: trained on the snapshot, from the base or the champion as the recipe says.
 
     `start` and `hyper` take the place of the recipe's. It goes on with the optimizer of the training that
-    made `optimizer_of`, which has to have kept its state (`keep_optimizer`). A round, or a phase of it,
-    trains once for each objective: UnitConflict where it has trained on something else.
+    made `optimizer_of`, which has to have kept its state (`keep_optimizer`), and asks the `teacher`. A round,
+    or a phase of it, trains once for each objective: UnitConflict where it has trained on something else.
     """
     recipe = round_.recipe
     hyper = hyper or recipe.training
@@ -65,6 +66,7 @@ def train(
         chat=recipe.prompts.chat,
         accelerate_config=_configuration(round_),
         **_carried(round_, optimizer_of),
+        **({} if teacher is None else {"teacher_id": teacher.id, "teacher": str(teacher.folder)}),
     )
     total = hyper.epochs * math.ceil(examples_in(round_, snapshot_id) / hyper.batch_size)
     with round_.step("train", total, "steps") as advance:
@@ -157,7 +159,7 @@ def _begun(round_: Round[Any], job: TrainingJob) -> TrainingJob:
     row = round_.log.once(unit, "trainings", lambda: training_row(job, round_.number, "started"))
     start = row.row(0, named=True)
     named = (job.objective, job.snapshot_id, job.base_checkpoint, job.seed, job.optimizer_from)
-    request = (*named, job.hyperparameters)
+    request = (*named, job.teacher_id, job.hyperparameters)
     began = (
         *(start[name] for name in _ASKED),
         Hyperparameters.model_validate_json(start["hyperparameters"]),

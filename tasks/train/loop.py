@@ -56,6 +56,7 @@ from tasks.train.result import (
     read_result,
 )
 from tasks.train.saves import drop_saves, last_save, load_save, save_trained_alone, write_save
+from tasks.train.soft_targets import taught
 from tasks.train.weights import context_of, trainable, write_checkpoint
 from warehouse.snapshot import read_snapshot
 from warehouse.store.durable import replace
@@ -122,7 +123,7 @@ def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = No
 
 
 def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
-    hyper, objective = job.hyperparameters, get_objective(job.objective, job.hyperparameters)
+    hyper, objective = job.hyperparameters, taught(get_objective(job.objective, job.hyperparameters), job)
     save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
     torch.set_num_threads(save.threads if save else cpu_threads())
     check(job, objective, examples)

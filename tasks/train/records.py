@@ -35,6 +35,7 @@ def training_row(
         "error": error,
         "files": files,
         "optimizer_from": job.optimizer_from,
+        "teacher_id": job.teacher_id,
     }
     if result is not None:
         row |= {

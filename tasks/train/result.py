@@ -15,7 +15,7 @@ from tasks.models.checkpoint import weights_hash
 from tasks.models.remote_code import is_trusted
 from warehouse.models.code import code_files
 
-PLACES = {"output", "snapshot", "base", "accelerate_config", "optimizer_state"}
+PLACES = {"output", "snapshot", "base", "accelerate_config", "optimizer_state", "teacher"}
 """Fields of a job that say where something lies."""
 RESULT = "result.json"
 CHECKPOINT = "checkpoint"

@@ -8,6 +8,8 @@ from tests.train.conftest import make_job as make_job
 from tests.train.conftest import pairs as pairs
 from tests.train.conftest import rollouts as rollouts
 from tests.train.conftest import soft_pairs as soft_pairs
+from tests.train.conftest import softened as softened
+from tests.train.conftest import teacher as teacher
 from tests.warehouse.stores.conftest import address as address
 from tests.warehouse.stores.conftest import running as running
 from tests.warehouse.stores.conftest import server as server

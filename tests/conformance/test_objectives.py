@@ -34,6 +34,7 @@ ROWS = {
     "reward": "soft_pairs",
     "value": "rollouts",
     "policy": "rollouts",
+    "distil": "softened",
 }
 """The fixture of tests/train/conftest.py with examples of each objective: prompts and what is learned."""
 MakeJob = Callable[..., TrainingJob]
@@ -178,11 +179,12 @@ CHANGES: dict[str, tuple[Callable[[pl.DataFrame, str], pl.DataFrame], str]] = {
 
 
 def lengthened(rows: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Rows that are 300 tokens longer in a column of texts, or in all lists, which belong together."""
+    """Rows that are 300 tokens longer in a column of texts, or a few in all lists, which belong together."""
     if isinstance(rows.schema[column], pl.List):
         lists = [name for name, kind in rows.schema.items() if isinstance(kind, pl.List)]
-        return rows.with_columns(
-            pl.col(name).list.concat(pl.col(name).list.first().repeat_by(300)) for name in lists
+        more = {name: 300 * pl.col(name).list.len() // pl.col("token_ids").list.len() for name in lists}
+        return rows.head(3).with_columns(
+            pl.col(name).list.concat(pl.col(name).list.first().repeat_by(more[name])) for name in lists
         )
     return rows.with_columns(pl.lit("x" * 300).alias(column))
 

@@ -289,7 +289,16 @@ def recorded_job(lake: Lake, training: dict[str, Any], output: Path) -> Training
         seed=training["seed"],
         hyperparameters=hyper_of(training),
         **carried(lake, training["optimizer_from"]),
+        **asked(lake, training["teacher_id"]),
     )
+
+
+def asked(lake: Lake, teacher: str | None) -> dict[str, str]:
+    """The teacher that a training asked, by its checkpoint."""
+    if teacher is None:
+        return {}
+    row = read(lake, "checkpoints", {"checkpoint_id": teacher}).row(0, named=True)
+    return {"teacher_id": teacher, "teacher": str(checkpoint(lake, row).folder)}
 
 
 def carried(lake: Lake, before: str | None) -> dict[str, str]:

@@ -16,10 +16,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from schemas.ids import HEX_DIGITS
-from schemas.job import Hyperparameters, TrainingJob
+from schemas.job import Distil, Hyperparameters, TrainingJob
 from tasks.models.checkpoint import load_tokenizer
+from tasks.models.rendering import prompt_tokens
 from tasks.models.turns import answer_tokens
 from tasks.train.result import TrainingResult
+from tasks.train.soft_targets import soft_target_rows
 from tests.commands import forks_of
 from tests.forked import Forks
 from warehouse.snapshot import content_hash
@@ -129,6 +131,27 @@ def rollouts(examples: pl.DataFrame, base: Path) -> pl.DataFrame:
         )
     values = 0.5 * pl.element()
     return pl.DataFrame(rows).with_columns(values=pl.col("returns").list.eval(values))
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A larger model of the same tokens, with more to say than that all are alike."""
+    return write_model(tmp_path_factory.mktemp("teacher"), hidden_size=48, initializer_range=0.3)
+
+
+@pytest.fixture(scope="session")
+def softened(rollouts: pl.DataFrame, base: Path, teacher: Path) -> pl.DataFrame:
+    """22 texts of different lengths, with what the teacher says of them by the objective's defaults."""
+    return with_soft_targets(rollouts, base, teacher, Distil())
+
+
+def with_soft_targets(rows: pl.DataFrame, base: Path, teacher: Path, settings: Distil) -> pl.DataFrame:
+    """Examples with the columns that objective `distil` learns from."""
+    prompts = prompt_tokens(load_tokenizer(base), rows["prompt"].to_list())
+    texts = list(zip(rows["example_id"], prompts, rows["token_ids"].to_list(), strict=True))
+    said = pl.concat(soft_target_rows(teacher, "ckpt", texts, settings, seed=0))
+    columns = ("teacher_ids", "teacher_logprobs", "tail_logprobs")
+    return rows.select("example_id", "prompt", "token_ids").with_columns(said[name] for name in columns)
 
 
 def freeze(folder: Path, examples: pl.DataFrame) -> str:

@@ -9,8 +9,8 @@ each.
 
 How others fit without a change to the loop:
 
-- Distillation: the teacher's log-probabilities are one more column, as long as the response.
 - Process labels: a label at each step's last token and `IGNORED` elsewhere, one unit a step.
+- A teacher that is asked while the student trains: `with_teacher`.
 
 An objective whose model says numbers instead of tokens names its `head` (tasks/models/heads.py).
 """
@@ -90,6 +90,7 @@ class Objective:
     many as the batch's longest example has; they come filled up with zeros. `head` is what the model says
     (with "sequence" and "token" its `logits` are numbers, (rows, length)), `role` that of its checkpoint.
     Without `dropout` the model is trained without any, and so it is where there are `base_logprobs`.
+    `with_teacher` gives the same objective with a model to ask and a seed for draws; None: it asks nobody.
     """
 
     name: str
@@ -102,3 +103,4 @@ class Objective:
     head: Head = "lm"
     role: str = "policy"
     dropout: bool = True
+    with_teacher: Callable[[Any, int], Objective] | None = None

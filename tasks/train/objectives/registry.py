@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.errors import BadInput
-from schemas.job import Dpo, Hyperparameters, Policy, Reward, Value
+from schemas.job import Distil, Dpo, Hyperparameters, Policy, Reward, Value
+from tasks.train.objectives.distil import distil
 from tasks.train.objectives.dpo import dpo
 from tasks.train.objectives.objective import Objective
 from tasks.train.objectives.policy import policy
@@ -32,12 +33,19 @@ def _policy(hyper: Hyperparameters) -> Objective:
     return policy(hyper.policy or Policy())
 
 
+def _distil(hyper: Hyperparameters) -> Objective:
+    if hyper.turns != "last":
+        raise BadInput("turns=all is for objective sft: a teacher's distributions are those of one answer")
+    return distil(hyper.distil or Distil())
+
+
 OBJECTIVES: dict[str, Callable[[Hyperparameters], Objective]] = {
     "sft": lambda hyper: sft(hyper.turns),
     "dpo": _dpo,
     "reward": _reward,
     "value": lambda hyper: value(hyper.value or Value()),
     "policy": _policy,
+    "distil": _distil,
 }
 
 
