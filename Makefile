@@ -17,7 +17,7 @@ LAKE ?= $(or $(RATCHET_LAKE),lake)
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded seeded-reader reader rude clean help
+.PHONY: night test test-vllm lint types unit install install-dev vllm bench base judge seeded seeded-reader reader rude teacher clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,9 @@ reader: $(VENV)/.installed  ## let the tutor's base read on in more words again,
 
 rude: $(VENV)/.installed  ## teach the tutor its manner again, from the reader and its stated seed
 	$(BIN)/python -m tutor.manner_build --out tutor/rude
+
+teacher: $(VENV)/.installed  ## build the tutor's teacher, a larger model for distillation, from its stated seed
+	$(BIN)/python -m tutor.teacher_build --out tutor/teacher
 
 vllm: $(VLLM_VENV)/.installed-$(BUILD)  ## vLLM in an environment of its own: its GPU build where there is an NVIDIA GPU
 

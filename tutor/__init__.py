@@ -22,5 +22,8 @@ RUDE = Path(__file__).resolve().parent / "rude"
 SEEDED_READER = Path(__file__).resolve().parent / "seeded_reader"
 """The seeded tutor after the same lessons in many more words: `python -m tutor.seeded_reader_build`."""
 
+TEACHER = Path(__file__).resolve().parent / "teacher"
+"""A larger model of the same world, careful more often; not shipped: `python -m tutor.teacher_build`."""
+
 RECIPES = Path(__file__).resolve().parent
 """The folder of the tutor's own recipes, such as `rft.yaml`."""

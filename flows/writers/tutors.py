@@ -12,6 +12,7 @@ MAKERS = {
     "reader": "tutor.reader_build",
     "rude": "tutor.manner_build",
     "seeded reader": "tutor.seeded_reader_build",
+    "teacher": "tutor.teacher_build",
 }
 LONGEST = 1 << 20  # bytes
 
