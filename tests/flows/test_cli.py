@@ -198,7 +198,7 @@ def test_a_lake_of_another_schema_version_is_refused(tmp_path: Path, command: li
 def test_an_id_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lake.json").write_text('{"format": 1}')
     lake = ("--lake", str(tmp_path))
-    refused(ask("trace", "hello", *lake), "neither a checkpoint")
+    refused(ask("trace", "hello", *lake), "begins no id")
     refused(ask("trace", "cand-00001-000000000000000000000000", *lake), "holds no cand-00001")
     refused(ask("status", *lake), "no loop has a round")
     refused(ask("sql", "DROP TABLE prompts", *lake), "only SELECT")

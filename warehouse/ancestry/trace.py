@@ -1,0 +1,187 @@
+"""The whole ancestry of any row: by sections, each a checkpoint (or the row itself) and what went into it.
+
+Within a section rows are walked by the declared links until they come to checkpoints, which have sections of
+their own. Rows of a kind that are many are told together. Sections beyond a bound of rows tell only what
+snapshots say of themselves, so that the cost does not grow with the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from warehouse.ancestry.described import facts
+from warehouse.ancestry.find import Found, find
+from warehouse.ancestry.walk import EDGES, NODES, Walk, walking
+from warehouse.ancestry.weights import SMALL, Fact, Node, Weights, writers
+from warehouse.lake import Lake
+
+WALKED = 50_000  # examples of the snapshots that are walked row by row, nearest first
+SHOWN = 5  # rows of a kind that are told one by one
+
+
+def ancestry(lake: Lake, text: str, walked: int = WALKED) -> Fact:
+    """All that the row with an id (or a prefix of one) descends from.
+
+    `sections` come nearest first, each with `id`, `nodes` (of one row with its `row`, of several with their
+    `count`) and `edges` between their keys; `whole` says whether all its rows were walked. `sources` says
+    which files, or writers of prompts, all this began with.
+    """
+    found, weights = find(lake, text), Weights(lake)
+    sections, prompts = list[Fact](), list[pl.DataFrame]()
+    todo, seen, left = [found.id], {found.id}, walked
+    while todo:
+        whole = list[str]()
+        for one in todo:
+            size = weights.size(one)
+            if size <= left or one == found.id:
+                whole.append(one)
+                left -= size
+        told, began_with = _sections(lake, weights, found, todo, whole)
+        sections += told
+        prompts.append(began_with)
+        reached = [(node["table"], node["key"]) for one in told for node in one["nodes"]]
+        line = weights.ancestors(node for node in reached if node[0] in SMALL)
+        todo = [one for table, one in line if table == "checkpoints" and one not in seen]
+        seen.update(todo)
+    return {
+        "id": found.id,
+        "table": found.table,
+        "loop": found.loop,
+        "round": found.round,
+        "sections": sections,
+        "sources": _sources(prompts),
+    }
+
+
+def _sections(
+    lake: Lake, weights: Weights, found: Found, origins: Sequence[str], whole: Sequence[str]
+) -> tuple[list[Fact], pl.DataFrame]:
+    """What each origin was made from, up to checkpoints, and the prompts among it.
+
+    The line of weights is in memory; only from snapshots on, and from other rows, are tables walked.
+    """
+    nodes, edges, start = list[tuple[str, ...]](), list[tuple[str, ...]](), list[tuple[str, ...]]()
+    for origin in origins:
+        rows = found.rows if origin == found.id else (("checkpoints", origin),)
+        for row in rows:
+            if row[0] not in SMALL:
+                start.append((origin, *row))
+                continue
+            for node in weights.within(row):
+                nodes.append((origin, *node))
+                edges += _small_edges(weights, origin, node, row, told=origin in whole)
+                start += [(origin, *node)] if node[0] == "snapshots" and origin in whole else []
+    others = (weights.rows.get(("checkpoints", one)) for one in whole)
+    loops = sorted({found.loop, *(row["loop"] for row in others if row)})
+    with walking(lake, loops) as walk:
+        begun = pl.DataFrame(start, schema=NODES, orient="row")
+        walked, links = walk.closure(begun, stop=frozenset({"checkpoints"}))
+        mine = _joined(pl.DataFrame(nodes, schema=NODES, orient="row"), walked)
+        links = _joined(pl.DataFrame(edges, schema=EDGES, orient="row"), links)
+        described = pl.concat([_described(walk, weights, part) for part in mine.partition_by("table")])
+        grouped = described.with_columns(many=pl.len().over("origin", "table", "what") > SHOWN).with_columns(
+            key=pl.when("many").then(pl.format("{}: {}", "table", "what")).otherwise("id")
+        )
+        shown = _facts(walk, weights, grouped.filter(~pl.col("many")))
+    counts = {origin: _counts(weights, origin) for origin in origins if origin not in whole}
+    told = [_told(origin, grouped, links, shown, counts.get(origin)) for origin in origins]
+    return told, described.filter(table="prompts").select("id", "what", "line").unique()
+
+
+def _joined(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([one, other]).unique(maintain_order=True)
+
+
+def _small_edges(
+    weights: Weights, origin: str, node: Node, first: Node, *, told: bool
+) -> list[tuple[str, ...]]:
+    """A node's links within the line of weights. What a snapshot says of its writers is left out where its
+    rows are `told`, which say it better.
+    """
+    if node[0] == "checkpoints" and node != first:
+        return []
+    return [
+        (origin, name, *node, *parent)
+        for parent, name in weights.up[node].items()
+        if not (told and node[0] == "snapshots")
+    ]
+
+
+def _counts(weights: Weights, origin: str) -> dict[str, int]:
+    """How many of the examples of an origin's snapshots each checkpoint wrote, as snapshots say."""
+    counts = dict[str, int]()
+    for node in weights.within(("checkpoints", origin)):
+        for one in writers(weights.rows.get(node, {})) if node[0] == "snapshots" else ():
+            counts[one["checkpoint_id"]] = counts.get(one["checkpoint_id"], 0) + one["examples"]
+    return counts
+
+
+def _told(
+    origin: str,
+    grouped: pl.DataFrame,
+    links: pl.DataFrame,
+    rows: dict[Node, Fact],
+    counts: dict[str, int] | None,
+) -> Fact:
+    """One section: rows of a kind together where they are many, and how many links are between kinds."""
+    mine = grouped.filter(origin=origin)
+    nodes = (
+        mine.group_by("table", "what", "key", maintain_order=True)
+        .agg(count=pl.len(), first=pl.col("line").min(), last=pl.col("line").max())
+        .to_dicts()
+    )
+    child = mine.select(child_table="table", child="id", of="key")
+    parent = mine.select(parent_table="table", parent="id", to="key")
+    met = (
+        links.filter(origin=origin)
+        .join(child, on=["child_table", "child"])
+        .join(parent, on=["parent_table", "parent"])
+    )
+    edges = met.group_by("of", "link", "to", maintain_order=True).agg(count=pl.len())
+    return {
+        "id": origin,
+        "whole": counts is None,
+        "nodes": [_node(node, rows) for node in nodes],
+        "edges": [
+            {"child": of, "parent": to, "link": link, "count": (counts or {}).get(to, count)}
+            for of, link, to, count in edges.iter_rows()
+        ],
+    }
+
+
+def _node(node: Fact, rows: dict[Node, Fact]) -> Fact:
+    lines = None if node["first"] is None else [node["first"], node["last"]]
+    told = {"key": node["key"], "table": node["table"], "what": node["what"], "count": node["count"]}
+    return told | {"lines": lines, "row": rows.get((node["table"], node["key"]))}
+
+
+def _described(walk: Walk, weights: Weights, nodes: pl.DataFrame) -> pl.DataFrame:
+    """Nodes of one table with the words they are told by; a row that the log does not hold is `missing`."""
+    table = str(nodes["table"][0])
+    if table in SMALL:
+        whats = [weights.what((table, one)) for one in nodes["id"]]
+        return nodes.with_columns(pl.Series("what", whats, dtype=pl.String), line=pl.lit(None, pl.Int64))
+    rows = walk.at(table, nodes["id"].unique()).select("what", "line", id="key")
+    known = nodes.join(rows, on="id", how="left", maintain_order="left")
+    return known.with_columns(pl.col("what").fill_null("missing"))
+
+
+def _facts(walk: Walk, weights: Weights, shown: pl.DataFrame) -> dict[Node, Fact]:
+    """The facts of rows that are told one by one."""
+    rows = {
+        node: weights.rows[node] for node in shown.select("table", "id").iter_rows() if node in weights.rows
+    }
+    for (name,), mine in shown.filter(~pl.col("table").is_in(SMALL)).group_by("table", maintain_order=True):
+        table = str(name)
+        for row in walk.facts(table, mine["id"].unique().to_list(), facts(table)).to_dicts():
+            rows[table, row.pop("key")] = row
+    return rows
+
+
+def _sources(parts: Sequence[pl.DataFrame]) -> list[Fact]:
+    """Where prompts came from: each split and source, with how many prompts, and its first and last line."""
+    prompts = pl.concat(parts).unique("id")
+    by = prompts.group_by("what").agg(prompts=pl.len(), first=pl.col("line").min(), last=pl.col("line").max())
+    return by.sort("what").rename({"what": "source"}).to_dicts()
