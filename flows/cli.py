@@ -10,7 +10,7 @@ COMMANDS = {
     "run": ("run rft --rounds 3", "three rounds of rejection-sampling fine-tuning on the tutor"),
     "status": ("status", "what each round did"),
     "sql": ('sql "FROM funnel"', "ask the lake"),
-    "trace": ("trace ID", "the story of a checkpoint or of a candidate"),
+    "trace": ("trace ID", "what any row descends from; a checkpoint's story, a candidate's life"),
     "export": ("export LOOP --to DIR", "a training set for others, with its lineage"),
     "verify": ("verify", "is the lake what was written?"),
     "maintain": ("maintain", "seal closed rounds, free what nothing needs"),

@@ -24,9 +24,17 @@ KEYS: Mapping[str, str] = {
 """What a row is named by in the graph: its id; a training's two or three states are one, and an example is
 one for each snapshot that holds it. SQL over the row's columns.
 """
+
+
+def _said_of_candidates() -> tuple[tuple[str, str], ...]:
+    """Tables that hold one row a candidate by its id; its tokens, which are the text again, aside."""
+    others = (name for name, table in TABLES.items() if table.id == "candidate_id")
+    return tuple((name, "candidate_id") for name in others if name not in ("candidates", "tokens"))
+
+
 KINDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "prompt": (("prompts", "prompt_id"),),
-    "cand": (("candidates", "candidate_id"), ("rollouts", "candidate_id")),
+    "cand": (("candidates", "candidate_id"), *_said_of_candidates()),
     "req": (("requests", "request_id"),),
     "score": (("scores", "score_id"),),
     "crit": (("critiques", "critique_id"),),
@@ -105,6 +113,14 @@ RESTS: tuple[Link, ...] = (
         "credited by",
         (("candidate_id", "candidate_id"),),
         only="purpose = 'policy'",
+        when="same",
+    ),
+    Link(
+        EXAMPLES,
+        "soft_targets",
+        "taught by",
+        (("candidate_id", "candidate_id"),),
+        only="purpose = 'distil'",
         when="same",
     ),
     Link(

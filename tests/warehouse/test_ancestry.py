@@ -19,6 +19,7 @@ from schemas.identity import answer_id, base_id, guest_id, score_id
 from schemas.tables import TABLES
 from schemas.units import Unit
 from tests.warehouse.story import HASH, PROMPTS
+from warehouse.ancestry.described import WHAT
 from warehouse.ancestry.find import find
 from warehouse.ancestry.since import since
 from warehouse.ancestry.trace import ancestry
@@ -56,6 +57,7 @@ def test_every_column_that_names_rows_leads_up_by_its_link() -> None:
                 assert KEYS[parent] == key, "a link holds what rows are named by"
     with_kind = {table for places in KINDS.values() for table, _ in places}
     assert with_kind >= {*TABLES} - {"tokens"}, "rows of every table are found by an id"
+    assert {*WHAT} >= {*TABLES}, "rows of every table have words by which they are told together"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_any_row_is_traced_to_its_base_and_to_the_line_of_its_source(
         .split("/")[-1]
     )
     assert told["id"] == own, "a training's states are one row"
-    assert told["table"] == ("candidates" if table == "rollouts" else table)
+    assert told["table"] == place[0]
     nodes = [node for section in told["sections"] for node in section["nodes"]]
     assert "missing" not in {node["what"] for node in nodes}
     assert any(own in node["key"] for node in nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.columns import FLOATS, INTS, SHARED
+from schemas.columns import SHARED, TEXTS
 from schemas.descent import EXAMPLES
 from schemas.tables import TABLES
 
@@ -26,13 +26,12 @@ WHAT: Mapping[str, str] = {
     "audits": "monitor",
     "rounds": "state",
     "tokens": "'of a candidate'",
+    "soft_targets": "support || ' of a teacher'",
 }
 """SQL over a row's columns for what rows are shown together by."""
 
 LINES: Mapping[str, str] = {"prompts": "line"}
 """Where a row stands in the source that its words name."""
-
-_LONG = (INTS, FLOATS)
 
 
 def facts(table: str) -> str:
@@ -41,5 +40,5 @@ def facts(table: str) -> str:
         names = ("candidate_id", "rejected_id", "preference_id", "prompt_id", "kind", "checkpoint_id")
         return ", ".join(("snapshot_id", "example_id", *names))
     left_out = {column.name for column in SHARED if column.name in ("unit", "recorded_at")}
-    columns = (c.name for c in TABLES[table].columns if c.type not in _LONG and c.name not in left_out)
-    return ", ".join(f'"{name}"' for name in columns)
+    told = (c for c in TABLES[table].columns if c.type == TEXTS or not str(c.type).startswith("list"))
+    return ", ".join(f'"{column.name}"' for column in told if column.name not in left_out)
