@@ -45,7 +45,7 @@ from warehouse.log import Log
 from warehouse.query import read
 
 SHARD = 2000  # prompts in one unit of admission
-NOT_ASKED = ("refused", "seed", "invention", "red-team-kept")
+NOT_ASKED = ("refused", "seed", "invention")
 """Splits of prompts that no round asks as the recipe puts questions."""
 
 

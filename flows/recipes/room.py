@@ -24,6 +24,11 @@ def reading_tutor(recipe: Recipe) -> Path:
     return tutor.READER if on_varied_stories(recipe) else tutor.BASE
 
 
+def mannered_tutor(recipe: Recipe) -> Path:
+    """The tutor that has a manner and can criticise and revise, where it was built; else the plain one."""
+    return tutor.RUDE if (tutor.RUDE / "config.json").is_file() else tutor.BASE
+
+
 @dataclass(frozen=True)
 class Room:
     """One recipe.

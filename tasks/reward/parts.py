@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from schemas.recipes.grpo import Rewards
+from schemas.recipes.policy_gradients import Rewards
 
 AT_FAULT = ("timeout", "tampered")  # outcomes that are the answer's own doing: worth nothing, and known to be
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.recipes.grpo import Advantages
+from schemas.recipes.policy_gradients import Advantages
 from schemas.tables import ROLLOUTS
 from tasks.filter.decision import decide
 from tasks.reward.advantages import (

@@ -10,7 +10,8 @@ import pytest
 
 import tutor
 from schemas.recipes.constitution import Constitution
-from schemas.recipes.constitutional import OPENINGS, REFUSALS
+from schemas.recipes.constitutional import OPENINGS
+from schemas.recipes.harm import REFUSALS
 from tasks.critique.asking import critique_prompt, put_whole, revision_prompt
 from tasks.critique.draw import drawn_principle
 from tasks.critique.phrases import begins_with_refusal, opening_of, refuses_everything

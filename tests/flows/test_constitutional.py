@@ -15,15 +15,16 @@ import pytest
 import tutor
 from flows.nightly import check, night
 from flows.opening.opening import check_asked_anew, check_opening, open_loop
+from flows.opening.red_team import check_red_team, with_red_team
 from flows.opening.settled import settled
-from flows.recipes.constitutional.harm import measure_harm, score_texts
-from flows.recipes.constitutional.judging import judge_label, judge_of_harm
 from flows.recipes.constitutional.learn import learned_revisions
-from flows.recipes.constitutional.red_team import check_red_team, red_team, with_red_team
 from flows.recipes.constitutional.revise import respond, revise
 from flows.recipes.constitutional.round import CONSTITUTIONAL, improve
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
+from flows.steps.harm import measure_harm, score_texts
+from flows.steps.judge_harm import judge_label, judge_of_harm
+from flows.steps.red_team import red_team
 from schemas.errors import BadInput, ModelError, PromptFileError, RecipeError
 from schemas.recipes.constitutional import Constitutional
 from schemas.recipes.parsing import load_recipe, with_value
@@ -194,7 +195,7 @@ def test_red_team_prompts_that_leave_none_to_ask_or_no_ordinary_ones_are_refused
 def test_red_team_prompts_that_would_not_fit_as_they_are_asked_now_are_refused(tmp_path: Path) -> None:
     file = _attacks(tmp_path / "attacks.jsonl", 40, 1, "Why? " * 120)
     round_ = opened(tmp_path / "lake", recipe(red_team__path=str(file), red_team__eval_count=8))
-    asked = read(round_.lake, "prompts").filter(~pl.col("split").is_in(["refused", "red-team-kept"]))
+    asked = read(round_.lake, "prompts").filter(pl.col("split") != "refused")
     longer = recipe(red_team__path=str(file), red_team__eval_count=8, prompts__system="Be kind. " * 80)
     with pytest.raises(RecipeError, match=f"of the {asked.height} prompts .* would not fit as they are"):
         check_asked_anew(round_.lake, LOOP, longer, round_.base.folder)

@@ -13,11 +13,12 @@ import pytest
 
 import tutor
 from flows.opening.opening import check_opening, open_loop
-from flows.recipes.grpo.rollouts import _fit, drawn
-from flows.recipes.grpo.round import NOTHING_LEARNED, check, improve
-from flows.recipes.grpo.steps import even_batch
+from flows.recipes.grpo.round import check, improve
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
+from flows.steps.credit import _fit, drawn
+from flows.steps.iterate import NOTHING_LEARNED
+from flows.steps.optimize import even_batch
 from schemas.errors import BadInput, ModelError, RecipeError
 from schemas.recipes.grpo import Grpo
 from schemas.recipes.parsing import load_recipe, with_value
@@ -222,7 +223,7 @@ def test_the_policy_waits_for_a_critic_that_had_nothing_to_learn_from_at_first(
     def drops_the_first(frame: pl.DataFrame, *_: Any) -> pl.DataFrame:
         return within_budget(frame, 1.0 if frame["unit"].str.contains("/01-").all() else 0.0, 0.5)
 
-    monkeypatch.setattr("flows.recipes.grpo.rollouts.within_budget", drops_the_first)
+    monkeypatch.setattr("flows.steps.credit.within_budget", drops_the_first)
     settings = ("advantages.estimator=gae", "iterations=2", "prompts_per_iteration=2")
     round_ = opened(tmp_path / "lake", *settings)
     assert improve(round_) == ("held", NOTHING_LEARNED, None)

@@ -17,12 +17,13 @@ from flows.nightly import night
 from flows.opening.opening import check_opening, open_loop
 from flows.opening.pairs import admit_pairs
 from flows.pages.show import story
-from flows.recipes.preference_model import comparing
-from flows.recipes.preference_model.comparing import Judge, _compared, held_out_pairs
-from flows.recipes.preference_model.measuring import measure
 from flows.recipes.preference_model.round import PREFERENCE_MODEL
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round
+from flows.steps import compare
+from flows.steps.compare import Judge, _compared, held_out_pairs
+from flows.steps.evaluate import held_out_prompts
+from flows.steps.measure_pairs import measure
 from flows.writers.constitutions import chosen_constitution
 from schemas.errors import BadInput, LakeError, RecipeError
 from schemas.recipes.shared import Sampling
@@ -149,7 +150,7 @@ def test_what_was_measured_in_other_shards_is_read_whole_or_not_at_all(lake: Lak
     assert best is not None
     own = recipe(Path("pairs.jsonl")).model_copy(update={"shard_size": 5})
     round_ = Round(Log(lake), LOOP, 2, own, state.base, state.champion)
-    pairs = held_out_pairs(round_)
+    pairs = held_out_pairs(round_, held_out_prompts(round_).head(0), round_.champion, "eval")
     marks = measure(round_, best, pairs, "last")
     assert marks["right"].to_list() == [True] * 12
     assert (marks["margin"] > 0).all()
@@ -272,7 +273,7 @@ def test_a_comparison_cut_short_goes_on_with_the_judgements_on_record(
     how: dict[str, Any] = {"judge_checkpoint_id": judge.checkpoint.id, "round_number": 0, "seed": round_.seed}
     texts, said = preference_rows(engine, load_rubric("pairwise"), shard, **how)
     log.once(unit, "candidates", lambda: texts)  # and then the power went
-    monkeypatch.setattr(comparing, "engine_of", lambda *_, **__: engine)
+    monkeypatch.setattr(compare, "engine_of", lambda *_, **__: engine)
     rows = _compared(round_, shard, judge, unit, lambda *_, **__: None)
     columns = ["preference_id", "chosen_id", "probability", "reason"]
     assert rows.select(columns).equals(said.sort("preference_id").select(columns))

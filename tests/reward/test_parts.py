@@ -7,7 +7,7 @@ import json
 import polars as pl
 import pytest
 
-from schemas.recipes.grpo import Advantages, Rewards
+from schemas.recipes.policy_gradients import Advantages, Rewards
 from tasks.reward.parts import rewarded, verdict_values
 from tasks.reward.rollouts import credited, mean_drift, rollout_rows, signalled, within_budget
 

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import polars as pl
 
-import tutor
+from flows.opening.red_team import check_red_team, with_red_team
 from flows.recipes.constitutional.asking import check_constitution
-from flows.recipes.constitutional.harm import score_texts, weigh_harm
-from flows.recipes.constitutional.judging import check_harm
 from flows.recipes.constitutional.learn import helpful_examples, learned_revisions
-from flows.recipes.constitutional.red_team import check_red_team, red_team, with_red_team
 from flows.recipes.constitutional.revise import respond, revise
-from flows.recipes.room import Room
+from flows.recipes.room import Room, mannered_tutor
 from flows.round.round import Outcome, Round
 from flows.steps.admit import admit
 from flows.steps.audit import audit
 from flows.steps.freeze import freeze_examples
 from flows.steps.generate import generate
+from flows.steps.harm import score_texts, weigh_harm
 from flows.steps.judge import judge_sample
+from flows.steps.judge_harm import check_harm
+from flows.steps.red_team import red_team
 from flows.steps.train import train
 from flows.steps.verify import verify_candidates
 from schemas.recipes.constitutional import Constitutional
@@ -64,11 +64,6 @@ def check(recipe: Constitutional, base: Path) -> None:
     check_harm(recipe, base)
 
 
-def base(recipe: Constitutional) -> Path:
-    """The tutor that has a manner and can criticise and revise, where it was built; else the plain one."""
-    return tutor.RUDE if (tutor.RUDE / "config.json").is_file() else tutor.BASE
-
-
 CONSTITUTIONAL = Room(
-    Constitutional, improve, check=check, opens=with_red_team, continues=check_red_team, base=base
+    Constitutional, improve, check=check, opens=with_red_team, continues=check_red_team, base=mannered_tutor
 )

@@ -12,18 +12,17 @@ from pathlib import Path
 from flows.opening.admission import shortage
 from flows.opening.opening import Opening
 from flows.opening.pairs import fitting_pairs
-from flows.recipes.preference_model.comparing import compare_answers, compared_by, held_out_pairs
-from flows.recipes.preference_model.measuring import weigh_preferences
-from flows.recipes.preference_model.pairs import decide_on, drawn_pairs
+from flows.recipes.preference_model.weighing import weigh_preferences
 from flows.recipes.room import Room
 from flows.round.round import Outcome, Round
 from flows.steps.admit import admit
 from flows.steps.audit import audit
-from flows.steps.freeze import freeze_examples
+from flows.steps.compare import compare_answers, compared_by, feedback_share, held_out_pairs
+from flows.steps.evaluate import held_out_prompts
+from flows.steps.pair import drawn_pairs, freeze_pairs
 from flows.steps.train import train
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.recipes.preference_model import PreferenceModel
-from tasks.filter.chain import survivors
 from tasks.models.checkpoint import check_readable
 from warehouse.lake import Lake
 from warehouse.query import query
@@ -34,13 +33,10 @@ NO_HELD_OUT = "no held-out pair has a preference: nothing to measure a preferenc
 
 def improve(round_: Round[PreferenceModel]) -> Outcome:
     """Draw people's pairs, have new ones compared, learn the preference, measure, promote what is better."""
-    prompts = admit(round_)
-    compare_answers(round_, prompts)
-    pairs = drawn_pairs(round_, prompts)
-    decisions = decide_on(round_, pairs)
-    units = pairs["unit"].to_list() if survivors(decisions).height else []
-    snapshot = freeze_examples(round_, decisions, "reward", units)
-    held_out = held_out_pairs(round_)
+    prompts, writer = admit(round_), round_.champion
+    compare_answers(round_, feedback_share(round_, prompts), writer)
+    snapshot = freeze_pairs(round_, drawn_pairs(round_, prompts, "train"))
+    held_out = held_out_pairs(round_, feedback_share(round_, held_out_prompts(round_)), writer, "eval")
     if snapshot is None or held_out.is_empty():
         audit(round_)
         return "held", NO_PAIR if snapshot is None else NO_HELD_OUT, None

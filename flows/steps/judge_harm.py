@@ -18,7 +18,7 @@ from flows.writers.guests import guest, with_models_here
 from flows.writers.judges import chosen_rubric
 from schemas.errors import RecipeError
 from schemas.ids import digest
-from schemas.recipes.constitutional import Constitutional, Harm
+from schemas.recipes.harm import AgainstHarm, Harm
 from schemas.units import Unit
 from tasks.critique.phrases import begins_with_refusal
 from tasks.models.asking import as_asked
@@ -37,7 +37,7 @@ Judged = Callable[[pl.DataFrame, Unit, Advance], pl.DataFrame]
 """From answers (columns of `candidates`, reference, prompt, messages) and a unit to rows of `scores`."""
 
 
-def judge_of_harm(round_: Round[Constitutional]) -> Judged:
+def judge_of_harm(round_: Round[AgainstHarm]) -> Judged:
     """The recipe's judge of harm."""
     name = round_.recipe.harm.verifier
     if name == JUDGE:
@@ -54,9 +54,9 @@ def judge_of_harm(round_: Round[Constitutional]) -> Judged:
     return by_verifier
 
 
-def judge_of_refusals(round_: Round[Constitutional]) -> Judged:
+def judge_of_refusals(round_: Round[AgainstHarm]) -> Judged:
     """Who says which answers to harmless prompts refuse: the recipe's phrases, in their first sentence."""
-    phrases = round_.recipe.revising.refusals
+    phrases = round_.recipe.refusals
 
     def verify(text: str | None, reference: str | None) -> Verdict:
         if begins_with_refusal(text or "", phrases):
@@ -73,7 +73,7 @@ def judge_of_refusals(round_: Round[Constitutional]) -> Judged:
     return refused
 
 
-def judge_label(round_: Round[Constitutional]) -> str:
+def judge_label(round_: Round[AgainstHarm]) -> str:
     """What tells one judge of harm from another: its version; of a model its rubric and its weights."""
     name = round_.recipe.harm.verifier
     if name == JUDGE:
@@ -84,7 +84,7 @@ def judge_label(round_: Round[Constitutional]) -> str:
     return get_verifier(name, strictness=round_.recipe.verification.strictness).version
 
 
-def check_harm(recipe: Constitutional, base: Path) -> None:
+def check_harm(recipe: AgainstHarm, base: Path) -> None:
     """Refuse a judge of harm that cannot be used; RecipeError or ModelError of one line."""
     harm = recipe.harm
     if harm.verifier not in (JUDGE, reward.NAME):
@@ -106,26 +106,26 @@ def _rubric(harm: Harm, base: Path) -> Rubric:
     return chosen_rubric(model, harm.rubric or RUBRIC, "points", harm.votes)
 
 
-def _judge(round_: Round[Constitutional]) -> Judge:
+def _judge(round_: Round[AgainstHarm]) -> Judge:
     harm = with_models_here(round_.recipe.harm, round_.lake, round_.loop)
     checkpoint = guest(round_, Path(harm.model), "judge") if harm.model else round_.base
     return Judge(checkpoint, _rubric(harm, round_.base.folder))
 
 
-def _preference_model(round_: Round[Constitutional]) -> Checkpoint:
+def _preference_model(round_: Round[AgainstHarm]) -> Checkpoint:
     model = with_models_here(round_.recipe.harm, round_.lake, round_.loop).model
     assert model is not None, "check_harm asks for one"
     return guest(round_, Path(model), "reward")
 
 
-def _asked(round_: Round[Constitutional]) -> tuple[str, ...]:
+def _asked(round_: Round[AgainstHarm]) -> tuple[str, ...]:
     """What decides, beside the question, how a preference model is shown it; nothing where both are plain."""
     prompts = round_.recipe.prompts
     asked = () if prompts.asking.is_plain else (f"asked={prompts.asking.label}",)
     return asked if prompts.chat == PLAIN else (*asked, f"chat={prompts.chat.label}")
 
 
-def _by_reward(round_: Round[Constitutional]) -> Judged:
+def _by_reward(round_: Round[AgainstHarm]) -> Judged:
     """A preference model's scores, prompts shown as the policy is asked them; harmless is what has
     `harm.pass_from` or more.
     """

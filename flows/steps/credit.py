@@ -12,7 +12,7 @@ from flows.round.round import Round
 from flows.steps.filter import longest_example, with_decision_ids
 from flows.steps.task import step_task
 from schemas.ids import digest
-from schemas.recipes.grpo import Grpo
+from schemas.recipes.policy_gradients import PolicyGradients
 from tasks.filter.chain import run_chain
 from tasks.filter.decision import Filter
 from tasks.filter.finished import finished
@@ -29,7 +29,7 @@ from warehouse.loops import Checkpoint
 from warehouse.query import read
 
 
-def drawn(round_: Round[Grpo], prompts: pl.DataFrame, iteration: int) -> pl.DataFrame:
+def drawn(round_: Round[PolicyGradients], prompts: pl.DataFrame, iteration: int) -> pl.DataFrame:
     """An iteration's share (from 1) of the round's prompts: they go round, in another order each time."""
     count, seed = round_.recipe.prompts_per_iteration, round_.recipe.seed
     ids = prompts["prompt_id"].to_list()
@@ -44,7 +44,7 @@ def drawn(round_: Round[Grpo], prompts: pl.DataFrame, iteration: int) -> pl.Data
 
 @step_task
 def credit(
-    round_: Round[Grpo],
+    round_: Round[PolicyGradients],
     prompts: pl.DataFrame,
     answers: pl.DataFrame,
     given: Mapping[str, pl.DataFrame],
@@ -71,7 +71,7 @@ def credit(
     return rows.join(drawn.select("candidate_id", "behaviour_logprobs"), on="candidate_id")
 
 
-def _tokens(round_: Round[Grpo], answers: pl.DataFrame) -> pl.DataFrame:
+def _tokens(round_: Round[PolicyGradients], answers: pl.DataFrame) -> pl.DataFrame:
     """The tokens of answers, with the sampler's log-probabilities at the temperature it drew by."""
     units = sorted(set(answers["unit"]))
     rows = read(round_.lake, "tokens", {"loop": round_.loop, "round": round_.number, "unit": units})
@@ -80,7 +80,7 @@ def _tokens(round_: Round[Grpo], answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_again(
-    round_: Round[Grpo],
+    round_: Round[PolicyGradients],
     prompts: pl.DataFrame,
     answers: pl.DataFrame,
     reference: Checkpoint,
@@ -110,7 +110,7 @@ def _read_again(
 
 @step_task
 def chosen(
-    round_: Round[Grpo],
+    round_: Round[PolicyGradients],
     prompts: pl.DataFrame,
     answers: pl.DataFrame,
     given: Mapping[str, pl.DataFrame],
@@ -141,7 +141,7 @@ def chosen(
     return round_.log.once(round_.unit("filter"), "decisions", compute)
 
 
-def _fit(round_: Round[Grpo], answers: pl.DataFrame) -> pl.DataFrame:
+def _fit(round_: Round[PolicyGradients], answers: pl.DataFrame) -> pl.DataFrame:
     """Decisions that drop what is too long to train on, by the tokens that were drawn."""
     tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
     asked = [put(prompt, round_.recipe.prompts.asking) for prompt in prompts_of(answers, "prompt")]

@@ -1,4 +1,4 @@
-"""A preference model on the held-out pairs: its scores, its measures, whether it is better than the last."""
+"""A preference model on the held-out pairs: its scores and its measures, each a fact."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from typing import Any
 
 import polars as pl
 
-from flows.round.round import Outcome, Round
-from flows.steps.audit import audit
+from flows.round.round import Round
 from flows.steps.prefer import score_answers
 from flows.steps.task import shards
 from schemas.errors import LakeError
 from schemas.ids import digest
-from schemas.recipes.preference_model import PreferenceModel
 from schemas.units import Unit
 from tasks.admit.pairs import starts
-from tasks.evaluate.gate import decide
 from tasks.evaluate.measure import evaluation_rows
 from tasks.evaluate.preferences import pair_metrics
 from tasks.models.asking import as_asked
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.turns import answer_tokens
 from tasks.verify.reward import NAME, RULES
-from warehouse.loops import Checkpoint, champion_of
+from warehouse.loops import Checkpoint
 from warehouse.query import query, read
 
 _SCORES = """
@@ -32,26 +29,7 @@ _SCORES = """
     ORDER BY candidate_id"""
 
 
-def weigh_preferences(round_: Round[PreferenceModel], challenger: Checkpoint, pairs: pl.DataFrame) -> Outcome:
-    """Promote a preference model that tells more held-out pairs right than the loop's last one (a paired
-    test); the first one has to be better than a coin.
-    """
-    marks = measure(round_, challenger, pairs, "challenger")
-    last = champion_of(round_.lake, round_.loop, "reward", before=round_.number)
-    before = None if last is None else measure(round_, last, pairs, "last")
-    stops = [f"{r.monitor} {r.metric}" for r in audit(round_) if r.verdict == "stop"]
-    after = marks["right"].to_list()
-    against = [not one for one in after] if before is None else before["right"].to_list()
-    gate = decide(against, after, round_.recipe.gate.alpha, stops, problems_of(pairs))
-    reason = f"held-out pairs, {gate.reason}" + (" (against a coin: the first one)" if last is None else "")
-    if gate.promote:
-        return "promoted", reason, challenger
-    return "stopped" if stops else "held", reason, challenger
-
-
-def measure(
-    round_: Round[PreferenceModel], checkpoint: Checkpoint, pairs: pl.DataFrame, name: str
-) -> pl.DataFrame:
+def measure(round_: Round[Any], checkpoint: Checkpoint, pairs: pl.DataFrame, name: str) -> pl.DataFrame:
     """Which held-out pairs a preference model tells right: preference_id, margin, right. Its scores and
     measures are facts; what an earlier round has measured on the same pairs is read.
     """

@@ -9,10 +9,12 @@ import polars as pl
 
 from flows.round.round import Round
 from flows.steps.filter import length_filter, with_decision_ids
+from flows.steps.freeze import freeze_examples
 from flows.steps.task import GROUP, shards, step_task
-from schemas.recipes.preference_model import PreferenceModel
+from schemas.job import Hyperparameters
+from schemas.recipes.feedback import ByFeedback
 from schemas.units import Unit
-from tasks.filter.chain import run_chain
+from tasks.filter.chain import run_chain, survivors
 from tasks.filter.compared import compared, paired
 from tasks.filter.finished import finished
 from warehouse.query import query
@@ -29,19 +31,23 @@ _PAIRS = """
     JOIN prompts AS p ON p.loop = l.loop AND p.prompt_id = l.prompt_id
     JOIN candidates AS c ON c.loop = l.loop AND c.candidate_id = l.chosen_id
     JOIN candidates AS r ON r.loop = l.loop AND r.candidate_id = l.rejected_id
-    WHERE l.loop = $loop AND p.split = $split AND l.round <= $round
+    WHERE l.loop = $loop AND p.split IN (SELECT unnest($splits)) AND l.round <= $round
     ORDER BY l.preference_id"""
 
 
-def pairs_in(round_: Round[Any], split: str) -> pl.DataFrame:
-    """Every pair of a split that the log holds up to this round, with its label and both texts."""
-    parameters = {"loop": round_.loop, "split": split, "round": round_.number}
+def pairs_in(round_: Round[Any], *splits: str) -> pl.DataFrame:
+    """Every pair about prompts of these splits that the log holds up to this round, with its label and both
+    texts.
+    """
+    parameters = {"loop": round_.loop, "splits": list(splits), "round": round_.number}
     return query(round_.lake, _PAIRS, parameters, scope={"loop": round_.loop})
 
 
-def drawn_pairs(round_: Round[PreferenceModel], prompts: pl.DataFrame) -> pl.DataFrame:
-    """The pairs that this round decides on, columns as of `pairs_in`."""
-    pairs = pairs_in(round_, "train")
+def drawn_pairs(round_: Round[ByFeedback], prompts: pl.DataFrame, *splits: str) -> pl.DataFrame:
+    """The pairs that this round decides on, about prompts of these splits: people's of the prompts drawn, a
+    model's of this round and, newest first, of earlier ones; columns as of `pairs_in`.
+    """
+    pairs = pairs_in(round_, *splits)
     people = pl.col("source").is_not_null()
     drawn = pl.col("prompt_id").is_in(prompts["prompt_id"].implode())
     now = pl.col("round") == round_.number
@@ -51,13 +57,24 @@ def drawn_pairs(round_: Round[PreferenceModel], prompts: pl.DataFrame) -> pl.Dat
     return pl.concat([own, earlier.head(round_.recipe.feedback.earlier)]).sort("preference_id")
 
 
-def decide_on(round_: Round[PreferenceModel], pairs: pl.DataFrame) -> pl.DataFrame:
-    """Decide on every answer of the pairs: in a preference, ended, fitting, and still paired."""
+def freeze_pairs(round_: Round[Any], pairs: pl.DataFrame, hyper: Hyperparameters | None = None) -> str | None:
+    """The snapshot of those pairs that can be learned from, by a training of `hyper` or the recipe's; None
+    where there are none.
+    """
+    decisions = decide_on(round_, pairs, hyper)
+    units = pairs["unit"].to_list() if survivors(decisions).height else []
+    return freeze_examples(round_, decisions, "reward", units)
+
+
+def decide_on(round_: Round[Any], pairs: pl.DataFrame, hyper: Hyperparameters | None = None) -> pl.DataFrame:
+    """Decide on every answer of the pairs: in a preference, ended, fitting the training (the recipe's, or
+    that of `hyper`), and still paired.
+    """
     answers = answers_of(pairs)
     parts = shards(sorted(set(answers["prompt_id"])), round_.recipe.shard_size * GROUP) or [[]]
     group = {round_.unit("filter", number): ids for number, ids in enumerate(parts)}
     with round_.step("filter", answers.height, "answers") as advance:
-        decisions = _decisions(round_, answers, group)
+        decisions = _decisions(round_, answers, group, hyper)
         advance(answers.height)
     return decisions
 
@@ -91,10 +108,13 @@ def answers_of(pairs: pl.DataFrame) -> pl.DataFrame:
 
 @step_task
 def _decisions(
-    round_: Round[PreferenceModel], answers: pl.DataFrame, group: dict[Unit, list[str]]
+    round_: Round[Any],
+    answers: pl.DataFrame,
+    group: dict[Unit, list[str]],
+    hyper: Hyperparameters | None,
 ) -> pl.DataFrame:
     def compute(missing: Sequence[Unit]) -> list[pl.DataFrame]:
-        filters = [compared, finished, length_filter(round_), paired]
+        filters = [compared, finished, length_filter(round_, hyper), paired]
         groups = [answers.filter(pl.col("prompt_id").is_in(group[unit])) for unit in missing]
         return [with_decision_ids(round_, run_chain(rows, filters)[0], "filter") for rows in groups]
 

@@ -11,15 +11,16 @@ from dataclasses import replace
 
 import polars as pl
 
-from flows.recipes.constitutional.judging import Judged, judge_label, judge_of_harm, judge_of_refusals
-from flows.recipes.constitutional.red_team import HELD_OUT, LOOK_ALIKE, prompts_in
+from flows.opening.red_team import HELD_OUT, LOOK_ALIKE
 from flows.round.round import Outcome, Round
 from flows.steps.audit import audit
 from flows.steps.evaluate import evaluate, further
 from flows.steps.generate import answers
+from flows.steps.judge_harm import Judged, judge_label, judge_of_harm, judge_of_refusals
+from flows.steps.red_team import prompts_in
 from flows.steps.task import shards
 from schemas.ids import digest
-from schemas.recipes.constitutional import Constitutional
+from schemas.recipes.harm import AgainstHarm
 from schemas.units import Unit
 from tasks.admit.pairs import starts
 from tasks.evaluate.gate import decide
@@ -40,7 +41,7 @@ _MARKS = """
     ORDER BY c.prompt_id"""
 
 
-def score_texts(round_: Round[Constitutional], prompts: pl.DataFrame, texts: list[pl.DataFrame]) -> None:
+def score_texts(round_: Round[AgainstHarm], prompts: pl.DataFrame, texts: list[pl.DataFrame]) -> None:
     """Put verdicts of harm on a round's responses and revisions on record; nothing goes by them."""
     sample = sample_of_prompts(prompts, round_.recipe.harm.share, round_.recipe.seed)
     columns = ("candidate_id", "prompt_id", "split", "text")
@@ -51,7 +52,7 @@ def score_texts(round_: Round[Constitutional], prompts: pl.DataFrame, texts: lis
             judged(frame.filter(pl.col("prompt_id").is_in(ids)), round_.unit("harm", number), advance)
 
 
-def weigh_harm(round_: Round[Constitutional], challenger: Checkpoint) -> Outcome:
+def weigh_harm(round_: Round[AgainstHarm], challenger: Checkpoint) -> Outcome:
     """Measure champion and challenger, ask every monitor, and promote who surely does less harm and has not
     surely lost more accuracy than the recipe allows; the verdict, why, and the challenger.
     """
@@ -75,7 +76,7 @@ def weigh_harm(round_: Round[Constitutional], challenger: Checkpoint) -> Outcome
     return ("promoted" if less.promote else "held"), reason, challenger
 
 
-def measure_harm(round_: Round[Constitutional], checkpoint: Checkpoint) -> pl.DataFrame:
+def measure_harm(round_: Round[AgainstHarm], checkpoint: Checkpoint) -> pl.DataFrame:
     """A checkpoint's answers to the held-out red-team prompts: prompt_id, problem, passed (harmless). The
     problem of a prompt without one is how its dialogue begins.
 
@@ -98,7 +99,7 @@ def measure_harm(round_: Round[Constitutional], checkpoint: Checkpoint) -> pl.Da
 
 
 def _measured(
-    round_: Round[Constitutional],
+    round_: Round[AgainstHarm],
     checkpoint: Checkpoint,
     prompts: pl.DataFrame,
     suite: str,
@@ -126,7 +127,7 @@ def _measured(
 
 
 def _marks(
-    round_: Round[Constitutional], checkpoint: Checkpoint, split: str, suite: str, then: int | None
+    round_: Round[AgainstHarm], checkpoint: Checkpoint, split: str, suite: str, then: int | None
 ) -> pl.DataFrame:
     values = {
         "loop": round_.loop,
@@ -142,13 +143,13 @@ def _marks(
     return marks.with_columns(problem=pl.coalesce("problem", "start")).drop("start")
 
 
-def _suite(round_: Round[Constitutional], prompts: pl.DataFrame) -> str:
+def _suite(round_: Round[AgainstHarm], prompts: pl.DataFrame) -> str:
     """12 hex digits over all that a measure of harm depends on beside the checkpoint."""
     recipe = round_.recipe
     values = [
         recipe.harm.model_dump_json(exclude={"share"}),
         judge_label(round_),
-        *recipe.revising.refusals,
+        *recipe.refusals,
         str(recipe.evaluation.max_tokens),
         *further(recipe),
     ]

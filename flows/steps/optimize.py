@@ -11,13 +11,16 @@ from flows.round.round import Round
 from flows.steps.freeze import freeze_examples
 from flows.steps.train import train
 from schemas.job import Hyperparameters, Value
-from schemas.recipes.grpo import Grpo
+from schemas.recipes.policy_gradients import PolicyGradients
 from tasks.filter.chain import survivors
 from warehouse.loops import Checkpoint
 
 
 def policy_step(
-    phase: Round[Grpo], decisions: pl.DataFrame, rollouts: pl.DataFrame, policies: Sequence[Checkpoint]
+    phase: Round[PolicyGradients],
+    decisions: pl.DataFrame,
+    rollouts: pl.DataFrame,
+    policies: Sequence[Checkpoint],
 ) -> list[Checkpoint]:
     """The policy after its steps on the answers kept, which go on with the optimizer of the last one that
     took any (`policies`: all so far, the first is where the round starts); none where no answer was kept.
@@ -27,7 +30,7 @@ def policy_step(
 
 
 def critic_step(
-    phase: Round[Grpo],
+    phase: Round[PolicyGradients],
     decisions: pl.DataFrame,
     rollouts: pl.DataFrame,
     start: Checkpoint,
@@ -45,7 +48,7 @@ def critic_step(
 
 
 def _step(
-    phase: Round[Grpo],
+    phase: Round[PolicyGradients],
     decisions: pl.DataFrame,
     rollouts: pl.DataFrame,
     objective: str,

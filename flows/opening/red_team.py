@@ -1,8 +1,8 @@
 """The red-team prompts of a loop: which are answered and revised, which are kept, and which only measure.
 
-All are admitted in round 0, each with its part as its split: `red-team` (asked in rounds), `red-team-kept`
-(for preferences later), `red-team-eval` and `look-alike` (never trained on). Dialogues that begin alike, one
-often the prefix of another, are in one part.
+All are admitted in round 0, each with its part as its split: `red-team` (answered and revised),
+`red-team-kept` (for preferences, and what learns from them), `red-team-eval` and `look-alike` (never trained
+on). Dialogues that begin alike, one often the prefix of another, are in one part.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import tutor.prompts
 from flows.opening.admission import Admitted, fitting, fixed_prompts, without_near
 from flows.opening.asking import refuse_shown
 from flows.opening.opening import Opening, room_for_prompts
-from flows.round.round import Round
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.ids import digest
-from schemas.recipes.constitutional import Constitutional, RedTeam
+from schemas.recipes.harm import AgainstHarm, RedTeam
 from schemas.recipes.shared import Prompts
 from tasks.admit.apart import OVERLAP, refuse, sample, sound
 from tasks.admit.pairs import apart_from_starts, starts
-from tasks.admit.prompts import draw_prompts, without
+from tasks.admit.prompts import without
 from tasks.admit.reading import SOURCED, read_file
 from tasks.evaluate.gate import fewest
 from tasks.models.checkpoint import load_tokenizer
@@ -36,7 +35,7 @@ ENOUGH = 300
 """Held-out prompts of each kind below which a share says little: its interval is wider than 10 points."""
 
 
-def with_red_team(recipe: Constitutional, opening: Opening) -> Opening:
+def with_red_team(recipe: AgainstHarm, opening: Opening) -> Opening:
     """The opening of a loop with the recipe's red-team prompts; PromptFileError where they are too few, or
     leave no ordinary prompt to train on. RecipeError where an example shows one that measures.
     """
@@ -75,7 +74,7 @@ def with_red_team(recipe: Constitutional, opening: Opening) -> Opening:
     )
 
 
-def check_red_team(recipe: Constitutional, lake: Lake, loop: str) -> None:
+def check_red_team(recipe: AgainstHarm, lake: Lake, loop: str) -> None:
     """Refuse to go on with a loop that was opened without these red-team prompts."""
     fixed = read(lake, "prompts", {"loop": loop, "round": 0})
     for split in (ASKED, HELD_OUT):
@@ -84,29 +83,13 @@ def check_red_team(recipe: Constitutional, lake: Lake, loop: str) -> None:
     _refuse_shown(recipe, _asked(fixed.filter(pl.col("split").is_in([HELD_OUT, LOOK_ALIKE]))))
     state = fold(lake, loop)
     before = state.last_recipe if state is not None else None
-    if before is not None and before["recipe"] == recipe.recipe:
+    if before is not None and "red_team" in before:
         now = recipe.red_team
         if _fixed(RedTeam.model_validate(before["red_team"])) != _fixed(now):
             raise BadInput(f"loop {loop} has other red-team prompts since it was opened: use another --loop")
 
 
-def red_team(round_: Round[Constitutional]) -> pl.DataFrame:
-    """The red-team prompts that a round answers and revises."""
-    recipe = round_.recipe
-    with round_.step("red-team", recipe.red_team.per_round, "prompts") as advance:
-        rows = prompts_in(round_, ASKED)
-        drawn = draw_prompts(rows, recipe.red_team.per_round, recipe.seed, round_.number)
-        advance(drawn.height)
-    return drawn
-
-
-def prompts_in(round_: Round[Constitutional], split: str) -> pl.DataFrame:
-    """The loop's prompts of one of these splits, in order of id."""
-    fixed = read(round_.lake, "prompts", {"loop": round_.loop, "round": 0})
-    return fixed.filter(pl.col("split") == split).sort("prompt_id")
-
-
-def _admitted(recipe: Constitutional, opening: Opening) -> tuple[Admitted, list[str]]:
+def _admitted(recipe: AgainstHarm, opening: Opening) -> tuple[Admitted, list[str]]:
     """Red-team prompts to answer and held-out ones, as the model can be asked them, and what a user is to
     know of those that are almost held-out ones.
     """
@@ -127,7 +110,7 @@ def _admitted(recipe: Constitutional, opening: Opening) -> tuple[Admitted, list[
     return apart, [f"red-team prompts: {remark}"] if remark else []
 
 
-def _look_alikes(recipe: Constitutional, opening: Opening) -> Admitted:
+def _look_alikes(recipe: AgainstHarm, opening: Opening) -> Admitted:
     """Harmless prompts that look like harmful ones, as held-out prompts; none where no file has any."""
     team = recipe.red_team
     if team.look_alikes is not None:
@@ -153,7 +136,7 @@ def _apart(admitted: Admitted, measured: pl.DataFrame) -> Admitted:
     return replace(admitted, training=apart, refused=pl.concat([admitted.refused, refused], how="diagonal"))
 
 
-def _fitting(admitted: Admitted, recipe: Constitutional, opening: Opening) -> Admitted:
+def _fitting(admitted: Admitted, recipe: AgainstHarm, opening: Opening) -> Admitted:
     tokenizer = load_tokenizer(opening.model, recipe.prompts.chat)
     room, _ = room_for_prompts(opening.model, recipe)
     return fitting(admitted, tokenizer, room, recipe.prompts.asking)
@@ -180,17 +163,17 @@ def _problems(held_out: pl.DataFrame) -> int:
     return held_out.select(pl.coalesce("problem", starts(held_out))).to_series().n_unique()
 
 
-def _refuse_shown(recipe: Constitutional, measured: pl.DataFrame) -> None:
+def _refuse_shown(recipe: AgainstHarm, measured: pl.DataFrame) -> None:
     """RecipeError where an example of recipe or constitution is how one of these prompts begins."""
     begun = pl.DataFrame({"text": starts(measured)})
     refuse_shown(recipe, begun)
-    questions = [one.prompt for one in recipe.read_constitution.shots]
+    questions = [one.prompt for one in recipe.law.shots] if recipe.law else []
     shown = pl.DataFrame({"text": questions}, schema={"text": pl.String})
     if without(shown, begun).height < shown.height:
         raise RecipeError("an example of the constitution is a held-out prompt: take it out of its file")
 
 
-def _lack(recipe: Constitutional, team: Admitted) -> str:
+def _lack(recipe: AgainstHarm, team: Admitted) -> str:
     training = 0 if team.training is None else team.training.height
     reasons = team.refused["refusal"].value_counts(sort=True).head(5).iter_rows()
     counts = "".join(f"; {count:,} refused: {reason}" for reason, count in reasons)

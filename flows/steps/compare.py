@@ -1,4 +1,4 @@
-"""Pairs that a model compares: two answers by the champion, shown in both orders, by a pairwise rubric or by
+"""Pairs that a model compares: two answers by the policy, shown in both orders, by a pairwise rubric or by
 the principles of a constitution.
 
 Training prompts get theirs in each round, held-out ones once in a loop, so that its preference models are
@@ -13,11 +13,10 @@ from typing import Any
 
 import polars as pl
 
-from flows.recipes.preference_model.pairs import pairs_in
 from flows.round.progress import Advance
 from flows.round.round import Round
-from flows.steps.evaluate import held_out_prompts
 from flows.steps.generate import generate
+from flows.steps.pair import pairs_in
 from flows.steps.task import shards, step_task
 from flows.steps.verify import verify_by_auditor
 from flows.writers.engines import engine_of
@@ -26,7 +25,7 @@ from flows.writers.judges import chosen_rubric
 from flows.writers.tutors import tutor_of
 from schemas.errors import RecipeError
 from schemas.identity import preference_id
-from schemas.recipes.preference_model import PreferenceModel
+from schemas.recipes.feedback import ByFeedback
 from schemas.tables import PREFERENCES
 from schemas.units import Unit
 from tasks.generate.written import Written
@@ -41,34 +40,47 @@ from warehouse.loops import Checkpoint
 SAME = "both answers are the same"
 
 
-def compare_answers(round_: Round[PreferenceModel], prompts: pl.DataFrame) -> None:
-    """Answers to a share of the prompts, two and two compared: candidates, judgements and preferences."""
-    feedback = round_.recipe.feedback
-    sample = sample_of_prompts(prompts, feedback.share, round_.recipe.seed)
-    if sample.is_empty():
+def compare_answers(
+    round_: Round[ByFeedback], prompts: pl.DataFrame, writer: Checkpoint, audited: bool = True
+) -> None:
+    """A policy's answers to prompts, two and two compared: candidates, judgements and preferences. With
+    `audited` the auditor's verdicts on its sample of them too.
+    """
+    if prompts.is_empty():
         return
-    candidates = generate(round_, sample, [round_.champion])
-    if not round_.phase:
-        verify_by_auditor(round_, sample.filter(pl.col("reference").is_not_null()), candidates)
-    judge = judge_of(round_)
-    pairs = two_and_two(candidates).join(prompt_columns(sample), on="prompt_id")
+    candidates = generate(round_, prompts, [writer])
+    if audited:
+        verify_by_auditor(round_, prompts.filter(pl.col("reference").is_not_null()), candidates)
+    judge = judge_of(round_, writer)
+    pairs = two_and_two(candidates).join(prompt_columns(prompts), on="prompt_id")
     with round_.step("compare", pairs.height, "pairs") as advance:
-        for number, ids in enumerate(shards(sample["prompt_id"].to_list(), round_.recipe.shard_size)):
+        for number, ids in enumerate(shards(prompts["prompt_id"].to_list(), round_.recipe.shard_size)):
             shard = pairs.filter(pl.col("prompt_id").is_in(ids))
             _compared(round_, shard, judge, round_.unit("compare", number), advance)
 
 
-def held_out_pairs(round_: Round[PreferenceModel]) -> pl.DataFrame:
-    """The loop's held-out pairs of which one is preferred, people's and models', in order of id; columns as
-    `pairs_in` has them. Where a model compares, it has compared answers to the held-out prompts once.
+def held_out_pairs(
+    round_: Round[ByFeedback], prompts: pl.DataFrame, writer: Checkpoint, *splits: str
+) -> pl.DataFrame:
+    """The loop's pairs about held-out prompts of these splits of which one is preferred, people's and
+    models', in order of id; columns as `pairs_in` has them.
+
+    `prompts` are those that a model compares answers to, once in a loop: not where an earlier round has done
+    so for their split.
     """
-    own = pairs_in(round_, "eval")
-    apart = round_.in_phase(1, "held-out")
-    compared = own.filter(pl.col("source").is_null() & (pl.col("round") < round_.number))
-    if round_.recipe.feedback.share and compared.is_empty():
-        compare_answers(apart, held_out_prompts(round_))
-        own = pairs_in(round_, "eval")
-    return own.filter(pl.col("probability") > 0.5)
+    compared = pairs_in(round_, *splits).filter(
+        pl.col("source").is_null() & (pl.col("round") < round_.number)
+    )
+    is_done = pl.col("prompt_id").is_in(compared["prompt_id"].implode())
+    done = prompts.filter(is_done)["split"].unique().implode()
+    missing = prompts.filter(~pl.col("split").is_in(done))
+    compare_answers(round_.in_phase(1, "held-out"), missing, writer, audited=False)
+    return pairs_in(round_, *splits).filter(pl.col("probability") > 0.5)
+
+
+def feedback_share(round_: Round[ByFeedback], prompts: pl.DataFrame) -> pl.DataFrame:
+    """Of prompts the share whose answers a model compares."""
+    return sample_of_prompts(prompts, round_.recipe.feedback.share, round_.recipe.seed)
 
 
 @dataclass(frozen=True)
@@ -84,24 +96,26 @@ class Judge:
         return self.by.label if isinstance(self.by, Rubric) else self.by.constitution.label
 
 
-def judge_of(round_: Round[PreferenceModel]) -> Judge:
-    """The comparing model of a round, and its rubric or principles."""
+def judge_of(round_: Round[ByFeedback], writer: Checkpoint) -> Judge:
+    """The comparing model of a round, and its rubric or principles; `writer` wrote the answers."""
     other = feedback_model(round_.recipe, round_.base.folder)
-    judge = round_.champion if other is None else guest(round_, other, "judge")
+    judge = writer if other is None else guest(round_, other, "judge")
     here = with_models_here(round_.recipe, round_.lake, round_.loop)
     return Judge(judge, compared_by(here, round_.base.folder))
 
 
-def feedback_model(recipe: PreferenceModel, base: Path) -> Path | None:
+def feedback_model(recipe: ByFeedback, base: Path) -> Path | None:
     """The folder of the comparing model: the recipe's, or the tutor's judge for the tutor's own models; None:
     the checkpoint that wrote the answers.
     """
     if recipe.feedback.model is not None:
         return Path(recipe.feedback.model)
+    if recipe.feedback.constitution is not None and tutor_of(base) == "rude":
+        return None  # it was taught to compare by its constitution, which the judge was not
     return JUDGE if tutor_of(base) is not None else None
 
 
-def compared_by(recipe: PreferenceModel, base: Path) -> Rubric | Comparing:
+def compared_by(recipe: ByFeedback, base: Path) -> Rubric | Comparing:
     """What answers are compared by: the recipe's constitution or rubric, else the default rubric of its
     comparing model. RecipeError where more principles are asked for than there are.
     """
@@ -133,7 +147,7 @@ def two_and_two(candidates: pl.DataFrame) -> pl.DataFrame:
 
 @step_task
 def _compared(
-    round_: Round[PreferenceModel], shard: pl.DataFrame, judge: Judge, unit: Unit, advance: Advance
+    round_: Round[ByFeedback], shard: pl.DataFrame, judge: Judge, unit: Unit, advance: Advance
 ) -> pl.DataFrame:
     """One shard's judgements, then its preferences; a unit with preferences is done.
 

@@ -12,13 +12,13 @@ from flows.steps.task import shards
 from flows.steps.verify import verify_by_all
 from flows.writers.guests import guest
 from schemas.errors import BadInput
-from schemas.recipes.grpo import PREFERENCES, Grpo
+from schemas.recipes.policy_gradients import PREFERENCES, PolicyGradients
 from tasks.models.asking import as_asked
 from tasks.models.conversation import prompt_columns
 from warehouse.loops import Checkpoint, champion_of
 
 
-def preference_model(round_: Round[Grpo]) -> Checkpoint | None:
+def preference_model(round_: Round[PolicyGradients]) -> Checkpoint | None:
     """The preference model that rewards, where one counts: the recipe's, else the loop's own last one that
     was promoted. BadInput where there is none.
     """
@@ -35,7 +35,7 @@ def preference_model(round_: Round[Grpo]) -> Checkpoint | None:
 
 
 def verdicts(
-    phase: Round[Grpo], prompts: pl.DataFrame, answers: pl.DataFrame, model: Checkpoint | None
+    phase: Round[PolicyGradients], prompts: pl.DataFrame, answers: pl.DataFrame, model: Checkpoint | None
 ) -> dict[str, pl.DataFrame]:
     """The verdicts on every answer of each verifier that may reward: rows of table `scores`, by its name."""
     given = verify_by_all(phase, prompts, answers)
@@ -45,7 +45,7 @@ def verdicts(
 
 
 def _preferences(
-    phase: Round[Grpo], prompts: pl.DataFrame, answers: pl.DataFrame, model: Checkpoint
+    phase: Round[PolicyGradients], prompts: pl.DataFrame, answers: pl.DataFrame, model: Checkpoint
 ) -> pl.DataFrame:
     """A preference model's scores of answers, with their prompts as the policy was asked them."""
     shown = as_asked(prompt_columns(prompts), phase.recipe.prompts.asking)
