@@ -67,6 +67,10 @@ class GrowingLayer(DynamicLayer):
         self._buffers = _pair(buffer[: len(beam_idx)] for buffer in self._buffers)
         self._show(self._length)
 
+    def shorten(self, positions: int) -> None:
+        """Keeps so many positions, from the first; what comes next takes the place of the others."""
+        self._show(positions)
+
     def _show(self, end: int) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._buffers is not None
         self._length = end

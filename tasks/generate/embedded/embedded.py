@@ -21,7 +21,7 @@ from schemas.errors import ModelError
 from schemas.job import Chat
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.decoding import Decoded, decode
-from tasks.generate.embedded.forward import Forward
+from tasks.generate.embedded.forward import Begun, Forward
 from tasks.generate.embedded.proof import Drawing, prove_drawing
 from tasks.generate.embedded.stops import Stops
 from tasks.generate.embedded.workers import Workers
@@ -83,6 +83,7 @@ class EmbeddedEngine:
         self._workers: Workers[_Batch, Decoded] = Workers(forward, _worker_count(model, self.device))
         self._sizes = (forward.token_bytes, forward.vocabulary)
         self._rows, self._memory = rows, (memory or _free_memory(self.device)) // self._workers.count
+        self._begun: Begun | None = None
         self._lock = threading.Lock()
 
     def generate(
@@ -116,11 +117,11 @@ class EmbeddedEngine:
 
     def logprobs_after(self, prompt: Prompt, tokens: Sequence[int]) -> list[float]:
         """Log-probabilities (nats, temperature 1) of every token of the vocabulary after a prompt and the
-        tokens of an answer that was begun.
+        tokens of an answer that was begun. Several questions in a row about one prompt read it once.
         """
         with self._lock:
             (ids,) = self._encode([prompt], max(len(tokens), 1))
-            logits = self._workers.ask(lambda forward: forward.alone([*ids, *tokens]))
+            self._begun, logits = self._workers.ask(lambda forward: forward.after(ids, tokens, self._begun))
         logprobs: list[float] = torch.log_softmax(logits[0].double(), dim=-1).tolist()
         return logprobs
 
@@ -139,6 +140,7 @@ class EmbeddedEngine:
         """Frees the model; the engine cannot be used afterwards."""
         with self._lock:
             self._workers.close()
+            self._begun = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache
 
 from schemas.errors import ModelError, first_line
-from tasks.generate.embedded.cache import bytes_per_token, forward_parameters, is_plain, new_cache
+from tasks.generate.embedded.cache import (
+    GrowingLayer,
+    bytes_per_token,
+    forward_parameters,
+    is_plain,
+    new_cache,
+)
 
 PREFILL_TOKENS_CPU, PREFILL_TOKENS_GPU = 2_048, 65_536
 """Prompt tokens (padding counted) in one prefill: on a CPU more of them fall out of its caches."""
@@ -29,6 +36,15 @@ PROBED = (3, 11, 17, 29)
 RUNNING = "cache_params"
 """How models with a running state and no attention (Mamba) are given it."""
 CACHES = ("past_key_values", RUNNING)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a prompt alone leaves: its tokens' cache, and the logits after it, shape (1, vocabulary)."""
+
+    ids: tuple[int, ...]
+    cache: DynamicCache
+    logits: torch.Tensor
 
 
 class Forward:
@@ -74,9 +90,33 @@ class Forward:
 
     def alone(self, ids: Sequence[int]) -> torch.Tensor:
         """Logits after one text that nothing is beside and no padding before, shape (1, vocabulary)."""
+        return self._text(ids, 0, new_cache(self.model))
+
+    @torch.inference_mode()
+    def after(
+        self, ids: Sequence[int], tokens: Sequence[int], begun: Begun | None
+    ) -> tuple[Begun, torch.Tensor]:
+        """Logits after a prompt and some tokens of an answer, shape (1, vocabulary), and what the prompt
+        leaves: given back with the same prompt it is not computed again, and the result is the same bits.
+        """
+        if begun is None or begun.ids != tuple(ids):
+            cache = new_cache(self.model)
+            begun = Begun(tuple(ids), cache, self._text(ids, 0, cache))
+        if not tokens:
+            return begun, begun.logits
+        if not self.plain:
+            return begun, self.alone([*ids, *tokens])
+        logits = self._text(tokens, len(ids), begun.cache)
+        for layer in begun.cache.layers:
+            cast(GrowingLayer, layer).shorten(len(ids))
+        return begun, logits
+
+    def _text(self, ids: Sequence[int], before: int, cache: DynamicCache) -> torch.Tensor:
+        """Logits after one row's next tokens, where so many stand before them."""
         text = torch.tensor([ids], device=self.device)
-        positions = torch.arange(len(ids), device=self.device)[None]
-        return self(text, torch.ones_like(text), positions, new_cache(self.model), 1)
+        positions = torch.arange(before, before + len(ids), device=self.device)[None]
+        seen = torch.ones(1, before + len(ids), dtype=torch.long, device=self.device)
+        return self(text, seen, positions, cache, 1)
 
     @torch.inference_mode()
     def _probe(self) -> tuple[int, bool, bool]:
