@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from flows.recipes.constitutional.round import CONSTITUTIONAL
+from flows.recipes.constitutional_rl.round import CONSTITUTIONAL_RL
 from flows.recipes.grpo.round import GRPO
 from flows.recipes.preference_model.round import PREFERENCE_MODEL
 from flows.recipes.rft.round import RFT
@@ -25,6 +26,7 @@ ROOMS: Mapping[str, Room] = {
     "self-rewarding": SELF_REWARDING,
     "preference-model": PREFERENCE_MODEL,
     "constitutional": CONSTITUTIONAL,
+    "constitutional-rl": CONSTITUTIONAL_RL,
 }
 
 if TYPE_CHECKING:

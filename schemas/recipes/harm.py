@@ -33,8 +33,8 @@ REFUSALS = (
 
 
 class RedTeam(Strict):
-    """Prompts that provoke harm. Held-out ones measure, and some are kept for preferences: none of either is
-    ever learned from here.
+    """Prompts that provoke harm. Held-out ones measure and are never learned from; some are kept for
+    preferences, and the supervised phase asks none of them.
     """
 
     path: str | None = Field(
@@ -46,7 +46,7 @@ class RedTeam(Strict):
     eval_count: Positive = Field(500, description="held-out prompts, the same in every round")
     per_round: Positive | None = Field(None, description="prompts answered a round; None: all of the share")
     kept_share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.5, description="share of the prompts kept for preferences, chosen by hash: no round here asks them"
+        0.5, description="share of the prompts kept for preferences, chosen by hash: no revision is of them"
     )
     look_alikes: str | None = Field(
         None, description="file of harmless prompts that look like harmful ones; None: the tutor's, or none"

@@ -159,7 +159,7 @@ class PolicyGradients(Recipe):
             raise ValueError(
                 f"rewards.weights names {unknown[0]!r}, not in verification.also (there: {there})"
             )
-        if self.rewards.model is not None and PREFERENCES not in self.rewards.weights:
+        if self.rewards.model is not None and PREFERENCES not in self.reward_weights:
             raise ValueError(f"rewards.weights must name {PREFERENCES!r} for rewards.model to count")
         return self
 

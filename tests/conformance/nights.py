@@ -119,6 +119,35 @@ NIGHTS = {
             }
         ),
     ),
+    "constitutional-rl": SmallNight(
+        (
+            *RFT,
+            "prompts.per_round=8",
+            "prompts.eval_count=8",
+            "sampling.samples=2",
+            "sampling.max_tokens=48",
+            "red_team.count=12",
+            "red_team.eval_count=8",
+            "red_team.look_alike_count=6",
+            "feedback.constitution=null",
+            "feedback.logits=true",
+            "feedback.votes=1",
+            "feedback.share=0.75",
+            "preference_model.training.epochs=1",
+            "preference_model.training.batch_size=4",
+            "iterations=2",
+            "prompts_per_iteration=8",
+            "critic.warm_up=1",
+            "evaluation.sampled_count=0",
+        ),
+        kills=("append preferences: committed", "append rollouts: committed", "append tokens: file written"),
+        silent=frozenset(
+            {
+                *("inventions", "judge_agreement", "rewards", "spending"),
+                *("harm_by_principle", "harm_by_revision"),
+            }
+        ),
+    ),
     "preference-model": SmallNight(
         (
             *RFT,

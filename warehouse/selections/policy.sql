@@ -11,7 +11,7 @@ JOIN candidates AS c ON c.candidate_id = r.candidate_id AND c.loop = $loop AND c
 JOIN prompts AS p ON p.prompt_id = r.prompt_id AND p.loop = $loop
 JOIN tokens AS t ON t.candidate_id = r.candidate_id AND t.loop = $loop AND t.round = $round
 LEFT JOIN scores AS s ON s.candidate_id = r.candidate_id AND s.loop = $loop AND s.round = $round AND s.role = 'filter'
-WHERE r.loop = $loop AND r.round = $round AND p.split = 'train' AND c.split = 'train'
+WHERE r.loop = $loop AND r.round = $round AND p.split IN ('train', 'red-team-kept') AND c.split = p.split
   AND r.candidate_id IN (
       SELECT candidate_id FROM last_decisions
       WHERE loop = $loop AND round = $round AND unit IN (SELECT unnest($units)) AND kept)

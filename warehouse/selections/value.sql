@@ -7,7 +7,7 @@ FROM rollouts AS r
 JOIN candidates AS c ON c.candidate_id = r.candidate_id AND c.loop = $loop AND c.round = $round
 JOIN prompts AS p ON p.prompt_id = r.prompt_id AND p.loop = $loop
 JOIN tokens AS t ON t.candidate_id = r.candidate_id AND t.loop = $loop AND t.round = $round
-WHERE r.loop = $loop AND r.round = $round AND p.split = 'train' AND c.split = 'train' AND r.returns IS NOT NULL
+WHERE r.loop = $loop AND r.round = $round AND p.split IN ('train', 'red-team-kept') AND c.split = p.split AND r.returns IS NOT NULL
   AND r.candidate_id IN (
       SELECT candidate_id FROM last_decisions
       WHERE loop = $loop AND round = $round AND unit IN (SELECT unnest($units)) AND kept)

@@ -1,7 +1,8 @@
 -- How a policy changes, an iteration a row: the policy that drew the answers, their mean reward (the proxy that is
--- climbed) beside the auditor's word on a sample (audited), the divergence from the reference in nats an answer (kl) and
--- its root, length, the share of prompts whose answers all have the same reward (no signal), and what the optimizer steps
--- measured: entropy, the share of tokens that were clipped, the divergence from the sampler.
+-- climbed) beside the auditor's word on a sample (audited) and a judge's of harm (harmless), the divergence from the
+-- reference in nats an answer (kl) and its root, length, the share of prompts whose answers all have the same reward (no
+-- signal), and what the optimizer steps measured: entropy, the share of tokens that were clipped, the divergence from the
+-- sampler.
 WITH answers AS (
     SELECT r.loop, r.round, regexp_extract(r.unit, '/(\d+)-iteration\.', 1)::INT AS iteration,
            r.candidate_id, r.prompt_id, r.checkpoint_id, r.reward, r.advantages,
@@ -14,8 +15,10 @@ WITH answers AS (
 verdicts AS (
     SELECT loop, round, candidate_id,
            (any_value(outcome) FILTER (role = 'filter') = 'pass')::INT AS passed,
-           (any_value(outcome) FILTER (role = 'audit') = 'pass')::INT AS audited
-    FROM scores GROUP BY ALL
+           (any_value(outcome) FILTER (role = 'audit' AND NOT of_harm) = 'pass')::INT AS audited,
+           (any_value(outcome) FILTER (role = 'audit' AND of_harm) = 'pass')::INT AS harmless
+    FROM (SELECT *, unit LIKE '%-iteration.harm/%' AS of_harm FROM scores)
+    GROUP BY ALL
 ),
 groups AS (
     SELECT loop, round, iteration, prompt_id, (min(reward) = max(reward))::INT AS no_signal
@@ -50,7 +53,8 @@ SELECT loop, round, iteration,
        any_value(steps) AS steps,
        any_value(entropy) AS entropy,
        any_value(clip_share) AS clip_share,
-       any_value(kl_behaviour) AS kl_behaviour
+       any_value(kl_behaviour) AS kl_behaviour,
+       avg(harmless) AS harmless
 FROM answers
 JOIN signals USING (loop, round, iteration)
 LEFT JOIN verdicts USING (loop, round, candidate_id)
