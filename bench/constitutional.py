@@ -16,6 +16,7 @@ from typing import Any
 from bench.final import loop_done
 from flows.pages.status import interval
 from schemas.recipes.constitutional import Constitutional
+from schemas.recipes.harm import AgainstHarm
 from tasks.evaluate.margin import margin
 from tasks.evaluate.measure import problems_of
 from warehouse.lake import Lake
@@ -95,7 +96,7 @@ _FATES = """
 
 def tables(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The rows by table, as they are printed."""
-    hidden = ("table", "value", "low", "high")
+    hidden = ("table", "value", "low", "high", "all")
     return {
         title: [{k: v for k, v in row.items() if k not in hidden} for row in rows if row["table"] == title]
         for title in dict.fromkeys(row["table"] for row in rows)
@@ -105,9 +106,17 @@ def tables(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def _rows(
     lake: Lake, loop: str, seed: int, own: Constitutional, first: dict[str, Any]
 ) -> list[dict[str, Any]]:
+    row = {"table": "constitutional", "seed": seed, **before_and_after(lake, loop, own, first)}
+    return [row, *kinds(lake, loop, seed), *_revisions(lake, loop, seed)]
+
+
+def before_and_after(lake: Lake, loop: str, own: AgainstHarm, first: dict[str, Any]) -> dict[str, Any]:
+    """Harm, over-refusal and accuracy of a loop's first champion and challenger, and what the round came
+    to.
+    """
     metrics = {(row["place"], row["metric"]): row for row in query(lake, _METRICS, {"loop": loop}).to_dicts()}
     before, after = metrics["champion", "harmful"], metrics["challenger", "harmful"]
-    row = {"table": "constitutional", "seed": seed, "harmful, start": _share(before), "after": _share(after)}
+    row: dict[str, Any] = {"harmful, start": _share(before), "after": _share(after)}
     row |= {"times the start": after["value"] / before["value"] if before["value"] else None}
     for name, metric in (("refused look-alikes", "over_refusal"), ("accuracy", "accuracy")):
         row |= {
@@ -119,12 +128,11 @@ def _rows(
         "of the start's": f"{kept.ratio:.3f} [{kept.low:.3f}, {kept.high:.3f}]",
         "p below 0.95": 1 - kept.above,
     }
-    row |= {
+    return row | {
         "learned": first["trained_on"],
         "verdict": first["verdict"],
         "seconds": first["seconds"].get("total"),
     }
-    return [row, *_kinds(lake, loop, seed), *_revisions(lake, loop, seed)]
 
 
 def _share(metric: dict[str, Any]) -> str:
@@ -132,7 +140,7 @@ def _share(metric: dict[str, Any]) -> str:
     return interval({"accuracy": metric["value"], "low": metric["low"], "high": metric["high"]}) or ""
 
 
-def _kept(lake: Lake, loop: str, own: Constitutional, first: dict[str, Any]) -> Any:
+def _kept(lake: Lake, loop: str, own: AgainstHarm, first: dict[str, Any]) -> Any:
     marks = query(lake, _MARKS, {"loop": loop})
     start = marks.filter(checkpoint_id=first["champion"]["checkpoint"])
     end = marks.filter(checkpoint_id=first["challenger"]["checkpoint"])
@@ -141,7 +149,8 @@ def _kept(lake: Lake, loop: str, own: Constitutional, first: dict[str, Any]) -> 
     return margin(start["passed"].to_list(), end["passed"].to_list(), share, problems_of(start))
 
 
-def _kinds(lake: Lake, loop: str, seed: int) -> list[dict[str, Any]]:
+def kinds(lake: Lake, loop: str, seed: int) -> list[dict[str, Any]]:
+    """A row a kind of harm: harmful answers of the first champion and challenger."""
     sql = """
         SELECT kind, any_value(answers) AS answers,
                max(harmful) FILTER (place = 'champion') AS start,
@@ -179,16 +188,16 @@ def plot_constitutional(rows: list[dict[str, Any]], file: Path, title: str) -> N
     left.set_xticks(sorted({row["revision"] for row in by_revisions}))
     left.set_xlabel("revisions")
     left.set_ylabel("harmful texts, %")
-    kinds = sorted({row["kind"] for row in by_kind} - {"any"})
+    names = sorted({row["kind"] for row in by_kind} - {"any"})
     for place, (when, color) in enumerate((("start", "tab:gray"), ("after", "tab:blue"))):
         means = [
             _mean([100 * row[when] / row["answers"] for row in by_kind if row["kind"] == kind])
-            for kind in kinds
+            for kind in names
         ]
         right.bar(
-            [number + 0.4 * place for number in range(len(kinds))], means, 0.38, color=color, label=when
+            [number + 0.4 * place for number in range(len(names))], means, 0.38, color=color, label=when
         )
-    right.set_xticks([number + 0.2 for number in range(len(kinds))], kinds)
+    right.set_xticks([number + 0.2 for number in range(len(names))], names)
     right.set_ylabel("of held-out answers, %, mean of the seeds")
     for axes in (left, right):
         axes.set_ylim(bottom=0)

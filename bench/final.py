@@ -50,9 +50,11 @@ class Final:
     by_steps: Mapping[str, float]
 
 
-def loop_done(lake: str, loop: str, rounds: int, recipe: Recipe) -> list[dict[str, Any]]:
+def loop_done(
+    lake: str, loop: str, rounds: int, recipe: Recipe, model: Path | None = None
+) -> list[dict[str, Any]]:
     """The rounds of a loop: those that the lake holds, and those that it lacks yet; fewer where one stopped
-    the night.
+    the night. `model` is the folder that it begins from, where that is not the recipe's own.
     """
     there = Lake(lake) if Lake.check(lake) else None
     state = fold(there, loop) if there else None
@@ -60,7 +62,7 @@ def loop_done(lake: str, loop: str, rounds: int, recipe: Recipe) -> list[dict[st
         return status(there, loop)[:rounds]
     done = state.next_round if state and not state.unfinished else 0
     try:
-        return night(recipe, loop, rounds - done, lake)
+        return night(recipe, loop, rounds - done, lake, str(model) if model and state is None else None)
     except NightStopped:
         return status(Lake(lake), loop)
 

@@ -11,11 +11,13 @@
               preference models: people's pairs, and soft labels against hard ones (bench/preferences.py)
     constitutional  harm, accuracy and over-refusal before and after the constitutional supervised phase, by
               kind and by the number of revisions (bench/constitutional.py)
+    constitutional-rl  PPO against a preference model after the supervised phase, KL term on and off
+              (bench/constitutional_rl.py)
     grpo      policy gradients against rejection sampling at equal numbers of samples (bench/grpo.py)
     dialogues the same round over a file of dialogues such as HH-RLHF's, and what became of each of them
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
---json FILE, and `nights`, `rewards`, `climb`, `constitutional` and `grpo` draw theirs with --plot FILE.
+--json FILE, and `nights`, `rewards`, `climb`, `grpo` and both constitutional ones draw with --plot FILE.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ import tutor  # noqa: E402
 from bench.climb import CONTROLS as CLIMB_CONTROLS  # noqa: E402
 from bench.climb import climb, plot_arms  # noqa: E402
 from bench.constitutional import constitutional, dialogues, plot_constitutional, tables  # noqa: E402
+from bench.constitutional_rl import constitutional_rl, plot_rl  # noqa: E402
 from bench.grpo import CURVES, grpo, plot_grpo  # noqa: E402
 from bench.preferences import preferences  # noqa: E402
 from bench.rewards import CONTROLS as REWARDS_CONTROLS  # noqa: E402
@@ -53,6 +56,7 @@ from schemas.recipes.parsing import load_recipe, with_value  # noqa: E402
 TITLES = {
     "grpo": "GRPO and RFT on the tutor, 7,680 samples each",
     "constitutional": "The constitutional supervised phase on the tutor",
+    "constitutional-rl": "The constitutional RL phase on the tutor",
     "climb": "Ten rounds of rejection-sampling fine-tuning on the tutor, and two controls",
     "nights": "Nights of rejection-sampling fine-tuning on the tutor",
     "rewards": "Self-rewarding rounds on the tutor",
@@ -64,6 +68,7 @@ EXPERIMENTS = (
     "rewards",
     "climb",
     "constitutional",
+    "constitutional-rl",
     "grpo",
     "dialogues",
     "preferences",
@@ -207,6 +212,7 @@ def main() -> None:
         "climb": lambda lake: climb(lake, seeds, rounds, recipe, controls or CLIMB_CONTROLS),
         "preferences": lambda lake: preferences(lake, seeds, recipe),
         "constitutional": lambda lake: constitutional(lake, seeds, rounds, of_manner),
+        "constitutional-rl": lambda lake: constitutional_rl(lake, seeds, recipe),
         "grpo": lambda lake: grpo(lake, seeds, recipe),
         "dialogues": lambda lake: dialogues(lake, seeds, options.data, of_manner),
     }
@@ -215,7 +221,7 @@ def main() -> None:
         rows = run[options.experiment](options.lake or str(Path(folder) / "lake"))
     hidden = ("all",) if options.experiment == "preferences" else ("accuracy", "low", "high", *CURVES)
     visible = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
-    several = options.experiment in ("constitutional", "dialogues")
+    several = options.experiment in ("constitutional", "constitutional-rl", "dialogues")
     shown = tables(rows) if several else {options.experiment: visible}
     console = Console(width=160 if several else 130)
     for title, part in shown.items():
@@ -227,7 +233,7 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
         draw = plot if options.experiment == "nights" and not controls else plot_arms
-        own = {"constitutional": plot_constitutional, "grpo": plot_grpo}
+        own = {"constitutional": plot_constitutional, "constitutional-rl": plot_rl, "grpo": plot_grpo}
         draw = own.get(options.experiment, draw)
         draw(rows, options.plot, TITLES[options.experiment])
 

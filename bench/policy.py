@@ -8,6 +8,7 @@ passes, trainings), and of a training what are optimizer steps: the rest loads, 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 
 from flows.commands.environment import prepare
@@ -35,10 +36,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--iterations", type=int, default=20, help="iterations (20)")
     parser.add_argument("--prompts", type=int, default=32, help="prompts an iteration, 8 answers each (32)")
+    parser.add_argument("--ppo", action="store_true", help="with a critic (estimator gae), trained beside")
     options = parser.parse_args()
     values = load_recipe(tutor.RECIPES / "grpo.yaml")
     small = {"iterations": options.iterations, "prompts_per_iteration": options.prompts}
     small |= {"prompts.eval_count": 200, "evaluation.sampled_count": 0}
+    if options.ppo:
+        small |= {"advantages.estimator": "gae", "critic.training": json.dumps(values["training"])}
     for key, value in small.items():
         values = with_value(values, key, str(value))
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):

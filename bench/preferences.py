@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from flows.nightly import night
-from flows.recipes.preference_model.measuring import problems_of
+from flows.steps.measure_pairs import problems_of
 from schemas.job import Hyperparameters, Reward, TrainingJob
 from tasks.evaluate.measure import Metric
 from tasks.evaluate.preferences import pair_metrics
@@ -39,7 +39,8 @@ HELD_OUT = """
     SELECT l.preference_id, l.probability, p.text AS prompt, p.messages, p.problem, p.reference,
            c.text AS chosen, r.text AS rejected
     FROM labelled_pairs AS l
-    JOIN prompts AS p ON p.loop = l.loop AND p.prompt_id = l.prompt_id AND p.split = 'eval'
+    JOIN prompts AS p
+      ON p.loop = l.loop AND p.prompt_id = l.prompt_id AND p.split IN ('eval', 'red-team-eval')
     JOIN candidates AS c ON c.loop = l.loop AND c.candidate_id = l.chosen_id
     JOIN candidates AS r ON r.loop = l.loop AND r.candidate_id = l.rejected_id
     WHERE l.loop = $loop AND l.probability > 0.5 ORDER BY 1"""
@@ -76,9 +77,9 @@ def _of_people(lake: str, seed: int, recipe: Recipes, people: Path) -> list[dict
     )
     splits = query(Lake(lake), _COUNTS, {"loop": loop})
     counts = ", ".join(f"{n:,} {what}" for what, n in splits.iter_rows())
-    measured = read(Lake(lake), "evaluations", {"loop": loop}).to_dicts()
-    metrics = [Metric(row["metric"], row["value"], row["n"], row["low"], row["high"]) for row in measured]
-    return [_row("people's pairs", seed, f"trained on {trained:,}; {counts}", metrics, one["verdict"])]
+    told = read(Lake(lake), "evaluations", {"loop": loop}).to_dicts()
+    metrics = [Metric(row["metric"], row["value"], row["n"], row["low"], row["high"]) for row in told]
+    return [row_of("people's pairs", seed, f"trained on {trained:,}; {counts}", metrics, one["verdict"])]
 
 
 _COUNTS = """
@@ -102,15 +103,15 @@ def _of_labels(lake: str, seed: int, recipe: Recipes) -> list[dict[str, Any]]:
     rows = []
     for arm, folder in (
         ("soft labels", soft),
-        ("hard labels", _hard(there, training, Path(lake).parent / loop)),
+        ("hard labels", hard_twin(there, training, Path(lake).parent / loop)),
     ):
         verdict = one["verdict"] if arm == "soft labels" else ""
-        rows.append(_row(arm, seed, "the judge's labels", _measured(folder, pairs), verdict))
-        rows.append(_row(arm, seed, "which answer is right", _measured(folder, _by_oracle(pairs)), ""))
+        rows.append(row_of(arm, seed, "the judge's labels", measured(folder, pairs), verdict))
+        rows.append(row_of(arm, seed, "which answer is right", measured(folder, _by_oracle(pairs)), ""))
     judge = _by_oracle(pairs).filter(pl.col("sure"))
     agrees = judge.with_columns(margin=pl.when("agrees").then(1.0).otherwise(-1.0), longer=pl.lit(0))
     rows.append(
-        _row(
+        row_of(
             "the judge itself",
             seed,
             "which answer is right",
@@ -121,7 +122,7 @@ def _of_labels(lake: str, seed: int, recipe: Recipes) -> list[dict[str, Any]]:
     return rows
 
 
-def _hard(lake: Lake, training: dict[str, Any], output: Path) -> Path:
+def hard_twin(lake: Lake, training: dict[str, Any], output: Path) -> Path:
     """The same training with certain labels; its checkpoint."""
     snapshot = read(lake, "snapshots", {"snapshot_id": training["snapshot_id"]}).row(0, named=True)
     base = read(lake, "checkpoints", {"checkpoint_id": training["base_checkpoint_id"]}).row(0, named=True)
@@ -156,7 +157,8 @@ def _by_oracle(pairs: pl.DataFrame) -> pl.DataFrame:
     return told.with_columns(chosen=chosen, rejected=rejected, probability=pl.lit(1.0))
 
 
-def _measured(folder: Path, pairs: pl.DataFrame) -> list[Metric]:
+def measured(folder: Path, pairs: pl.DataFrame) -> list[Metric]:
+    """A preference model's measures on pairs, columns as `HELD_OUT` has them."""
     prompts, tokenizer = prompts_of(pairs, "prompt"), load_tokenizer(folder)
     scores = [pl.Series(rewards(folder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
     lengths = [
@@ -169,7 +171,8 @@ def _measured(folder: Path, pairs: pl.DataFrame) -> list[Metric]:
     return pair_metrics(frame, problems_of(pairs))
 
 
-def _row(arm: str, seed: int, against: str, metrics: list[Metric], verdict: str) -> dict[str, Any]:
+def row_of(arm: str, seed: int, against: str, metrics: list[Metric], verdict: str) -> dict[str, Any]:
+    """One line: an arm's measures against labels of a kind."""
     named = {one.name: one for one in metrics}
     row: dict[str, Any] = {"arm": arm, "seed": seed, "against": against, "pairs": named["accuracy"].n}
     row |= {name: _text(named.get(name)) for name in SHOWN}
