@@ -1,6 +1,4 @@
-"""What an iteration of policy gradients learns from: which prompts, what each answer earned, which
-answers.
-"""
+"""What an iteration of policy gradients learns from: what each answer earned, and which answers."""
 
 from __future__ import annotations
 
@@ -9,37 +7,22 @@ from collections.abc import Mapping
 import polars as pl
 
 from flows.round.round import Round
-from flows.steps.filter import longest_example, with_decision_ids
+from flows.steps.filter import fits_as_drawn, with_decision_ids
+from flows.steps.iteration import tokens_of
 from flows.steps.task import step_task
-from schemas.ids import digest
 from schemas.recipes.policy_gradients import PolicyGradients
 from tasks.filter.chain import run_chain
 from tasks.filter.decision import Filter
 from tasks.filter.finished import finished
-from tasks.filter.length import fits
 from tasks.models.asking import put
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import prompt_columns, prompts_of
-from tasks.models.rendering import prompt_lengths, prompt_tokens
+from tasks.models.rendering import prompt_tokens
 from tasks.models.scalar import token_values
 from tasks.reward.parts import rewarded
 from tasks.reward.rollouts import credited, rollout_rows, signalled, within_budget
 from tasks.train.reference import BATCH, token_logprobs
 from warehouse.loops import Checkpoint
-from warehouse.query import read
-
-
-def drawn(round_: Round[PolicyGradients], prompts: pl.DataFrame, iteration: int) -> pl.DataFrame:
-    """An iteration's share (from 1) of the round's prompts: they go round, in another order each time."""
-    count, seed = round_.recipe.prompts_per_iteration, round_.recipe.seed
-    ids = prompts["prompt_id"].to_list()
-    places = range((iteration - 1) * count, iteration * count)
-    orders = {
-        turn: sorted(ids, key=lambda name: digest(("iteration", seed, turn, name)))
-        for turn in {place // len(ids) for place in places}
-    }
-    chosen = {orders[place // len(ids)][place % len(ids)] for place in places}
-    return prompts.filter(pl.col("prompt_id").is_in(chosen))
 
 
 @step_task
@@ -54,7 +37,7 @@ def credit(
     """What each answer earned and what its tokens are credited with: rows of table `rollouts`, with column
     `behaviour_logprobs` beside them.
     """
-    recipe, tokens = round_.recipe, _tokens(round_, answers)
+    recipe, tokens = round_.recipe, tokens_of(round_, answers)
     drawn = answers.join(tokens, on="candidate_id", how="left", maintain_order="left")
 
     def compute() -> pl.DataFrame:
@@ -69,14 +52,6 @@ def credit(
 
     rows = round_.log.once(round_.unit("rollouts"), "rollouts", compute)
     return rows.join(drawn.select("candidate_id", "behaviour_logprobs"), on="candidate_id")
-
-
-def _tokens(round_: Round[PolicyGradients], answers: pl.DataFrame) -> pl.DataFrame:
-    """The tokens of answers, with the sampler's log-probabilities at the temperature it drew by."""
-    units = sorted(set(answers["unit"]))
-    rows = read(round_.lake, "tokens", {"loop": round_.loop, "round": round_.number, "unit": units})
-    behaviour = pl.coalesce("tempered_logprobs", "logprobs").alias("behaviour_logprobs")
-    return rows.select("candidate_id", "token_ids", behaviour)
 
 
 def _read_again(
@@ -133,19 +108,9 @@ def chosen(
             lambda rows: within_budget(rows, kl, recipe.kl_budget),
             credited,
             lambda rows: signalled(rows, recipe.keeps_groups_alike),
-            lambda rows: _fit(round_, rows),
+            lambda rows: fits_as_drawn(round_, rows, recipe.trainings),
         ]
         filters += [finished] if recipe.cut_off == "drop" else []
         return with_decision_ids(round_, run_chain(frame, filters)[0], "filter")
 
     return round_.log.once(round_.unit("filter"), "decisions", compute)
-
-
-def _fit(round_: Round[PolicyGradients], answers: pl.DataFrame) -> pl.DataFrame:
-    """Decisions that drop what is too long to train on, by the tokens that were drawn."""
-    tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
-    asked = [put(prompt, round_.recipe.prompts.asking) for prompt in prompts_of(answers, "prompt")]
-    pairs = zip(prompt_lengths(tokenizer, asked), answers["token_count"], strict=True)
-    lengths = [before + own for before, own in pairs]
-    limit = min(longest_example(round_, one) for one in round_.recipe.trainings)
-    return fits(answers, lambda *_: lengths, limit)

@@ -17,7 +17,8 @@ from tasks.filter.finished import NAME, finished
 from tasks.filter.length import fits
 from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer
-from tasks.models.conversation import Prompt
+from tasks.models.conversation import Prompt, prompts_of
+from tasks.models.rendering import prompt_lengths
 from tasks.models.turns import end_inside, example_lengths
 
 
@@ -50,6 +51,18 @@ def length_filter(round_: Round[Any], hyper: Hyperparameters | None = None) -> F
         return fits(frame, lengths, limit, partial(end_inside, tokenizer))
 
     return decide
+
+
+def fits_as_drawn(
+    round_: Round[Any], answers: pl.DataFrame, trainings: Sequence[Hyperparameters]
+) -> pl.DataFrame:
+    """Decisions that drop what is too long for any of the trainings, by the tokens that were drawn."""
+    tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
+    asked = [put(prompt, round_.recipe.prompts.asking) for prompt in prompts_of(answers, "prompt")]
+    pairs = zip(prompt_lengths(tokenizer, asked), answers["token_count"], strict=True)
+    lengths = [before + own for before, own in pairs]
+    limit = min(longest_example(round_, one) for one in trainings)
+    return fits(answers, lambda *_: lengths, limit)
 
 
 def longest_example(round_: Round[Any], hyper: Hyperparameters) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 import polars as pl
 
 from flows.round.round import Round
-from flows.steps.credit import chosen, credit, drawn
+from flows.steps.credit import chosen, credit
 from flows.steps.generate import generate
+from flows.steps.iteration import drawn
 from flows.steps.optimize import critic_step, policy_step
 from flows.steps.reward import verdicts
 from schemas.recipes.policy_gradients import PolicyGradients
@@ -51,7 +52,7 @@ def iterate(
     policies, critics = [start], list[Checkpoint]()
     for number in range(1, recipe.iterations + 1):
         phase = round_.in_phase(number, "iteration")
-        asked = drawn(phase, prompts, number)
+        asked = drawn(phase, prompts, number, recipe.prompts_per_iteration)
         answers = generate(phase, asked, policies[-1:], keep_tokens=True)
         given = verdicts(phase, asked, answers, model)
         watch(phase, asked, [answers])

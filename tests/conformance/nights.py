@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import tutor
 from tests.commands import ratchet
 from warehouse.lake import Lake
 
@@ -43,6 +44,8 @@ RFT = (
     "gate.alpha=1.0",
     "shard_size=8",
 )
+DISTILLED = ("divergence",)
+"""Views of distillation by logits."""
 HARM = ("harm_by_kind", "harm_by_principle", "harm_by_revision")
 """Views of the constitutional phase."""
 NIGHTS = {
@@ -61,6 +64,7 @@ NIGHTS = {
                 ),
                 "policy",
                 *HARM,
+                *DISTILLED,
             }
         ),
     ),
@@ -77,7 +81,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "rewards"),
-                *("spending", *HARM),
+                *("spending", *HARM, *DISTILLED),
             }
         ),
     ),
@@ -93,7 +97,7 @@ NIGHTS = {
             "invention.share=0.25",
         ),
         kills=("append preferences: committed",),
-        silent=frozenset({"policy", "spending", *HARM}),
+        silent=frozenset({"policy", "spending", *HARM, *DISTILLED}),
     ),
     "constitutional": SmallNight(
         (
@@ -116,6 +120,34 @@ NIGHTS = {
                     "rewards",
                 ),
                 "spending",
+                *DISTILLED,
+            }
+        ),
+    ),
+    "distillation-logits": SmallNight(
+        (
+            *RFT,
+            f"teacher.model={tutor.SEEDED_READER}",
+            "writer=student",
+            "prompts.eval_count=8",
+            "evaluation.sampled_count=2",
+            "iterations=3",
+            "prompts_per_iteration=6",
+            "keep=verified",
+            "training.distil.divergence=reverse",
+            "training.distil.temperature=1.0",
+            "training.distil.cross_entropy_weight=0.0",
+            "training.distil.k=8",
+        ),
+        kills=(
+            "append tokens: file written",
+            "append decisions: file written",
+            "append soft_targets: committed",
+        ),
+        silent=frozenset(
+            {
+                *("inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "policy"),
+                *("rewards", "spending", *HARM),
             }
         ),
     ),
@@ -144,7 +176,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("inventions", "judge_agreement", "rewards", "spending"),
-                *("harm_by_principle", "harm_by_revision"),
+                *("harm_by_principle", "harm_by_revision", *DISTILLED),
             }
         ),
     ),
@@ -159,7 +191,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("accuracy_by_steps", "audited_verdicts", "inventions", "judge_agreement"),
-                *("policy", "rewards", "spending", *HARM),
+                *("policy", "rewards", "spending", *HARM, *DISTILLED),
             }
         ),
     ),

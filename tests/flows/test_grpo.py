@@ -16,9 +16,9 @@ from flows.opening.opening import check_opening, open_loop
 from flows.recipes.grpo.round import check, improve
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
-from flows.steps.credit import _fit, drawn
+from flows.steps.filter import fits_as_drawn
 from flows.steps.iterate import NOTHING_LEARNED
-from flows.steps.optimize import even_batch
+from flows.steps.iteration import drawn, even_batch
 from schemas.errors import BadInput, ModelError, RecipeError
 from schemas.recipes.grpo import Grpo
 from schemas.recipes.parsing import load_recipe, with_value
@@ -237,7 +237,8 @@ def test_what_either_training_cannot_take_is_dropped(tmp_path: Path) -> None:
     columns = {"candidate_id": ["a", "b"], "prompt_id": ["p", "p"], "text": ["", ""], "prompt": ["go", "go"]}
     length = len(prompt_ids(load_tokenizer(round_.base.folder), "go"))
     answers = pl.DataFrame(columns | {"token_count": [100 - length, 101 - length]})
-    assert _fit(round_, answers)["reason"].to_list() == [None, "longer than 100 tokens"]
+    decisions = fits_as_drawn(round_, answers, round_.recipe.trainings)
+    assert decisions["reason"].to_list() == [None, "longer than 100 tokens"]
 
 
 def test_groups_alike_are_kept_where_their_drift_tells_them_apart() -> None:
@@ -297,7 +298,7 @@ def test_values_that_cannot_be_computed_by_are_refused_in_one_line(settings: lis
 def test_prompts_go_round_in_another_order_each_time(tmp_path: Path) -> None:
     prompts = pl.DataFrame({"prompt_id": [f"p{i:02d}" for i in range(24)]})
     round_: Any = opened(tmp_path / "lake")
-    turns = [drawn(round_, prompts, number)["prompt_id"].to_list() for number in range(1, 10)]
+    turns = [drawn(round_, prompts, number, 8)["prompt_id"].to_list() for number in range(1, 10)]
     assert all(len(turn) == 8 for turn in turns)
     first, second = (sorted(chain.from_iterable(turns[at : at + 3])) for at in (0, 3))
     assert first == second == prompts["prompt_id"].to_list()

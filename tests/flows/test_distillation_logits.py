@@ -1,0 +1,195 @@
+"""Promises of distillation by logits: what the teacher says is on record, and gives what asking it does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import tutor
+from flows.nightly import check
+from flows.opening.opening import check_opening, open_loop
+from flows.recipes.distillation_logits.round import NOTHING_LEARNED, improve
+from flows.recipes.rooms import parse_recipe
+from flows.round.round import Round, begin
+from schemas.errors import BadInput, RecipeError
+from schemas.recipes.distillation_logits import DistillationLogits
+from schemas.recipes.parsing import load_recipe, with_value
+from tasks.models.checkpoint import load_tokenizer
+from tasks.models.rendering import prompt_ids
+from tasks.train.soft_targets import ask, teacher_of, threads_of_a_training
+from tests.conformance.nights import NIGHTS
+from tests.train.conftest import write_model
+from warehouse.lake import Lake
+from warehouse.log import Log
+from warehouse.loops import fold
+from warehouse.query import query, read
+
+OFF_POLICY = (
+    "writer=teacher",
+    "iterations=1",
+    "prompts.per_round=16",
+    "prompts.eval_count=8",
+    "prompts_per_iteration=null",
+    "evaluation.sampled_count=0",
+    "training.distil.divergence=forward",
+    "training.distil.cross_entropy_weight=0.5",
+    "training.distil.k=32",
+)
+
+
+def recipe(*settings: str) -> DistillationLogits:
+    """The tutor's, small, with some values changed."""
+    values = load_recipe(tutor.RECIPES / "distillation-logits.yaml")
+    for setting in (*NIGHTS["distillation-logits"].settings, *settings):
+        key, _, text = setting.partition("=")
+        values = with_value(values, key, text)
+    parsed = parse_recipe(values)
+    assert isinstance(parsed, DistillationLogits)
+    return parsed
+
+
+def done(folder: Path, *settings: str) -> tuple[Round[DistillationLogits], str]:
+    """Round 0 of a new loop on the tutor, and how it came out."""
+    log, chosen = Log(Lake.create(folder)), recipe(*settings)
+    open_loop(log, "small", check_opening(tutor.READER, chosen))
+    state = fold(log.lake, "small")
+    assert state is not None
+    round_ = Round(log, "small", 0, chosen, state.base, state.champion)
+    begin(round_, 0, 1)
+    return round_, improve(round_)[1]
+
+
+@pytest.fixture(scope="module")
+def lake(undisturbed: Callable[[str], Lake]) -> Lake:
+    """Two rounds of three iterations, on-policy."""
+    return undisturbed("distillation-logits")
+
+
+def test_the_student_writes_and_the_teacher_scores_what_is_learned(lake: Lake) -> None:
+    teacher = read(lake, "checkpoints").filter(role="teacher")
+    assert teacher.height == 1
+    assert teacher["training_id"].item() is None
+    texts = query(
+        lake,
+        """SELECT c.*, t.token_ids, s.* EXCLUDE (loop, round, unit, recorded_at, candidate_id, checkpoint_id, temperature),
+                  s.checkpoint_id AS teacher_id, d.kept
+           FROM candidates AS c JOIN tokens AS t USING (candidate_id)
+           JOIN last_decisions AS d USING (candidate_id)
+           LEFT JOIN soft_targets AS s USING (candidate_id)
+           WHERE c.split = 'train'""",
+    )
+    assert texts["kept"].to_list() == texts["teacher_id"].is_not_null().to_list()
+    assert texts["checkpoint_id"].n_unique() > 4
+    kept = texts.filter("kept")
+    assert set(kept["teacher_id"]) == set(teacher["checkpoint_id"])
+    counts = kept["token_count"]
+    assert kept["teacher_ids"].list.len().equals(kept["k"] * counts)
+    assert kept["teacher_logprobs"].list.len().equals(kept["k"] * counts)
+    assert kept["tail_logprobs"].list.len().to_list() == counts.to_list()
+    assert kept["logprobs"].list.len().to_list() == counts.to_list()
+    assert kept.schema["teacher_ids"] == pl.List(pl.Int32)
+    assert kept.schema["teacher_logprobs"] == pl.List(pl.Float32)
+    one = kept.row(0, named=True)
+    prompts = read(lake, "prompts", {"prompt_id": one["prompt_id"]})
+    before = prompt_ids(load_tokenizer(tutor.READER), prompts["text"].item())
+    settings = recipe().distil
+    with threads_of_a_training():
+        said = ask(teacher_of(tutor.SEEDED_READER), [*before, *one["token_ids"]], len(before), settings, 0)
+    assert said.ids.flatten().tolist() == one["teacher_ids"]
+    assert said.own.tolist() == pytest.approx(one["logprobs"], abs=1e-4)
+
+
+def test_an_iteration_goes_on_from_the_one_before_and_the_view_tells_of_each(lake: Lake) -> None:
+    trainings = read(lake, "trainings").filter(state="finished", round=0).sort("unit")
+    assert trainings["objective"].to_list() == ["distil"] * 3
+    assert trainings["teacher_id"].null_count() == 3  # it was not asked while the student trained
+    assert trainings["optimizer_from"][0] is None
+    for before, after in pairwise(trainings.to_dicts()):
+        assert after["base_checkpoint_id"] == before["checkpoint_id"]
+        assert after["optimizer_from"] == before["training_id"]
+    view = query(lake, "FROM divergence")
+    assert view.select("round", "iteration").rows() == [(n, i) for n in (0, 1) for i in (1, 2, 3)]
+    assert view["checkpoint_id"].to_list()[:3] == trainings["base_checkpoint_id"].to_list()
+    for row in view.to_dicts():
+        assert row["kept"] <= row["texts"]
+        assert row["divergence"] > 0
+        assert row["entropy"] > 0
+        assert 0 <= row["agreement"] <= 1
+        assert 0 <= row["teacher_tail"] < 1
+        assert row["tokens"] > 1
+        assert row["kl"] is not None
+
+
+def test_from_the_log_and_in_the_job_a_round_ends_with_the_same_bits(tmp_path: Path) -> None:
+    ends = {}
+    for source in ("log", "job"):
+        round_, _ = done(tmp_path / source, *OFF_POLICY, f"logits_from={source}")
+        here = round_.lake
+        made = read(here, "checkpoints").filter(pl.col("training_id").is_not_null())
+        ends[source] = made["content_hash"].item()
+        told = read(here, "soft_targets")
+        wrote = read(here, "candidates").filter(split="train")["checkpoint_id"].unique()
+        teacher = read(here, "checkpoints").filter(role="teacher")["checkpoint_id"]
+        assert wrote.to_list() == teacher.to_list()
+        finished = read(here, "trainings").filter(state="finished")["teacher_id"].to_list()
+        assert finished == ([None] if source == "log" else teacher.to_list())
+        assert told.is_empty() == (source == "job")
+    assert ends["log"] == ends["job"]
+
+
+def test_a_round_of_which_nothing_is_kept_is_held(tmp_path: Path) -> None:
+    _, why = done(tmp_path / "lake", "writer=student", "iterations=1", "training.max_tokens=8")
+    assert why == NOTHING_LEARNED
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"vocab_size": 300}, "has vocab_size 300, the student 1024"),
+        ({"vocab_size": 1024}, "has another tokenizer than the student"),
+    ],
+)
+def test_a_teacher_of_other_tokens_is_refused_before_anything_is_written(
+    tmp_path: Path, config: dict[str, Any], line: str
+) -> None:
+    other = write_model(tmp_path / "other", **config)
+    with pytest.raises(BadInput, match=line) as refused:
+        check(recipe(f"teacher.model={other}"), "new", str(tmp_path / "lake"), None)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_teacher_that_is_asked_in_other_tokens_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tutor.SEEDED_READER, other)
+    template = other / "chat_template.jinja"
+    template.write_text("Now, " + template.read_text("utf-8"), "utf-8")
+    with pytest.raises(BadInput, match="writes a prompt in other tokens than the student"):
+        check(recipe(f"teacher.model={other}"), "new", str(tmp_path / "lake"), None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (("training.distil.support=whole",), "logits_from must be job"),
+        (("training.distil.cross_entropy_weight=0.5",), "would learn its own answers"),
+        (("training.packing=padding-free",), "tokens are learned as drawn"),
+        (("training.optimizer=adamw-8bit",), "carry_optimizer must be false"),
+        (("verification.judge.share=0.1",), "no judge is asked"),
+        (("engine={kind: endpoint, url: http://localhost:1/v1, model: m}",), "an endpoint does not tell"),
+    ],
+)
+def test_values_that_would_be_ignored_or_fail_late_are_refused(settings: tuple[str, ...], line: str) -> None:
+    with pytest.raises(RecipeError, match=line):
+        recipe(*settings)
+
+
+def test_a_k_that_is_the_whole_vocabulary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="k is 1024, of a vocabulary of 1024: take support whole"):
+        check(recipe("training.distil.k=1024"), "new", str(tmp_path / "lake"), None)
