@@ -57,7 +57,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def texts_of(teacher: Path, count: int) -> tuple[pl.DataFrame, float]:
     """A teacher's answers to so many stories, with their tokens; the seconds that it wrote for."""
     stories = tutor.prompts.draw_stories(0, 0, count, (1, 2, 3), "varied")
-    questions = [story["text"] if isinstance(story, dict) else story.text for story in stories]
+    questions = stories["text"].to_list()
     with EmbeddedEngine(teacher) as engine:
         how = Sampling(samples=1, temperature=1.0, max_tokens=96)
         drawn, seconds = timed(lambda: engine.generate(questions, how, list(range(len(questions)))))
@@ -106,7 +106,7 @@ def main() -> int:
     asked = prompt_tokens(load_tokenizer(options.student), examples["prompt"].to_list())
     texts = list(zip(examples["example_id"], asked, examples["token_ids"].to_list(), strict=True))
     plain = trained(examples, options.student, "sft", None, None)
-    rows = [{"soft targets": "none (sft)", "training, s": plain}]
+    rows: list[dict[str, Any]] = [{"soft targets": "none (sft)", "training, s": plain}]
     for name, settings in KINDS.items():
         frames = soft_target_rows(options.teacher, "ckpt", texts, settings, 0)
         said, asking = timed(lambda frames=frames: pl.concat(frames))
@@ -134,6 +134,8 @@ def main() -> int:
             "asking in it": trained(bare, options.student, "distil", whole, options.teacher),
         }
     )
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    rows = [{column: row.get(column) for column in columns} for row in rows]
     console = Console(width=140)
     title = f"{options.texts} texts of {tokens / options.texts:.0f} tokens, written in {writing:.1f} s"
     console.print(rows_table(rows, title))

@@ -67,7 +67,7 @@ def done(folder: Path, *settings: str) -> tuple[Round[DistillationLogits], str]:
 
 @pytest.fixture(scope="module")
 def lake(undisturbed: Callable[[str], Lake]) -> Lake:
-    """Two rounds of three iterations, on-policy."""
+    """Two rounds of two iterations, on-policy."""
     return undisturbed("distillation-logits")
 
 
@@ -77,7 +77,7 @@ def test_the_student_writes_and_the_teacher_scores_what_is_learned(lake: Lake) -
     assert teacher["training_id"].item() is None
     texts = query(
         lake,
-        """SELECT c.*, t.token_ids, s.* EXCLUDE (loop, round, unit, recorded_at, candidate_id, checkpoint_id, temperature),
+        """SELECT c.*, t.token_ids, s.k, s.teacher_ids, s.teacher_logprobs, s.tail_logprobs, s.logprobs,
                   s.checkpoint_id AS teacher_id, d.kept
            FROM candidates AS c JOIN tokens AS t USING (candidate_id)
            JOIN last_decisions AS d USING (candidate_id)
@@ -85,7 +85,7 @@ def test_the_student_writes_and_the_teacher_scores_what_is_learned(lake: Lake) -
            WHERE c.split = 'train'""",
     )
     assert texts["kept"].to_list() == texts["teacher_id"].is_not_null().to_list()
-    assert texts["checkpoint_id"].n_unique() > 4
+    assert texts["checkpoint_id"].n_unique() > 2
     kept = texts.filter("kept")
     assert set(kept["teacher_id"]) == set(teacher["checkpoint_id"])
     counts = kept["token_count"]
@@ -107,15 +107,15 @@ def test_the_student_writes_and_the_teacher_scores_what_is_learned(lake: Lake) -
 
 def test_an_iteration_goes_on_from_the_one_before_and_the_view_tells_of_each(lake: Lake) -> None:
     trainings = read(lake, "trainings").filter(state="finished", round=0).sort("unit")
-    assert trainings["objective"].to_list() == ["distil"] * 3
-    assert trainings["teacher_id"].null_count() == 3  # it was not asked while the student trained
+    assert trainings["objective"].to_list() == ["distil"] * 2
+    assert trainings["teacher_id"].null_count() == 2  # it was not asked while the student trained
     assert trainings["optimizer_from"][0] is None
     for before, after in pairwise(trainings.to_dicts()):
         assert after["base_checkpoint_id"] == before["checkpoint_id"]
         assert after["optimizer_from"] == before["training_id"]
     view = query(lake, "FROM divergence")
-    assert view.select("round", "iteration").rows() == [(n, i) for n in (0, 1) for i in (1, 2, 3)]
-    assert view["checkpoint_id"].to_list()[:3] == trainings["base_checkpoint_id"].to_list()
+    assert view.select("round", "iteration").rows() == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert view["checkpoint_id"].to_list()[:2] == trainings["base_checkpoint_id"].to_list()
     for row in view.to_dicts():
         assert row["kept"] <= row["texts"]
         assert row["divergence"] > 0
