@@ -11,6 +11,7 @@ COMMANDS = {
     "status": ("status", "what each round did"),
     "sql": ('sql "FROM funnel"', "ask the lake"),
     "trace": ("trace ID", "what any row descends from; a checkpoint's story, a candidate's life"),
+    "impact": ("impact ID", "what something reached: texts, snapshots, checkpoints, evaluations"),
     "export": ("export LOOP --to DIR", "a training set for others, with its lineage"),
     "verify": ("verify", "is the lake what was written?"),
     "maintain": ("maintain", "seal closed rounds, free what nothing needs"),

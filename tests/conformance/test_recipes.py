@@ -7,12 +7,14 @@ import signal
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any, get_args
 
 import polars as pl
 import pytest
 
 from flows.recipes.rooms import ROOMS
+from schemas.descent import KEYS
 from schemas.job import Hyperparameters, TrainingJob
 from schemas.tables import TABLES
 from tasks.audit.monitors.registry import MONITORS
@@ -20,6 +22,7 @@ from tasks.audit.reading import MonitorVerdict
 from tests.commands import ratchet
 from tests.conformance.nights import LOOP, ROUNDS, night_arguments, small_night
 from tests.conftest import REPOSITORY
+from warehouse.ancestry.walk import NODES, walking
 from warehouse.lake import Lake
 from warehouse.loops import checkpoint
 from warehouse.query import query, read
@@ -240,6 +243,35 @@ def test_an_examples_candidates_are_traced_to_their_steps_and_to_every_checkpoin
         parents = query(lake, "SELECT checkpoint_id, parent_id FROM checkpoints").rows()
         assert touched >= {example["checkpoint_id"]} | {own for own, parent in parents if parent in touched}
         assert example["checkpoint_id"] in ask("trace", candidate)
+
+
+def test_what_any_row_descends_from_says_that_it_reached_it(recipe: str, lake: Lake) -> None:
+    """Trace and impact agree: of rows drawn by lot, an ancestor drawn by lot reaches each."""
+    lots = Random(recipe)
+    there = {
+        table: query(lake, f"SELECT DISTINCT {KEYS[table]} AS key FROM {table}")["key"] for table in KEYS
+    }
+    tables = lots.sample([table for table, keys in there.items() if len(keys)], 8)
+    drawn = [
+        (f"{table} {own}", table, own) for table in tables for own in [lots.choice(sorted(there[table]))]
+    ]
+    with walking(lake, [LOOP]) as walk:
+        above, edges = walk.closure(pl.DataFrame(drawn, schema=NODES, orient="row"))
+        pairs = [
+            (origin, *lots.choice(sorted(mine.select("table", "id").rows())))
+            for (origin,), mine in above.group_by("origin", maintain_order=True)
+        ]
+        begun = pl.DataFrame([(f"{t} {own}", t, own) for _, t, own in pairs], schema=NODES, orient="row")
+        below, _ = walk.closure(begun, down=True)
+    reached = set(below.rows())
+    for origin, table, own in pairs:
+        assert (f"{table} {own}", *origin.split(" ")) in reached, f"{origin} descends from {own}"
+    assert above.filter(pl.col("table") == "checkpoints").height, "some lead to a checkpoint"
+    held = {table: set(keys) for table, keys in there.items()}
+    assert all(own in held[table] for table, own in above.select("table", "id").unique().rows())
+    assert not edges.filter(
+        (pl.col("child") == pl.col("parent")) & (pl.col("child_table") == pl.col("parent_table"))
+    ).height
 
 
 def test_what_a_round_trained_on_is_exported_and_reads_back_row_by_row(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -23,6 +24,8 @@ from warehouse.relations import relation, relation_examples
 from warehouse.store.trouble import disk_errors
 
 FEW = 64  # ids by which files are pruned one by one
+KEPT = 4_000_000  # bytes of files whose rows are read once and stay in memory
+NOWHERE: Where = {"loop": []}
 NODES = pl.Schema({"origin": pl.String, "table": pl.String, "id": pl.String})
 EDGES = pl.Schema(
     {"origin": pl.String, "link": pl.String, "child_table": pl.String, "child": pl.String}
@@ -37,6 +40,7 @@ class Walk:
     def __init__(self, lake: Lake, connection: duckdb.DuckDBPyConnection, loops: Sequence[str]) -> None:
         self._lake, self._connection, self._loops = lake, connection, list(loops)
         self._last: int | None = None
+        self._kept: dict[tuple[str, ...], str] = {}  # table and files -> the table in memory
         self.rows: dict[str, pl.DataFrame] = {}  # what was come to: key, what, line and what links ask for
 
     def closure(
@@ -158,7 +162,7 @@ class Walk:
 
     def facts(self, table: str, ids: list[str], columns: str) -> pl.DataFrame:
         """Columns (SQL) of the newest rows with these keys, beside `key`."""
-        source = self._source(table, self._scope(table, ids))
+        _, source = self._source(table, self._scope(table, ids))
         self._connection.register("asked", pl.DataFrame({"id": ids}, schema={"id": pl.String}).to_arrow())
         return self._sql(
             f"SELECT t.key, {columns} FROM (SELECT {KEYS[table]} AS key, * FROM ({source})) AS t "
@@ -169,7 +173,7 @@ class Walk:
     def _keep(self, table: str, rows: pl.DataFrame | None) -> None:
         known = self.rows.get(table)
         if rows is None and known is None:
-            rows = self._sql(f"SELECT {columns(table)} FROM ({self._source(table, {'round': []})})")
+            rows = self._sql(f"SELECT {columns(table)} FROM ({self._source(table, NOWHERE)[1]})")
         parts = [one for one in (known, rows) if one is not None]
         self.rows[table] = pl.concat(parts, how="vertical_relaxed").unique(
             "key", keep="last", maintain_order=True
@@ -220,18 +224,32 @@ class Walk:
         return self._last
 
     def _relation(self, table: str, scope: Where) -> str | None:
-        """A table's rows in a scope, with the columns that links ask for; None where no file holds any."""
-        if table != EXAMPLES and not self._lake.sources(table, scope).paths:
-            return None
-        return f"(SELECT {columns(table)} FROM ({self._source(table, scope)}))"
+        """A table's rows in a scope, with the columns that links ask for; None where no file holds any.
 
-    def _source(self, table: str, scope: Where) -> str:
+        What is small is read once and stays in memory.
+        """
+        paths, rows = self._source(table, scope)
+        if not paths:
+            return None
+        chosen = f"(SELECT {columns(table)} FROM ({rows}))"
+        if sum(Path(path).stat().st_size for path in paths) > KEPT:
+            return chosen
+        if (table, *paths) not in self._kept:
+            name = f"kept_{len(self._kept)}"
+            self._connection.execute(f"CREATE TEMP TABLE {name} AS FROM {chosen}")
+            self._kept[table, *paths] = name
+        return self._kept[table, *paths]
+
+    def _source(self, table: str, scope: Where) -> tuple[list[str], str]:
+        """The files of a table's rows in a scope, and SQL for those rows."""
         if table != EXAMPLES:
-            return relation(TABLES[table], self._lake.sources(table, scope))
+            sources = self._lake.sources(table, scope)
+            return sources.paths, relation(TABLES[table], sources)
         snapshots = relation(TABLES["snapshots"], self._lake.sources("snapshots", scope))
-        examples = relation_examples(snapshot_files(self._lake, scope))
+        paths = snapshot_files(self._lake, scope)
         own = ", ".join(f"s.{name}" for name in OF_SNAPSHOTS)
-        return f"SELECT {own}, e.* FROM ({examples}) AS e JOIN ({snapshots}) AS s USING (snapshot_id)"
+        examples = f"({relation_examples(paths)}) AS e JOIN ({snapshots}) AS s USING (snapshot_id)"
+        return paths, f"SELECT {own}, e.* FROM {examples}"
 
     def _sql(self, sql: str) -> pl.DataFrame:
         frame = pl.from_arrow(self._connection.sql(sql).to_arrow_table())
