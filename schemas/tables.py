@@ -112,6 +112,7 @@ CANDIDATES = Table(
             True,
         ),
         _link("critique_id", "critiques", "of a revision: the critique that it follows", True),
+        Column("prompt_tokens", INT, "tokens of what was asked; none: not counted", True),
     ),
 )
 

@@ -23,7 +23,7 @@ from tutor.judge_build import build_by_command
 from tutor.teacher_lessons import CAREFUL_SHARE, SHARES, Lesson, lessons
 from tutor.tokens import END, PAD
 
-RECIPE = Recipe(texts=19_200, steps=600, batch=32, muon=0.01, adamw=2e-3, warmup=30, layers=6, inner=512)
+RECIPE = Recipe(texts=14_400, steps=450, batch=32, muon=0.01, adamw=2e-3, warmup=30, layers=6, inner=512)
 THREADS = 1
 
 

@@ -40,7 +40,11 @@ def trace_checkpoint(lake: Lake, checkpoint_id: str) -> Fact:
             raise NotFound(f"the lake at {lake.where} holds no {at}, from which {checkpoint_id} descends")
         line.append(checkpoints[at])
         at = checkpoints[at]["parent_id"]
-    return {"kind": "checkpoint", "id": checkpoint_id, "generations": _generations(lake, loop, line)}
+    return {
+        "kind": "checkpoint",
+        "id": checkpoint_id,
+        "generations": _generations(lake, loop, line, checkpoints),
+    }
 
 
 def trace_candidate(lake: Lake, candidate_id: str) -> Fact:
@@ -85,8 +89,10 @@ def _critique(lake: Lake, loop: str, candidate: Fact) -> Fact | None:
     return None if own is None else _one(lake, "critiques", "critique_id", own)
 
 
-def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
-    """Checkpoints with the trainings that made them, what those were fed, and how they measured."""
+def _generations(lake: Lake, loop: str, line: list[Fact], checkpoints: dict[str, Fact]) -> list[Fact]:
+    """Checkpoints with the trainings that made them, what those were fed, by which guests (a teacher, whose
+    origin may name another loop's checkpoint), and how they measured.
+    """
     trainings = {
         row["training_id"]: row for row in _rows(lake, "trainings", loop) if row["state"] == "finished"
     }
@@ -103,6 +109,7 @@ def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
                 "training": training,
                 "snapshot": snapshot,
                 "writers": _writers(snapshot),
+                "guests": _guests(snapshot, checkpoints),
                 "pairs": pairs.get(snapshot["snapshot_id"]) if snapshot else None,
                 "evaluations": measured.get(checkpoint["checkpoint_id"], []),
             }
@@ -112,6 +119,13 @@ def _generations(lake: Lake, loop: str, line: list[Fact]) -> list[Fact]:
 
 def _writers(snapshot: Fact | None) -> list[Fact]:
     return list(json.loads((snapshot or {}).get("writers") or "[]"))
+
+
+def _guests(snapshot: Fact | None, checkpoints: dict[str, Fact]) -> list[Fact]:
+    """The checkpoints among the writers of a snapshot that the loop did not train."""
+    wrote = {writer["checkpoint_id"] for writer in _writers(snapshot)}
+    rows = [one for own, one in sorted(checkpoints.items()) if own in wrote]
+    return [one for one in rows if one["role"] != "policy"]
 
 
 def _pairs(lake: Lake, loop: str, snapshots: list[Fact]) -> dict[str, Fact]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from flows.opening.asking import with_shots
 from flows.writers.constitutions import chosen_constitution
+from flows.writers.explaining import chosen_messages
 from schemas.job import Strict
 from schemas.recipes.shared import Recipe
 from tasks.invent.inventor import load_inventor
@@ -18,8 +19,8 @@ LOADERS = {"rubric": load_rubric, "inventor": load_inventor}
 
 
 def settled(recipe: R) -> R:
-    """The recipe with examples, rubrics, inventors and a constitution in the place of their files, not needed
-    again. A constitution is read by its name too: it is what is learned.
+    """The recipe with examples, rubrics, inventors, a constitution and system messages in the place of their
+    files, not needed again. The latter two are read by their names too: they are what is learned.
 
     RecipeError or PromptFileError of one line where a file does not hold what it should.
     """
@@ -33,6 +34,8 @@ def with_templates(values: V) -> V:
         value = getattr(values, name)
         if name == "constitution" and isinstance(value, str):
             update[name] = chosen_constitution(value)
+        elif name == "system_messages" and isinstance(value, str):
+            update[name] = chosen_messages(value)
         elif name in LOADERS and is_file(value):
             update[name] = LOADERS[name](value).model_dump(mode="json")
         elif isinstance(value, Strict):

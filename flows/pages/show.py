@@ -103,6 +103,10 @@ def _checkpoint_story(console: Console, lineage: dict[str, Any]) -> None:
                 f"in round {writer['round']}",
                 2,
             )
+        for guest in one["guests"]:
+            _say(
+                console, f"{guest['checkpoint_id']} is a {guest['role']}: {_short(guest['origin'] or '')}", 2
+            )
         if one["pairs"]:
             _say(console, _judged(one["pairs"]), 2)
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from flows.recipes.constitutional.round import CONSTITUTIONAL
 from flows.recipes.constitutional_rl.round import CONSTITUTIONAL_RL
+from flows.recipes.distillation.round import DISTILLATION
 from flows.recipes.distillation_logits.round import DISTILLATION_LOGITS
 from flows.recipes.grpo.round import GRPO
 from flows.recipes.preference_model.round import PREFERENCE_MODEL
@@ -29,6 +30,7 @@ ROOMS: Mapping[str, Room] = {
     "constitutional": CONSTITUTIONAL,
     "constitutional-rl": CONSTITUTIONAL_RL,
     "distillation-logits": DISTILLATION_LOGITS,
+    "distillation": DISTILLATION,
 }
 
 if TYPE_CHECKING:

@@ -20,19 +20,24 @@ from warehouse.snapshot import PromptForm, freeze
 
 
 def freeze_examples(
-    round_: Round[Any], decisions: pl.DataFrame, objective: str = "sft", units: Iterable[str] = ()
+    round_: Round[Any],
+    decisions: pl.DataFrame,
+    objective: str = "sft",
+    units: Iterable[str] = (),
+    form: PromptForm | None = None,
 ) -> str | None:
     """The snapshot the round trains from: what `selections/<objective>.sql` draws, frozen by content.
 
     `units` are those of further facts that it is drawn from, such as preferences. None where the last filter
     kept nothing and `units` is empty. A round that freezes twice for one objective does so in two phases.
+    `form` is how prompts are put, where it is not as the recipe asks them.
     """
     others = set(units)
     if survivors(decisions).is_empty() and not others:
         return None
     sources = sorted({*decisions["unit"], *others})
     with round_.step("freeze", None, "examples") as advance:
-        snapshot_id = _frozen(round_, objective, sources)
+        snapshot_id = _frozen(round_, objective, sources, form)
         advance(examples_in(round_, snapshot_id))
     return snapshot_id
 
@@ -44,15 +49,12 @@ def examples_in(round_: Round[Any], snapshot_id: str) -> int:
 
 
 @step_task
-def _frozen(round_: Round[Any], objective: str, units: list[str]) -> str:
+def _frozen(round_: Round[Any], objective: str, units: list[str], form: PromptForm | None) -> str:
     parameters = {"loop": round_.loop, "round": round_.number, "units": units}
     unit = round_.unit("freeze" if objective == "sft" else f"freeze-{objective}")
     asking = round_.recipe.prompts.asking
-    form = (
-        None
-        if asking.is_plain
-        else PromptForm(asking.label, lambda rows: _with_prompts_put(round_, asking, rows))
-    )
+    if form is None and not asking.is_plain:
+        form = PromptForm(asking.label, lambda rows: _with_prompts_put(round_, asking, rows))
     return freeze(round_.log, unit, objective, units, parameters, form)
 
 

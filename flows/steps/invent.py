@@ -10,39 +10,45 @@ four units (question, text, decision, prompt) and goes on where it was cut short
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from flows.opening.demonstrations import demonstrations_unit
 from flows.round.progress import reporter
 from flows.round.round import Round
 from flows.steps.filter import with_decision_ids
+from flows.steps.generate import with_prompt_tokens
+from flows.steps.prompts_so_far import PromptsSoFar
 from flows.steps.task import step_task
-from flows.writers.engines import chat_of, embedded_of, engine_of, text_settings
+from flows.writers.engines import chat_of, embedded_of, endpoint_of, engine_of, text_settings
 from flows.writers.guests import guest, with_models_here
 from flows.writers.inventors import chosen_inventor
+from flows.writers.purse import Purse
 from schemas.errors import BadInput, RecipeError
 from schemas.identity import prompt_id
 from schemas.ids import digest
-from schemas.recipes.shared import Invention
+from schemas.recipes.invention import Invention
 from schemas.tables import PROMPTS
+from schemas.units import Unit
 from tasks.filter.chain import run_chain, survivors
-from tasks.filter.held_out import HeldOut, held_out
+from tasks.filter.decision import Filter
+from tasks.filter.first import first
+from tasks.filter.held_out import held_out
 from tasks.filter.length import fits
 from tasks.generate.candidates import candidate_rows
-from tasks.generate.engine import first_seed
+from tasks.generate.engine import Engine, first_seed
 from tasks.invent.form import well_formed
 from tasks.invent.inventor import Inventor
-from tasks.invent.novel import Earlier, novel
+from tasks.invent.listed import LIST, item_rows
+from tasks.invent.novel import novel
 from tasks.models.asking import put
 from tasks.models.checkpoint import context_length, load_tokenizer
+from tasks.models.conversation import Prompt
 from tasks.models.neutral import special_texts
 from tasks.models.rendering import prompt_lengths
-from warehouse.lake import Where
 from warehouse.loops import Checkpoint
 from warehouse.query import read
 
@@ -55,66 +61,43 @@ _ROWS = pl.Schema({name: PROMPTS.own_polars[name] for name in _COLUMNS})
 
 @dataclass(frozen=True)
 class _Batch:
-    """One batch: `size` texts, after the `before` texts that this round has asked for already."""
+    """One batch: `size` texts, after the `before` texts that this round has asked for already, for `wanted`
+    prompts.
+    """
 
     number: int
     before: int
     size: int
+    wanted: int
 
 
-class PromptsSoFar:
-    """The loop's prompts so far: what examples are drawn from and what new ones are held against."""
-
-    def __init__(self, round_: Round[Any]) -> None:
-        where: Where = {"loop": round_.loop, "round": list(range(round_.number + 1))}
-        rows = read(round_.lake, "prompts", where).sort("round", "text")  # ids carry the loop's name
-        machine, now = pl.col("parents").is_not_null(), pl.col("round") == round_.number
-        train = rows.filter((pl.col("split") == "train") & ~(machine & now))
-        demonstrated = pl.col("unit") == demonstrations_unit(round_.loop, "instruction").key
-        others = rows.filter((pl.col("split") == "refused") | demonstrated)
-        texts = pl.col("messages").is_null()  # a writer is shown texts: conversations are no examples of one
-        self.originals = _pairs(train.filter(~machine & texts))
-        self.invented = _pairs(train.filter(machine))
-        self._before = pl.concat([others, train]).select("prompt_id", "text")
-        self._held_out = rows.filter(pl.col("split") == "eval").select("prompt_id", "text")
-        self._added: list[pl.DataFrame] = []
-        self._indexed: tuple[Earlier, HeldOut] | None = None
-
-    def add(self, rows: pl.DataFrame) -> None:
-        """Prompts that this round has invented."""
-        ordered = rows.sort("line")
-        self.invented += _pairs(ordered)
-        self._added.append(ordered)
-        if self._indexed is not None:
-            _add(self._indexed[0], ordered)
-
-    def indexed(self) -> tuple[Earlier, HeldOut]:
-        """All training prompts and the held-out ones, indexed when that is first needed."""
-        if self._indexed is None:
-            earlier = Earlier()
-            for rows in (self._before, *self._added):
-                _add(earlier, rows)
-            self._indexed = earlier, HeldOut(*_columns(self._held_out))
-        return self._indexed
-
-
-def invent(round_: Round[Any], count: int, invention: Invention) -> pl.DataFrame:
+def invent(
+    round_: Round[Any],
+    count: int,
+    invention: Invention,
+    writer: Checkpoint | None = None,
+    purse: Purse | None = None,
+) -> pl.DataFrame:
     """Up to `count` new training prompts, admitted to this round: rows of table `prompts`.
 
-    There are fewer where `invention.attempts` passes did not give as many. Examples are the loop's training
-    prompts, so those of this round come first. BadInput where there are too few; RecipeError where the round
-    began to invent by another inventor.
+    There are fewer where `invention.attempts` passes did not give as many, or the `purse` was spent. The
+    writer is the model that the recipe names, else `writer`, else the champion. Examples are the loop's
+    training prompts, so those of this round come first. BadInput where there are too few; RecipeError where
+    the round began to invent by another inventor.
     """
     here = with_models_here(invention, round_.lake, round_.loop)
-    inventor = chosen_inventor(here, round_.base.folder)
-    _refuse_other_inventor(round_, inventor)
     model = invention.model
-    writer = round_.champion if model is None else guest(round_, Path(model), "teacher")
+    writer = writer or round_.champion if model is None else guest(round_, Path(model), "teacher")
+    own = round_.base if writer.id == round_.champion.id else writer
+    inventor = chosen_inventor(here, own.folder)
+    _refuse_other_inventor(round_, inventor)
+    if purse is not None and purse.teacher.id != writer.id:
+        purse = None  # another model writes
     prompts = PromptsSoFar(round_)
     frames = [pl.DataFrame(schema=PROMPTS.polars)]
     with round_.step("invent", count, "prompts") as advance:
-        for batch in _batches(frames, count, invention.attempts, round_.recipe.shard_size):
-            rows = invent_batch(round_, inventor, writer, invention.novelty, prompts, batch)
+        for batch in _batches(frames, count, invention.attempts, round_.recipe.shard_size, inventor.listed):
+            rows = invent_batch(round_, inventor, writer, invention.novelty, prompts, batch, purse)
             prompts.add(rows)
             frames.append(rows)
             advance(rows.height)
@@ -136,13 +119,19 @@ def _refuse_other_inventor(round_: Round[Any], inventor: Inventor) -> None:
         )
 
 
-def _batches(frames: list[pl.DataFrame], count: int, attempts: int, most: int) -> Iterator[_Batch]:
-    """In each pass as many texts as prompts are still lacking, in batches of `most`."""
+def _batches(
+    frames: list[pl.DataFrame], count: int, attempts: int, most: int, listed: int
+) -> Iterator[_Batch]:
+    """In each pass texts for as many prompts as are still lacking, `listed` a text, in batches of `most`."""
+
+    def lacking() -> int:
+        return count - sum(rows.height for rows in frames)
+
     number = before = 0
     for _ in range(attempts):
-        lacking = count - sum(rows.height for rows in frames)
-        for start in range(0, lacking, most):
-            batch = _Batch(number, before, min(most, lacking - start))
+        texts = -(-lacking() // listed)
+        for start in range(0, texts, most):
+            batch = _Batch(number, before, min(most, texts - start), lacking())
             yield batch
             number, before = number + 1, before + batch.size
 
@@ -155,38 +144,66 @@ def invent_batch(
     most: float,
     prompts: PromptsSoFar,
     batch: _Batch,
+    purse: Purse | None = None,
 ) -> pl.DataFrame:
-    """One batch: what the writer is asked, what it writes, the decisions on it, and the prompts admitted."""
+    """One batch: what the writer is asked, what it writes, the decisions on it, and the prompts admitted.
+
+    Nothing is asked that the purse has no room for.
+    """
     unit, log = round_.unit("invent", batch.number), round_.log
     asks = log.once(unit, "prompts", lambda: _asks(round_, inventor, writer, prompts, batch)).sort("line")
+    if purse is not None:
+        read_bytes = sum(len(text.encode()) for text in asks["text"])
+        if not purse.allows(read_bytes, asks.height * inventor.max_tokens, asks.height):
+            return pl.DataFrame(schema=PROMPTS.polars)
 
     def write() -> pl.DataFrame:
         seeds = [first_seed("invent", round_.seed, round_.number, line) for line in asks["line"]]
         with round_.model_at_work():
-            guest_writes = writer.id != round_.champion.id  # its weights lie here: no server changes its own
-            return candidate_rows(
-                embedded_of(round_.recipe, writer) if guest_writes else engine_of(round_, writer, unit),
+            rows = candidate_rows(
+                _engine(round_, writer, unit, asks),
                 asks.with_columns(pl.Series("seed", seeds, dtype=pl.Int64)),
                 inventor.sampling,
                 checkpoint_id=writer.id,
                 round_number=round_.number,
                 seed=round_.seed,
-                kind="instruction",
+                kind="instruction" if inventor.listed == 1 else LIST,
                 engine_settings=text_settings(round_.recipe, writer),
             )
+        ids = asks["prompt_id"]
+        return (
+            rows if purse is None else with_prompt_tokens(round_, writer, rows, ids, asks["text"].to_list())
+        )
 
-    texts = _texts(asks, log.once(unit, "candidates", write))
-    decisions = log.once(unit, "decisions", lambda: _decisions(round_, inventor, most, prompts, texts))
+    written = log.once(unit, "candidates", write)
+    if purse is not None:
+        purse.take(written, unit)
+    if inventor.listed > 1:
+        lists, cut = written, round_.unit("invent-items", batch.number)
+        written = log.once(cut, "candidates", lambda: item_rows(lists, inventor.listed, round_.number))
+    texts = _texts(asks, written)
+    chain = _chain(round_, inventor, most, prompts, batch)
+    decisions = log.once(unit, "decisions", lambda: _decisions(round_, chain, texts))
     admit = round_.unit("admit-invented", batch.number)
     return log.once(admit, "prompts", lambda: _admitted(round_, writer, texts, decisions))
+
+
+def _engine(round_: Round[Any], writer: Checkpoint, unit: Unit, asks: pl.DataFrame) -> Engine:
+    """The engine of a batch. A guest whose weights lie here is loaded in process."""
+    if writer.id != round_.champion.id and endpoint_of(round_.recipe, writer, "teacher") is None:
+        return embedded_of(round_.recipe, writer)
+    return engine_of(round_, writer, unit, dict(zip(asks["text"], asks["prompt_id"], strict=True)))
 
 
 def _asks(
     round_: Round[Any], inventor: Inventor, writer: Checkpoint, prompts: PromptsSoFar, batch: _Batch
 ) -> pl.DataFrame:
     """What the writer is asked, one row a text; BadInput where no draw of examples fits its context."""
-    chat = chat_of(round_.recipe, writer)
-    tokenizer, context = load_tokenizer(writer.folder, chat), context_length(writer.folder)
+    if endpoint_of(round_.recipe, writer, "teacher") is None:
+        chat, folder = chat_of(round_.recipe, writer), writer.folder
+        tokenizer, context = load_tokenizer(folder, chat), context_length(folder)
+    else:  # it counts for itself, and the loop's own tokens are kept out of its texts
+        tokenizer, context = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat), None
     specials, source = special_texts(tokenizer), f"{BY}{inventor.label}"
     lines, rows = list(range(batch.before + 1, batch.before + batch.size + 1)), []
     for redraw in range(REDRAWS):
@@ -216,33 +233,36 @@ def _asks(
 def _texts(asks: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
     """What was written, in the order in which it was asked for, white space around it taken off."""
     plain = pl.col("text").str.replace_all("\r\n", "\n").str.strip_chars()
-    rows = candidates.select("candidate_id", "prompt_id", "finish_reason", plain)
-    return rows.join(asks.select("prompt_id", "line", "parents"), on="prompt_id").sort("line")
+    rows = candidates.select("candidate_id", "prompt_id", "sample_index", "finish_reason", plain)
+    return rows.join(asks.select("prompt_id", "line", "parents"), on="prompt_id").sort("line", "sample_index")
 
 
-def _decisions(
-    round_: Round[Any], inventor: Inventor, most: float, prompts: PromptsSoFar, texts: pl.DataFrame
-) -> pl.DataFrame:
-    """Every filter's decisions: form, overlap with held-out prompts, length, novelty."""
+def _decisions(round_: Round[Any], chain: list[Filter], texts: pl.DataFrame) -> pl.DataFrame:
+    """Every filter's decisions on what was written."""
+    decisions, _ = run_chain(texts.with_columns(prompt="text"), chain)
+    return with_decision_ids(round_, decisions, "invent")
+
+
+def _chain(
+    round_: Round[Any], inventor: Inventor, most: float, prompts: PromptsSoFar, batch: _Batch
+) -> list[Filter]:
+    """The filters: form, overlap with held-out prompts, length, novelty; of lists, no more than wanted."""
     tokenizer = load_tokenizer(round_.base.folder, round_.recipe.prompts.chat)
     context = context_length(round_.base.folder)
     longest = max(round_.recipe.sampling.max_tokens, round_.recipe.evaluation.max_tokens)
     room = round_.recipe.training.max_tokens if context is None else context - longest
-    earlier, held_out_index = prompts.indexed()
-    asking = round_.recipe.prompts.asking
-    specials = special_texts(tokenizer)
-    decisions, _ = run_chain(
-        texts.with_columns(prompt="text"),
-        [
-            lambda frame: well_formed(frame, inventor.form, specials),
-            lambda frame: held_out(frame, held_out_index),
-            lambda frame: fits(
-                frame, lambda new, _: prompt_lengths(tokenizer, [put(one, asking) for one in new]), room
-            ),
-            lambda frame: novel(frame, earlier, most),
-        ],
-    )
-    return with_decision_ids(round_, decisions, "invent")
+    asking, specials = round_.recipe.prompts.asking, special_texts(tokenizer)
+
+    def lengths(new: Sequence[Prompt], _: Sequence[str]) -> list[int]:
+        return prompt_lengths(tokenizer, [put(one, asking) for one in new])
+
+    chain: list[Filter] = [
+        lambda frame: well_formed(frame, inventor.form, specials),
+        lambda frame: held_out(frame, prompts.indexed()[1]),
+        lambda frame: fits(frame, lengths, room),
+        lambda frame: novel(frame, prompts.indexed()[0], most),
+    ]
+    return chain if inventor.listed == 1 else [*chain, lambda frame: first(frame, batch.wanted)]
 
 
 def _admitted(
@@ -267,16 +287,3 @@ def _row(
 def _lot(round_: Round[Any], what: str, *parts: int) -> int:
     """A number from the hash of the recipe's seed, the round and `parts`."""
     return int(digest((what, round_.seed, round_.number, *parts))[:10], 16)
-
-
-def _pairs(rows: pl.DataFrame) -> list[tuple[str, str]]:
-    """Ids and texts."""
-    return list(rows.select("prompt_id", "text").iter_rows())
-
-
-def _columns(rows: pl.DataFrame) -> tuple[list[str], list[str]]:
-    return rows["prompt_id"].to_list(), rows["text"].to_list()
-
-
-def _add(earlier: Earlier, rows: pl.DataFrame) -> None:
-    earlier.add(*_columns(rows))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import polars as pl
@@ -27,14 +28,17 @@ Role = Literal["judge", "teacher", "reward"]
 V = TypeVar("V", bound=Strict)
 
 
-def guest(round_: Round[Any], folder: Path, role: Role) -> Checkpoint:
+def guest(
+    round_: Round[Any], folder: Path, role: Role, comes_from: Mapping[str, str] = MappingProxyType({})
+) -> Checkpoint:
     """The model in a folder as a checkpoint of the loop: the weights that lie there now, or those of before
     where the folder is gone and the lake has them. It is used from the lake's copy, where there is one.
+    `comes_from` stands in its origin too.
     """
     lake = round_.lake
     there = folder_here(lake, round_.loop, folder)
     weights, others = weights_hash(there), files_hash(there)
-    origin = json.dumps({"folder": str(folder.resolve()), "named": str(folder)})
+    origin = json.dumps({"folder": str(folder.resolve()), "named": str(folder), **comes_from})
     known = not _known(round_, role, weights, others).is_empty()
     path = str(folder) if known else kept_path(lake, there, weights, others, round_.recipe.model_files)
     row = registered(round_, role, weights, path, origin, others)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.writers.tutors import tutor_of
-from schemas.recipes.shared import Invention
+from schemas.recipes.invention import Invention
 from tasks.invent.inventor import Inventor, load_inventor
 from tasks.models.checkpoint import check_readable
 

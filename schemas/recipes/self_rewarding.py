@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from schemas.engine import Endpoint
 from schemas.job import Hyperparameters, Positive, Strict
 from schemas.recipes.asking import NamedTemplate
-from schemas.recipes.shared import Invention, Recipe, Sampling
+from schemas.recipes.invention import Invention
+from schemas.recipes.shared import Recipe, Sampling
 
 
 class Rewarding(Strict):

@@ -177,24 +177,6 @@ class Verification(Strict):
         return self
 
 
-class Invention(Strict):
-    """New training prompts that a model writes from examples of others; None: as the inventor has it."""
-
-    share: Share = Field(0.0, description="share of a round's prompts that are invented; 0: none")
-    model: str | None = Field(None, description="the writer's Hugging Face folder; None: the champion")
-    inventor: NamedTemplate | None = Field(None, description="a name, or a YAML file; None: the model's own")
-    shots: Positive | None = Field(None, description="examples in one prompt")
-    temperature: Annotated[float, Field(ge=0.0, le=5.0)] | None = None
-    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    max_tokens: Positive | None = Field(None, description="longest text, in tokens")
-    novelty: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.7, description="largest ROUGE-L F with any earlier prompt"
-    )
-    attempts: Positive = Field(
-        4, description="passes at most; each writes as many texts as prompts are still wanted"
-    )
-
-
 class Recipe(Strict):
     """What every recipe says: where prompts come from, how texts are drawn, judged, learned and measured."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from schemas.errors import BadInput
-from schemas.job import Positive, Share
+from schemas.job import Positive, Share, added
 from schemas.recipes.shared import Sampling
 from tasks.invent.form import Form
 from tasks.models.neutral import quoted, unmarked, visible
@@ -42,6 +42,7 @@ class Inventor(Template):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
     max_tokens: Positive = 512
     form: Form = Form()
+    listed: Positive = added(1, "prompts asked for in one text, as a numbered list")
 
     @model_validator(mode="after")
     def has_its_slots(self) -> Inventor:

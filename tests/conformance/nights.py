@@ -44,6 +44,8 @@ RFT = (
     "gate.alpha=1.0",
     "shard_size=8",
 )
+TEACHING = ("imitation", "teaching")
+"""Views of rounds with a teacher that answers held-out prompts, or writes what is learned."""
 DISTILLED = ("divergence",)
 """Views of distillation by logits."""
 HARM = ("harm_by_kind", "harm_by_principle", "harm_by_revision")
@@ -64,6 +66,7 @@ NIGHTS = {
                 ),
                 "policy",
                 *HARM,
+                *TEACHING,
                 *DISTILLED,
             }
         ),
@@ -81,7 +84,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "rewards"),
-                *("spending", *HARM, *DISTILLED),
+                *("spending", *HARM, *TEACHING, *DISTILLED),
             }
         ),
     ),
@@ -97,7 +100,7 @@ NIGHTS = {
             "invention.share=0.25",
         ),
         kills=("append preferences: committed",),
-        silent=frozenset({"policy", "spending", *HARM, *DISTILLED}),
+        silent=frozenset({"policy", "spending", *HARM, *TEACHING, *DISTILLED}),
     ),
     "constitutional": SmallNight(
         (
@@ -120,6 +123,7 @@ NIGHTS = {
                     "rewards",
                 ),
                 "spending",
+                *TEACHING,
                 *DISTILLED,
             }
         ),
@@ -144,7 +148,23 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("inventions", "judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "policy"),
-                *("rewards", "spending", *HARM),
+                *("rewards", "spending", *HARM, *TEACHING),
+            }
+        ),
+    ),
+    "distillation": SmallNight(
+        (
+            *RFT,
+            f"teacher.model={tutor.SEEDED_READER}",
+            "rationalising.samples=1",
+            "invention.count=3",
+            "invention.attempts=1",
+        ),
+        kills=("append decisions: file written", "append candidates: committed#2"),
+        silent=frozenset(
+            {
+                *("judge_agreement", "labelled_pairs", "pairs_of_checkpoint", "policy", "rewards"),
+                *("spending", *HARM, *DISTILLED),
             }
         ),
     ),
@@ -173,7 +193,7 @@ NIGHTS = {
         silent=frozenset(
             {
                 *("inventions", "judge_agreement", "rewards", "spending"),
-                *("harm_by_principle", "harm_by_revision", *DISTILLED),
+                *("harm_by_principle", "harm_by_revision", *TEACHING, *DISTILLED),
             }
         ),
     ),
@@ -187,8 +207,8 @@ NIGHTS = {
         kills=("append preferences: committed",),
         silent=frozenset(
             {
-                *("accuracy_by_steps", "audited_verdicts", "inventions", "judge_agreement"),
-                *("policy", "rewards", "spending", *HARM, *DISTILLED),
+                *("accuracy_by_steps", "audited_verdicts", "form_and_substance", "inventions"),
+                *("judge_agreement", "policy", "rewards", "spending", *HARM, *TEACHING, *DISTILLED),
             }
         ),
     ),

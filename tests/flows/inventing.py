@@ -15,8 +15,8 @@ from flows.steps.admit import admit
 from flows.steps.invent import invent
 from flows.writers.inventors import check_invention
 from schemas.errors import RatchetError
+from schemas.recipes.invention import Invention
 from schemas.recipes.parsing import load_recipe, with_value
-from schemas.recipes.shared import Invention
 from tests.flows.conftest import SMALL
 from warehouse.lake import Lake
 from warehouse.log import Log

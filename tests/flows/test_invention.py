@@ -21,7 +21,7 @@ import yaml
 import tutor
 from flows.opening.demonstrations import demonstrations_unit
 from flows.round.round import Round
-from flows.steps.invent import PromptsSoFar
+from flows.steps.prompts_so_far import PromptsSoFar
 from schemas.identity import prompt_id
 from schemas.recipes.rft import Rft
 from schemas.tables import TABLES

@@ -16,12 +16,11 @@ from flows.steps.admit import admit
 from flows.steps.audit import audit
 from flows.steps.freeze import freeze_examples
 from flows.steps.generate import generate
-from flows.steps.invent import invent
+from flows.steps.instructions import with_invented
 from flows.steps.promote import weigh
 from flows.steps.train import train
 from flows.writers.inventors import check_invention
 from schemas.recipes.self_rewarding import SelfRewarding
-from tasks.admit.prompts import draw_prompts
 from tasks.models.checkpoint import check_readable
 from tasks.train.fits import check_fits
 from warehouse.query import read
@@ -44,16 +43,6 @@ def improve(round_: Round[SelfRewarding]) -> Outcome:
         audit(round_)
         return "held", NO_PAIR, None
     return weigh(round_, train(round_, snapshot, "dpo"))
-
-
-def with_invented(round_: Round[SelfRewarding], prompts: pl.DataFrame) -> pl.DataFrame:
-    """The round's prompts, a share of them replaced by prompts that the model invents from them."""
-    count = round(round_.recipe.invention.share * prompts.height)
-    if not count:
-        return prompts
-    invented = invent(round_, count, round_.recipe.invention)
-    rest = draw_prompts(prompts, prompts.height - invented.height, round_.recipe.seed, round_.number)
-    return pl.concat([rest, invented.select(rest.columns).cast(rest.schema)])
 
 
 def has_started(round_: Round[SelfRewarding]) -> bool:
