@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.audit.monitors import coverage, drift, judging, narrowing
+from tasks.audit.monitors import coverage, drift, imitation, judging, narrowing
 from tasks.audit.reading import Answers, Reading
 from warehouse.lake import Lake
 
@@ -43,6 +43,13 @@ def _judging(round_: AuditedRound) -> list[Reading]:
     return own or [unmade(judging.MONITOR, "no model's judgement decided in this round")]
 
 
+def _imitation(round_: AuditedRound) -> list[Reading]:
+    if round_.now.frame.is_empty():
+        return [unmade(imitation.MONITOR, f"no answer of round {round_.now.round} has a verdict")]
+    own = imitation.readings(round_.lake, round_.loop, round_.now.round)
+    return own or [unmade(imitation.MONITOR, "no student of this round answered held-out prompts greedily")]
+
+
 def unmade(monitor: str, reason: str) -> Reading:
     """The reading of a monitor that could not read a round."""
     return Reading(monitor, "all", None, verdict="none", reason=reason)
@@ -53,4 +60,5 @@ MONITORS: Mapping[str, Monitor] = {
     drift.MONITOR: _of_answers(drift.MONITOR, drift.readings),
     coverage.MONITOR: _of_answers(coverage.MONITOR, coverage.readings),
     judging.MONITOR: _judging,
+    imitation.MONITOR: _imitation,
 }
