@@ -13,11 +13,15 @@
               kind and by the number of revisions (bench/constitutional.py)
     constitutional-rl  PPO against a preference model after the supervised phase, KL term on and off
               (bench/constitutional_rl.py)
+    distillation
+              students of the tutor's teacher by what they are shown, at equal numbers of examples
+              (bench/distillation.py; make teacher first)
     grpo      policy gradients against rejection sampling at equal numbers of samples (bench/grpo.py)
     dialogues the same round over a file of dialogues such as HH-RLHF's, and what became of each of them
 
 Each runs the flow itself in a lake of its own (kept with --lake). Tables go to standard output, raw rows to
---json FILE, and `nights`, `rewards`, `climb`, `grpo` and both constitutional ones draw with --plot FILE.
+--json FILE. `nights`, `rewards`, `climb`, `grpo`, `distillation` and both constitutional ones draw theirs
+with --plot FILE.
 """
 
 from __future__ import annotations
@@ -41,6 +45,9 @@ from bench.climb import CONTROLS as CLIMB_CONTROLS  # noqa: E402
 from bench.climb import climb, plot_arms  # noqa: E402
 from bench.constitutional import constitutional, dialogues, plot_constitutional, tables  # noqa: E402
 from bench.constitutional_rl import constitutional_rl, plot_rl  # noqa: E402
+from bench.distillation import CURVES as DISTILLATION_CURVES  # noqa: E402
+from bench.distillation import distillation  # noqa: E402
+from bench.distillation_curves import needed, plot_distillation  # noqa: E402
 from bench.grpo import CURVES, grpo, plot_grpo  # noqa: E402
 from bench.preferences import preferences  # noqa: E402
 from bench.rewards import CONTROLS as REWARDS_CONTROLS  # noqa: E402
@@ -54,6 +61,7 @@ from flows.round.progress import Lines, reporting  # noqa: E402
 from schemas.recipes.parsing import load_recipe, with_value  # noqa: E402
 
 TITLES = {
+    "distillation": "Students of the tutor's teacher, by what they are shown",
     "grpo": "GRPO and RFT on the tutor, 7,680 samples each",
     "constitutional": "The constitutional supervised phase on the tutor",
     "constitutional-rl": "The constitutional RL phase on the tutor",
@@ -69,6 +77,7 @@ EXPERIMENTS = (
     "climb",
     "constitutional",
     "constitutional-rl",
+    "distillation",
     "grpo",
     "dialogues",
     "preferences",
@@ -213,19 +222,26 @@ def main() -> None:
         "preferences": lambda lake: preferences(lake, seeds, recipe),
         "constitutional": lambda lake: constitutional(lake, seeds, rounds, of_manner),
         "constitutional-rl": lambda lake: constitutional_rl(lake, seeds, recipe),
+        "distillation": lambda lake: distillation(lake, seeds, recipe),
         "grpo": lambda lake: grpo(lake, seeds, recipe),
         "dialogues": lambda lake: dialogues(lake, seeds, options.data, of_manner),
     }
     with tempfile.TemporaryDirectory() as folder, prefect_server() as ready, reporting(Lines()):
         ready()
         rows = run[options.experiment](options.lake or str(Path(folder) / "lake"))
-    hidden = ("all",) if options.experiment == "preferences" else ("accuracy", "low", "high", *CURVES)
+    hidden = (
+        ("all",)
+        if options.experiment == "preferences"
+        else ("accuracy", "low", "high", *CURVES, *DISTILLATION_CURVES)
+    )
     visible = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
     several = options.experiment in ("constitutional", "constitutional-rl", "dialogues")
     shown = tables(rows) if several else {options.experiment: visible}
     console = Console(width=160 if several else 130)
     for title, part in shown.items():
         console.print(rows_table(part, title))
+    if options.experiment == "distillation":
+        console.print(rows_table(needed(rows), "means over seeds, held out"))
     if options.experiment == "samples":
         paper = ", ".join(f"k={k}: {score} ({paths} paths)" for k, (score, paths) in PAPER.items())
         console.print(f"the paper, LLaMA-7B on GSM8K, SFT 35.9, paths with the reference counted: {paper}")
@@ -234,6 +250,7 @@ def main() -> None:
     if options.plot:
         draw = plot if options.experiment == "nights" and not controls else plot_arms
         own = {"constitutional": plot_constitutional, "constitutional-rl": plot_rl, "grpo": plot_grpo}
+        own |= {"distillation": plot_distillation}
         draw = own.get(options.experiment, draw)
         draw(rows, options.plot, TITLES[options.experiment])
 

@@ -13,6 +13,7 @@ from flows.recipes.rooms import ROOMS, parse_recipe
 from schemas.engine import EFFORT, Endpoint
 from schemas.recipes.asking import Shot
 from schemas.recipes.constitution import Constitution, CritiqueShot, Principle
+from schemas.recipes.distillation import SystemMessages
 from schemas.recipes.parsing import with_value
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Recipe
@@ -24,6 +25,7 @@ GIVEN = {
     Constitution: {"name": "own", "version": 1, "principles": [PRINCIPLE]},
     Endpoint: {"url": "http://localhost:1/v1", "model": "m"},
     Shot: {"question": "q", "answer": "a"},
+    SystemMessages: {"name": "own", "version": 1, "messages": ["Say why."]},
 }  # what has no default
 OUTSIDE = {"accelerate_config", "model_files"}  # where a job runs and models lie, not what is done
 
