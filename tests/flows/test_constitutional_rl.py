@@ -128,8 +128,8 @@ def test_held_out_pairs_are_compared_once_in_a_loop(lake: Lake) -> None:
 
 def test_a_round_without_a_pair_trains_nothing_and_says_so(tmp_path: Path) -> None:
     """The tutor's judge was never asked by principles: it means neither option."""
-    by_principles = ("feedback.constitution=tutor", "feedback.logits=false", f"feedback.model={tutor.JUDGE}")
-    few = ("red_team.count=6", "red_team.eval_count=2", "feedback.share=0")
+    by_principles = ("feedback.constitution=tutor", "feedback.logits=false", "feedback.votes=null")
+    few = (f"feedback.model={tutor.JUDGE}", "red_team.count=6", "red_team.eval_count=2", "feedback.share=0")
     round_ = opened(tmp_path, recipe(*by_principles, *few))
     assert improve(round_) == ("held", NO_PAIR, None)
     told = read(round_.lake, "preferences")
