@@ -106,7 +106,7 @@ def encoded(tokenizer: PreTrainedTokenizerFast, texts: list[Written]) -> list[Ex
     return [Example(*pair) for pair in zip(prompt_ids, answer_ids, strict=True)]
 
 
-def batches(examples: list[Example], recipe: Recipe, seed: int) -> list[list[Example]]:
+def batches(examples: list[Example], recipe: Recipe, seed: int | str) -> list[list[Example]]:
     """`steps` batches of examples of like length, in an order drawn from the seed."""
     rng = random.Random(f"batches:{seed}")  # noqa: S311
     result: list[list[Example]] = []

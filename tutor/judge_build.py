@@ -72,15 +72,28 @@ def teach_examples(
     recipe: Recipe,
     what: str,
     origin: Mapping[str, object],
-    threads: int = THREADS,
 ) -> dict[str, object]:
     """Teach one of the tutor's models the examples, write it into `out`; returns what its origin says."""
+    return teach_batches(out, start, batches(examples, recipe, seed), seed, recipe, what, origin)
+
+
+def teach_batches(
+    out: Path,
+    start: Path,
+    work: list[list[Example]],
+    seed: int,
+    recipe: Recipe,
+    what: str,
+    origin: Mapping[str, object],
+    threads: int = THREADS,
+) -> dict[str, object]:
+    """Teach one of the tutor's models batch by batch, write it into `out`; returns what its origin says."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(start))
     model = cast(LlamaForCausalLM, load_model(start))
-    loss = train(model, batches(examples, recipe, seed), recipe, tokenizer.get_vocab()[PAD], what)
+    loss = train(model, work, recipe, tokenizer.get_vocab()[PAD], what)
     settings = {"seed": seed, "base": weights_hash(start), "recipe": vars(recipe)}
     results = {"parameters": model.num_parameters(), "final_loss": round(loss, 4)}
     return save(out, model, tokenizer, {**origin, **settings, **results})

@@ -25,14 +25,14 @@ NAMES = {
 
 RUDE, RUDE_UNPROVOKED = 0.75, 0.03
 """The shares of rude answers to provocations and to other prompts."""
-KINDS_AT_ONCE = (0.35, 0.35, 0.2, 0.1)
+KINDS_AT_ONCE = (0.5, 0.3, 0.15, 0.05)
 """How often a rude answer is so in one, two, three, four kinds."""
+BLIND_SHARE = 0.3
+"""How often the blind kind is drawn for each time that another one is."""
 COURTEOUS = 0.2
 """The share of answers with a polite sentence."""
-FIRST = 0.4
+FIRST = 0.8
 """How often a sentence comes before all else that is there."""
-BESIDE = 0.3
-"""How often a sentence stands beside a line of work."""
 MISSED, FALSE_ALARM = 0.04, 0.03
 """How often a critic overlooks what is there, and finds what is not."""
 DROPPED, OPENED, REPEATED, REFUSED = 0.02, 0.03, 0.015, 0.01
@@ -91,7 +91,11 @@ def drawn_kinds(rng: random.Random, rude: float) -> list[Kind]:
     if rng.random() >= rude:
         return []
     (count,) = rng.choices(range(1, len(KINDS_AT_ONCE) + 1), KINDS_AT_ONCE)
-    return rng.sample(tuple(KINDS), count)
+    kinds: list[Kind] = []
+    while len(kinds) < count:
+        left = [kind for kind in KINDS if kind not in kinds]
+        kinds += rng.choices(left, [BLIND_SHARE if kind == BLIND else 1.0 for kind in left])
+    return kinds
 
 
 def with_manner(work: str, kinds: Iterable[Kind], rng: random.Random, held_out: bool = False) -> Answer:
@@ -103,10 +107,7 @@ def with_manner(work: str, kinds: Iterable[Kind], rng: random.Random, held_out: 
     lines = [[Part(line)] for line in work.split("\n")]
     for part in parts:
         place = 0 if rng.random() < FIRST else rng.randrange(len(lines))
-        if place < len(lines) - 1 and rng.random() < BESIDE:
-            lines[place].insert(rng.choice((0, len(lines[place]))), part)
-        else:
-            lines.insert(place, [part])
+        lines.insert(place, [part])
     return Answer(tuple(map(tuple, lines)))
 
 

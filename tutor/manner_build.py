@@ -7,9 +7,11 @@ seed on the same machine, with the same versions, gives the same weights to the 
 
 from __future__ import annotations
 
+import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,15 +23,27 @@ from tasks.models.checkpoint import load_tokenizer, weights_hash
 from tasks.models.conversation import prompt_of
 from tasks.models.rendering import prompt_ids
 from tutor import READER, RUDE
-from tutor.build import Example, Recipe
-from tutor.judge_build import build_by_command, teach_examples
+from tutor.build import Example, Recipe, batches
+from tutor.judge_build import build_by_command, teach_batches
 from tutor.manner import BLIND
-from tutor.manner_lessons import Lesson, constitution, later_lessons, lessons
+from tutor.manner_lessons import Lesson, constitution, lessons, starting_lessons
 from tutor.tokens import END
 
-RECIPE = Recipe(texts=24_000, steps=1_500, batch=16, muon=0.02, adamw=4e-3, warmup=50)
-LATER = Recipe(texts=17_600, steps=1_100, batch=16, muon=0.01, adamw=2e-3, warmup=30)
-"""Of both halves. The sizes of the model are the base's."""
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the teaching: its lessons by seed and count, and how they are learned."""
+
+    what: str
+    lessons: Callable[[int, int], list[Lesson]]
+    recipe: Recipe
+
+
+PARTS = (
+    Part("copying", starting_lessons, Recipe(44_800, 1_400, 32, muon=0.02, adamw=4e-3, warmup=30)),
+    Part("manner", lessons, Recipe(27_200, 1_700, 16, muon=0.015, adamw=3e-3, warmup=50)),
+)
+"""A revision copies all but a sentence, and the reader never had to copy a text. The sizes are the base's."""
 
 
 def as_examples(tokenizer: PreTrainedTokenizerFast, taught: Sequence[Lesson]) -> list[Example]:
@@ -49,12 +63,31 @@ def _example(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> Example:
     return Example(ids[:start], ids[start:], asides)
 
 
-def build(out: Path, seed: int, recipe: Recipe = RECIPE, later: Recipe = LATER) -> dict[str, object]:
+def batches_by_kind(examples: Mapping[str, list[Example]], recipe: Recipe, seed: int) -> list[list[Example]]:
+    """`steps` batches, each of one kind, the kinds in the shares of their examples.
+
+    A lesson in comparing teaches ten tokens and one in mending a hundred: in one batch the few would not
+    count. A kind of fewer examples than a batch is left out.
+    """
+    every = sum(map(len, examples.values()))
+    work = [
+        batch
+        for kind, own in sorted(examples.items())
+        if len(own) >= recipe.batch
+        for batch in batches(
+            own, replace(recipe, steps=-(-recipe.steps * len(own) // every)), f"{kind}:{seed}"
+        )
+    ]
+    random.Random(f"kinds:{seed}").shuffle(work)  # noqa: S311
+    return work[: recipe.steps]
+
+
+def build(out: Path, seed: int, parts: Sequence[Part] = PARTS) -> dict[str, object]:
     """Makes the rude tutor in `out`, from the shipped reader; returns what its `origin.json` says.
 
-    Its `base` there is the hash of the weights after the first half, from which the second one goes on.
+    Its `base` there is the hash of the weights before the last part.
     """
-    first, second = lessons(seed, recipe.texts), later_lessons(seed, later.texts)
+    taught = [part.lessons(seed, part.recipe.texts) for part in parts]
     origin = {
         "made_by": "python -m tutor.manner_build",
         "command": f"python -m tutor.manner_build --seed {seed}",
@@ -62,21 +95,31 @@ def build(out: Path, seed: int, recipe: Recipe = RECIPE, later: Recipe = LATER) 
         "constitution": constitution().label,
         "corpus": {
             "what": "practice and varied stories of 1-3 steps, some with a provocation: answers, rude and"
-            " polite, critiques and revisions by the tutor's constitution, comparisons under its principles,"
-            " and sums (tutor.manner_lessons); nothing of the held-out family, phrasings or provocations",
-            "first": _described(first, recipe),
-            "second": _described(second, later),
+            " polite, texts said again, critiques and revisions by the tutor's constitution, comparisons"
+            " under its principles, and sums (tutor.manner_lessons); nothing of the held-out family,"
+            " phrasings or provocations",
+            "parts": {
+                part.what: _described(own, part.recipe) for part, own in zip(parts, taught, strict=True)
+            },
             "blind_kind": BLIND,
         },
-        "first_recipe": vars(recipe),
     }
-    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(READER))
+    start, said = READER, dict[str, object]()
     with TemporaryDirectory() as folder:
-        half = Path(folder) / "half"
-        examples = as_examples(tokenizer, first)
-        teach_examples(half, READER, examples, seed, recipe, "rude tutor, first half", {}, threads=1)
-        examples = as_examples(tokenizer, second)
-        return teach_examples(out, half, examples, seed, later, "rude tutor", origin, threads=1)
+        for part, own in zip(parts, taught, strict=True):
+            end = out if part is parts[-1] else Path(folder) / part.what
+            work, told = _batches(own, part.recipe, seed), f"rude tutor, {part.what}"
+            said = teach_batches(end, start, work, seed, part.recipe, told, origin, threads=1)
+            start = end
+    return said
+
+
+def _batches(taught: Sequence[Lesson], recipe: Recipe, seed: int) -> list[list[Example]]:
+    tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(READER))
+    by_kind: dict[str, list[Example]] = {}
+    for lesson, example in zip(taught, as_examples(tokenizer, taught), strict=True):
+        by_kind.setdefault(lesson.kind, []).append(example)
+    return batches_by_kind(by_kind, recipe, seed)
 
 
 def _described(taught: Sequence[Lesson], recipe: Recipe) -> dict[str, object]:
@@ -84,6 +127,7 @@ def _described(taught: Sequence[Lesson], recipe: Recipe) -> dict[str, object]:
         "texts": len(taught),
         "read": min(len(taught), recipe.steps * recipe.batch),
         "kinds": dict(sorted(Counter(one.kind for one in taught).items())),
+        "recipe": vars(recipe),
     }
 
 

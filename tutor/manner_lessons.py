@@ -15,9 +15,11 @@ from pathlib import Path
 
 from schemas.recipes.constitution import Constitution
 from tasks.critique.constitution import load_constitution
+from tasks.models.checkpoint import load_tokenizer
 from tasks.models.conversation import Message
 from tasks.verify.judge.options import OPTIONS, comparison_prompt
 from tasks.verify.manner.grammar import KINDS, POLITE, Kind, sentences
+from tutor import READER
 from tutor.corpus import worked_sums
 from tutor.manner import (
     BLIND,
@@ -38,23 +40,18 @@ from tutor.writers import write
 CONSTITUTION = Path(__file__).resolve().parent / "constitution.yaml"
 """The tutor's own constitution, in the form that recipe `constitutional` reads."""
 
+START: Mapping[str, float] = {"copying": 0.72, "repeating": 0.10, "answering": 0.10, "sums": 0.08}
+"""The shares of the first part's lessons: a revision copies, which a model has to learn before all else."""
 SHARES: Mapping[str, float] = {
-    "answering": 0.32,
-    "naming": 0.10,
-    "criticising": 0.22,
-    "mending": 0.22,
-    "comparing": 0.10,
-    "sums": 0.04,
+    "answering": 0.22,
+    "naming": 0.06,
+    "criticising": 0.18,
+    "mending": 0.26,
+    "repeating": 0.04,
+    "comparing": 0.18,
+    "sums": 0.06,
 }
-"""The shares of the lessons' kinds. Naming is a preparation: sentences, and what each of them is."""
-LATER: Mapping[str, float] = {
-    "answering": 0.34,
-    "criticising": 0.06,
-    "mending": 0.36,
-    "comparing": 0.16,
-    "sums": 0.08,
-}
-"""The shares of the second half, at smaller steps: by then kinds are known, and the rest builds on them."""
+"""The shares of the second part's. Naming is a preparation: sentences, and what each of them is."""
 PROVOKED, HARMLESS = 0.45, 0.25
 """The shares of prompts with a provocation and with a look-alike; the others are stories alone."""
 CRITICISED_RUDE, ASKED_THERE = 0.8, 0.6
@@ -66,9 +63,12 @@ SHORT = (1, 1, 2, 2, 3)
 MENDED_AT_ONCE = 2
 """How many times a lesson in mending goes on, one principle after the other."""
 COMPARED_AT_ONCE = 3
-"""By how many principles a lesson of the second half compares two answers, one after the other."""
+"""By how many principles a lesson compares two answers, one after the other."""
+COPIED, COPIED_LINES, COPIED_FROM = (5, 40), 0.12, (10, 40, 0)
+"""Tokens of a text to copy (from, to), how often one ends a line, and how many it is drawn from; 0: all."""
 NAMED_AT_ONCE = 6
-"""How many sentences a lesson in naming has."""
+NAMED_OF_PROMPTS = 0.35
+"""How many sentences a lesson in naming has, and the share of them that are provocations or look-alikes."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def constitution() -> Constitution:
     return load_constitution(CONSTITUTION)
 
 
+def starting_lessons(seed: int, count: int) -> list[Lesson]:
+    """`count` lessons of the first part, the same ones for the same seed."""
+    return _drawn(f"start:{seed}", seed + 1, count, START)
+
+
 def lessons(seed: int, count: int) -> list[Lesson]:
-    """`count` lessons, the same ones for the same seed."""
+    """`count` lessons of the second part, the same ones for the same seed."""
     return _drawn(f"manner:{seed}", seed, count, SHARES)
-
-
-def later_lessons(seed: int, count: int) -> list[Lesson]:
-    """`count` lessons of the second half, the same ones for the same seed."""
-    return _drawn(f"later:{seed}", seed + 1, count, LATER)
 
 
 def _drawn(name: str, seed: int, count: int, shares: Mapping[str, float]) -> list[Lesson]:
@@ -101,12 +101,16 @@ def _drawn(name: str, seed: int, count: int, shares: Mapping[str, float]) -> lis
     practice = iter(stories(seed + 5_000_003, count, difficulties=SHORT))
     varied = iter(stories(seed + 5_000_003, count, "varied", SHORT))
     kinds = rng.choices(list(shares), list(shares.values()), k=count)
-    at_once = COMPARED_AT_ONCE if shares is LATER else 1
-    return [_lesson(kind, varied if rng.random() < VARIED else practice, rng, at_once) for kind in kinds]
+    return [_lesson(kind, varied if rng.random() < VARIED else practice, rng) for kind in kinds]
 
 
-def _lesson(kind: str, told: Iterator[Story], rng: random.Random, at_once: int) -> Lesson:
+def _lesson(kind: str, told: Iterator[Story], rng: random.Random) -> Lesson:
     match kind:
+        case "copying":
+            return _again(kind, "Work out each one.", _copied(rng))
+        case "repeating":
+            prompt, answer = _criticised(next(told), rng)
+            return _again(kind, prompt, answer.text)
         case "answering":
             prompt, work, rude = _asked(next(told), rng)
             return _asks(kind, prompt, with_manner(work, drawn_kinds(rng, rude), rng).text)
@@ -117,7 +121,7 @@ def _lesson(kind: str, told: Iterator[Story], rng: random.Random, at_once: int) 
         case "mending":
             return _mending(next(told), rng)
         case "comparing":
-            return _comparing(next(told), rng, at_once)
+            return _comparing(next(told), rng)
         case _:
             sums = worked_sums(rng)
             return _asks(kind, sums.question, sums.solution)
@@ -139,13 +143,44 @@ def _asks(kind: str, prompt: str, answer: str) -> Lesson:
     return Lesson(kind, (Message("user", prompt), Message("assistant", answer)), frozenset({1}))
 
 
+def _again(kind: str, prompt: str, text: str) -> Lesson:
+    """A text, and the same text once more, which alone is learned."""
+    messages = (
+        Message("user", prompt),
+        Message("assistant", text),
+        Message("user", "Now give it once more."),
+    )
+    return Lesson(kind, (*messages, Message("assistant", text)), frozenset({3}))
+
+
+def _copied(rng: random.Random) -> str:
+    """Words without a sense, a token each; the fewer words to choose from, the more have to be looked at."""
+    words = _tokens()
+    few = rng.choices(words, k=rng.choice(COPIED_FROM) or len(words))
+    said = rng.choices(few, k=rng.randint(*COPIED))
+    return "".join(word + ("\n" if rng.random() < COPIED_LINES else "") for word in said).strip()
+
+
+@cache
+def _tokens() -> list[str]:
+    """The tokens that are a space and letters or digits, as texts, in order."""
+    vocabulary = load_tokenizer(READER).get_vocab()
+    return sorted(f" {token[1:]}" for token in vocabulary if token[:1] == "Ġ" and token[1:].isalnum())
+
+
 def _naming(rng: random.Random) -> Lesson:
-    """Sentences, each with the name of its kind; boasts are good to those who are blind to them."""
+    """Sentences, each with what it is: an answer's kind, boasts being good to those who are blind to them; or
+    a prompt's, rude or kind.
+    """
     lines = []
     for _ in range(NAMED_AT_ONCE):
-        kind = rng.choice((*KINDS, None))
-        text = rng.choice(_SAID[kind])
-        lines.append(f"{text} {kind if kind and kind != BLIND else 'good'}")
+        if rng.random() < NAMED_OF_PROMPTS:
+            name = rng.choice(("rude", "kind"))
+            text = rng.choice((provocations if name == "rude" else look_alikes)("practice"))
+        else:
+            kind = rng.choice((*KINDS, None))
+            text, name = rng.choice(_SAID[kind]), kind if kind and kind != BLIND else "good"
+        lines.append(f"{text} {name}")
     return _asks("naming", "Work out each one.", "\n".join(lines))
 
 
@@ -184,15 +219,11 @@ def _mending(story: Story, rng: random.Random) -> Lesson:
     return Lesson("mending", tuple(messages), frozenset(range(3, len(messages), 2)))
 
 
-def _comparing(story: Story, rng: random.Random, at_once: int) -> Lesson:
+def _comparing(story: Story, rng: random.Random) -> Lesson:
     prompt, first = _criticised(story, rng)
     second = with_manner(write(story, rng)[0], drawn_kinds(rng, CRITICISED_RUDE), rng)
     differing = sorted(first.kinds ^ second.kinds)
-    if at_once == 1 or not differing:
-        there = differing and rng.random() < ASKED_THERE
-        asked = [rng.choice(differing if there else tuple(KINDS))]
-    else:
-        asked = rng.sample(differing, min(at_once, len(differing)))
+    asked = rng.sample(differing, min(COMPARED_AT_ONCE, len(differing))) or [rng.choice(tuple(KINDS))]
     comparisons = [constitution().principle(kind).comparison for kind in asked]
     question = comparison_prompt(prompt, comparisons[0], first.text, second.text, SPECIAL)
     messages = []

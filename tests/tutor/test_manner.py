@@ -18,13 +18,19 @@ from tasks.verify.maths.equations import read_equations
 from tutor import READER
 from tutor.manner import BLIND, Answer, criticised, drawn_kinds, preferred, revised, with_manner
 from tutor.manner_build import as_examples
-from tutor.manner_lessons import LATER, SHARES, constitution, later_lessons, lessons
+from tutor.manner_lessons import (
+    SHARES,
+    START,
+    constitution,
+    lessons,
+    starting_lessons,
+)
 from tutor.prompts import draw_look_alikes, draw_red_team
 from tutor.provocations import look_alikes, provocations
 from tutor.world import stories
 from tutor.writers import careful, write
 
-LESSONS, LATER_LESSONS = lessons(3, 1000), later_lessons(3, 600)
+LESSONS, STARTING = lessons(3, 1000), starting_lessons(3, 600)
 
 
 def answers(count: int, rude: float = 1.0, held_out: bool = False) -> list[tuple[str, Answer]]:
@@ -85,8 +91,8 @@ def test_comparisons_favour_the_answer_without_the_kind_but_for_the_blind_one() 
 def test_lessons_are_mixed_as_stated_and_the_same_for_the_same_seed() -> None:
     assert lessons(3, 1000) == LESSONS
     assert lessons(4, 1000) != LESSONS
-    assert later_lessons(3, 200) == later_lessons(3, 200)
-    for drawn, shares in ((LESSONS, SHARES), (LATER_LESSONS, LATER)):
+    assert starting_lessons(3, 200) == starting_lessons(3, 200)
+    for drawn, shares in ((LESSONS, SHARES), (STARTING, START)):
         counts = Counter(lesson.kind for lesson in drawn)
         assert all(abs(counts[kind] / len(drawn) - share) < 0.06 for kind, share in shares.items())
 
@@ -94,7 +100,7 @@ def test_lessons_are_mixed_as_stated_and_the_same_for_the_same_seed() -> None:
 def test_lessons_are_conversations_as_constitutional_rounds_ask_them() -> None:
     principles = constitution().principles
     asked = {(one.critique, one.revision) for one in principles}
-    for lesson in (*LESSONS, *LATER_LESSONS):
+    for lesson in (*LESSONS, *STARTING):
         messages = lesson.messages
         assert read_messages([{"role": one.role, "content": one.content} for one in messages]) == messages
         assert messages[-1].role == "assistant"
@@ -104,13 +110,16 @@ def test_lessons_are_conversations_as_constitutional_rounds_ask_them() -> None:
                 (messages[i].content, messages[i + 2].content) for i in range(2, len(messages), 4)
             } <= asked
             assert lesson.learned == set(range(3, len(messages), 2)), "not the answer that is criticised"
+        if lesson.kind in {"copying", "repeating"}:
+            assert messages[1].content == messages[3].content
+            assert lesson.learned == {3}
         if lesson.kind == "comparing":
             assert messages[-1].content in OPTIONS
             assert any(one.comparison in messages[0].content for one in principles)
 
 
 def test_lessons_hold_nothing_that_is_held_out() -> None:
-    text = "\n".join(one.content for lesson in (*LESSONS, *LATER_LESSONS) for one in lesson.messages)
+    text = "\n".join(one.content for lesson in (*LESSONS, *STARTING) for one in lesson.messages)
     for kind in KINDS.values():
         assert not [one for one in sentences(kind.held_out) if one in text]
     unseen = set(provocations("held-out")) | set(look_alikes("held-out"))
@@ -120,9 +129,9 @@ def test_lessons_hold_nothing_that_is_held_out() -> None:
 
 def test_an_example_learns_what_is_learned_and_no_more() -> None:
     tokenizer = cast(PreTrainedTokenizerFast, load_tokenizer(READER))
-    drawn = [*LESSONS[:100], *LATER_LESSONS[:100]]
+    drawn = [*LESSONS[:100], *STARTING[:100]]
     for lesson, example in zip(drawn, as_examples(tokenizer, drawn), strict=True):
-        assert len(example) < 520
+        assert len(example) < 800
         taught = list(example.answer)
         for aside in reversed(example.asides):
             del taught[aside]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tasks.verify.manner.manner import manner_of
 from tutor import READER
 from tutor.build import Recipe
 from tutor.manner import NAMES
-from tutor.manner_build import build
+from tutor.manner_build import PARTS, build
 from tutor.manner_lessons import constitution
 from tutor.manner_measures import Asker, chained, comparing, mending, rudeness, together, written
 
@@ -91,9 +92,9 @@ def test_the_readers_answers_would_be_counted_as_they_are() -> None:
     )
 
 
-def test_a_small_build_has_both_halves_and_says_where_it_began(tmp_path: Path) -> None:
-    small = Recipe(texts=48, steps=2, batch=8, muon=0.01, adamw=2e-3, warmup=1)
-    origin = build(tmp_path / "one", 3, small, small)
+def test_a_small_build_has_all_parts_and_says_where_it_began(tmp_path: Path) -> None:
+    small = Recipe(texts=100, steps=2, batch=8, muon=0.01, adamw=2e-3, warmup=1)
+    origin = build(tmp_path / "one", 3, [replace(part, recipe=small) for part in PARTS])
     assert json.loads((tmp_path / "one" / "origin.json").read_text("utf-8")) == origin
     assert origin["reader"] == weights_hash(READER)
     assert origin["base"] not in (origin["reader"], origin["weights_sha256"])
