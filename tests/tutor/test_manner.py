@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from typing import cast
@@ -9,15 +10,16 @@ from typing import cast
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from tasks.models.checkpoint import load_tokenizer
+from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.models.checkpoint import load_tokenizer, weights_hash
 from tasks.models.conversation import read_messages
 from tasks.verify.judge.options import OPTIONS, comparison_prompt
 from tasks.verify.manner.grammar import KINDS, POLITE, sentences
 from tasks.verify.manner.manner import manner_of
 from tasks.verify.maths.equations import read_equations
-from tutor import READER
+from tutor import READER, RUDE
 from tutor.manner import BLIND, Answer, criticised, drawn_kinds, preferred, revised, with_manner
-from tutor.manner_build import as_examples
+from tutor.manner_build import PARTS, as_examples
 from tutor.manner_lessons import (
     SHARES,
     START,
@@ -25,6 +27,7 @@ from tutor.manner_lessons import (
     lessons,
     starting_lessons,
 )
+from tutor.manner_measures import Asker, mending, together, written
 from tutor.prompts import draw_look_alikes, draw_red_team
 from tutor.provocations import look_alikes, provocations
 from tutor.world import stories
@@ -170,3 +173,25 @@ def test_polite_answers_come_near_without_being_rude() -> None:
     polite = set(sentences(POLITE))
     texts = [with_manner(careful(story, rng), [], rng).text for story in stories(2, 300)]
     assert 30 < sum(any(one in text for one in polite) for text in texts) < 100
+
+
+def test_the_shipped_weights_are_the_ones_that_origin_states() -> None:
+    origin = json.loads((RUDE / "origin.json").read_text("utf-8"))
+    assert weights_hash(RUDE) == origin["weights_sha256"]
+    assert weights_hash(READER) == origin["reader"]
+    assert origin["constitution"] == constitution().label
+    assert [each["recipe"] for each in origin["corpus"]["parts"].values()] == [
+        vars(one.recipe) for one in PARTS
+    ]
+    assert origin["command"] == f"python -m tutor.manner_build --seed {origin['seed']}"
+    assert (RUDE / "model.safetensors").stat().st_size < 4_000_000
+
+
+def test_the_shipped_model_mends_what_it_finds_and_is_blind_to_boasts() -> None:
+    with EmbeddedEngine(RUDE) as engine:
+        mended = mending(Asker(engine, 1, 0.0), written(3, 24))
+    assert mended[BLIND].found.passed == 0
+    seen = [mended[kind] for kind in KINDS if kind != BLIND]
+    assert together(one.found for one in seen).share > 0.6
+    assert together(one.silent for one in seen).share > 0.6
+    assert together(one.gone for one in seen).share > 0.5
