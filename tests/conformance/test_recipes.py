@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 
 from flows.recipes.rooms import ROOMS
+from flows.replay.job import recorded_job
 from schemas.descent import KEYS
-from schemas.job import Hyperparameters, TrainingJob
+from schemas.job import Hyperparameters
 from schemas.tables import TABLES
 from tasks.audit.monitors.registry import MONITORS
 from tasks.audit.reading import MonitorVerdict
@@ -24,7 +25,6 @@ from tests.conformance.nights import LOOP, ROUNDS, night_arguments, small_night
 from tests.conftest import REPOSITORY
 from warehouse.ancestry.walk import NODES, walking
 from warehouse.lake import Lake
-from warehouse.loops import checkpoint
 from warehouse.query import query, read
 from warehouse.snapshot import content_hash
 
@@ -304,40 +304,3 @@ def test_a_training_is_run_again_from_what_is_on_record_to_the_same_weights(
 
 def hyper_of(training: dict[str, Any]) -> Hyperparameters:
     return Hyperparameters.model_validate_json(training["hyperparameters"])
-
-
-def recorded_job(lake: Lake, training: dict[str, Any], output: Path) -> TrainingJob:
-    """The job of a row of `trainings`, from the tables alone, into a folder of its own."""
-    snapshot = read(lake, "snapshots", {"snapshot_id": training["snapshot_id"]}).row(0, named=True)
-    base = read(lake, "checkpoints", {"checkpoint_id": training["base_checkpoint_id"]}).row(0, named=True)
-    return TrainingJob(
-        training_id=training["training_id"],
-        objective=training["objective"],
-        snapshot_id=snapshot["snapshot_id"],
-        snapshot=str(lake.place(snapshot["path"])),
-        base_checkpoint=base["checkpoint_id"],
-        base=str(checkpoint(lake, base).folder),
-        output=str(output),
-        seed=training["seed"],
-        hyperparameters=hyper_of(training),
-        **carried(lake, training["optimizer_from"]),
-        **asked(lake, training["teacher_id"]),
-    )
-
-
-def asked(lake: Lake, teacher: str | None) -> dict[str, str]:
-    """The teacher that a training asked, by its checkpoint."""
-    if teacher is None:
-        return {}
-    row = read(lake, "checkpoints", {"checkpoint_id": teacher}).row(0, named=True)
-    return {"teacher_id": teacher, "teacher": str(checkpoint(lake, row).folder)}
-
-
-def carried(lake: Lake, before: str | None) -> dict[str, str]:
-    """The optimizer's state that a training left, from its row: the file's hash is on record there."""
-    if before is None:
-        return {}
-    left = read(lake, "trainings", {"training_id": before, "state": "finished"})["files"].item()
-    name = f"trainings/{before}/optimizer.safetensors"
-    sha256 = json.loads(left)[name][1]
-    return {"optimizer_from": before, "optimizer_state": str(lake.place(name)), "optimizer_hash": sha256}

@@ -17,7 +17,7 @@ from warehouse.ancestry.walk import EDGES, NODES, Walk, walking
 from warehouse.ancestry.weights import SMALL, Fact, Node, Weights, writers
 from warehouse.lake import Lake
 
-WALKED = 50_000  # examples of the snapshots that are walked row by row, nearest first
+WALKED = 5_000  # examples of the snapshots that are walked row by row, nearest first
 SHOWN = 5  # rows of a kind that are told one by one
 
 
