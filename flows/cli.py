@@ -12,6 +12,7 @@ COMMANDS = {
     "sql": ('sql "FROM funnel"', "ask the lake"),
     "trace": ("trace ID", "what any row descends from; a checkpoint's story, a candidate's life"),
     "impact": ("impact ID", "what something reached: texts, snapshots, checkpoints, evaluations"),
+    "retract": ("retract ID --why TEXT", "take something back: later freezes leave it out"),
     "replay": ("replay CHECKPOINT", "the same weights again, from the lake alone?"),
     "export": ("export LOOP --to DIR", "a training set for others, with its lineage"),
     "verify": ("verify", "is the lake what was written?"),

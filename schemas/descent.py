@@ -47,6 +47,7 @@ KINDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "ckpt": (("checkpoints", "checkpoint_id"),),
     "eval": (("evaluations", "evaluation_id"),),
     "audit": (("audits", "audit_id"),),
+    "retr": (("retractions", "retraction_id"),),
     "event": (("trainings", "event_id"), ("rounds", "event_id")),
 }
 """Where rows with an id of a kind ("cand-...") stand: tables and columns."""

@@ -197,6 +197,11 @@ def audit_id(
     return make_id("audit", round_number, loop, monitor, metric, subject, against)
 
 
+def retraction_id(round_number: int, loop: str, what: str) -> str:
+    """Something taken back: what it is, in the loop and round that have it on record."""
+    return make_id("retr", round_number, loop, what)
+
+
 def round_event_id(round_number: int, loop: str, event: str) -> str:
     """A round's `started` or `closed`."""
     return make_id("event", round_number, loop, event)
@@ -270,4 +275,5 @@ IDENTITIES: Mapping[str, Identity] = {
     "evaluations": Identity(("round", "loop", "checkpoint_id", "suite", "metric"), evaluation_id),
     "audits": Identity(("round", "loop", "monitor", "metric", "subject", "against"), audit_id),
     "rounds": Identity(("round", "loop", "state"), _round_event),
+    "retractions": Identity(("round", "loop", "what"), retraction_id),
 }

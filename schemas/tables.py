@@ -473,6 +473,17 @@ ROUNDS = Table(
     ),
 )
 
+RETRACTIONS = Table(
+    "retractions",
+    "Something taken back, in every loop: later freezes leave out what was made from it by data.",
+    "retraction_id",
+    (
+        _id("retraction"),
+        _text("what", "an id, or source=..., verifier=..., judge=... or principle=..., as impact takes them"),
+        _text("why", "why it was taken back"),
+    ),
+)
+
 TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
@@ -493,5 +504,6 @@ TABLES: Mapping[str, Table] = {
         EVALUATIONS,
         AUDITS,
         ROUNDS,
+        RETRACTIONS,
     )
 }

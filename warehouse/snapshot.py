@@ -23,6 +23,7 @@ from schemas.errors import BadInput, RatchetError, SnapshotMismatch, UnitConflic
 from schemas.identity import example_id, snapshot_id
 from schemas.ids import HEX_DIGITS, round_of
 from schemas.units import Unit
+from warehouse.ancestry.retract import without_retracted
 from warehouse.artifacts import listing
 from warehouse.lake import Lake
 from warehouse.log import Log
@@ -70,7 +71,8 @@ def freeze(
     """Freeze what `selections/<objective>.sql` selects under `parameters`; returns the snapshot's id.
 
     The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
-    columns the objective trains on. Done once by unit; an empty selection is a RatchetError, and so
+    columns the objective trains on. What descends from something taken back is left out
+    (ancestry/retract.py). Done once by unit; an empty selection is a RatchetError, and so
     is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
     `form` writes the examples' prompts as they are put to the model; its label stands in the manifest.
     """
@@ -80,6 +82,7 @@ def freeze(
         sql = (SELECTIONS / f"{objective}.sql").read_text("utf-8")
         selected = query(log.lake, sql, parameters)
         examples = _examples(form.put(selected) if form is not None else selected)
+        examples = without_retracted(log.lake, unit, objective, examples)
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)

@@ -37,6 +37,8 @@ def night_table(console: Console, rounds: list[dict[str, Any]], lake: str) -> No
         title = "narrowing and drift (JS in bits)"
         console.print(rows_table(_turned(readings), title=title))
     last = rounds[-1]
+    for what in last["holds_retracted"]:
+        _say(console, f"the champion holds what was taken back: {what}", 0)
     for line in plateau_lines(last["over"]) if last["over"] else []:
         _say(console, line, 0)
     console.print("\nnext, try:", highlight=False)

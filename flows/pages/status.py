@@ -8,6 +8,7 @@ from typing import Any
 from flows.pages.plateau import plateau
 from flows.round.verdicts import VERDICT_OF
 from schemas.errors import NotFound
+from warehouse.ancestry.retract import holders, retractions
 from warehouse.lake import Lake
 from warehouse.query import query
 
@@ -64,7 +65,21 @@ def status(lake: Lake, loop: str | None = None) -> list[dict[str, Any]]:
     for row in query(lake, _AUDITS, {"loop": loop}, scope=scope).to_dicts():
         audits.setdefault((row.pop("loop"), row.pop("round")), []).append(row)
     told = [_round(row, measured, steps, audits.get((row["loop"], row["round"]), [])) for row in rounds]
-    return [{**one, "over": plateau(_until(told, one))} for one in told]
+    held = _held(lake, told)
+    return [
+        {**one, "over": plateau(_until(told, one)), "holds_retracted": held.get(_champion(one), [])}
+        for one in told
+    ]
+
+
+def _champion(one: dict[str, Any]) -> str:
+    """The champion that a round left, or has while it is open."""
+    return str(one["champion_out"] or one["champion"]["checkpoint"])
+
+
+def _held(lake: Lake, told: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What each round's champion holds of what was taken back."""
+    return holders(lake, sorted({_champion(one) for one in told})) if retractions(lake) else {}
 
 
 def _until(rounds: list[dict[str, Any]], one: dict[str, Any]) -> list[dict[str, Any]]:

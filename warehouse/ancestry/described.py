@@ -25,6 +25,7 @@ WHAT: Mapping[str, str] = {
     "evaluations": "metric",
     "audits": "monitor",
     "rounds": "state",
+    "retractions": "'taken back: ' || what",
     "tokens": "'of a candidate'",
     "soft_targets": "support || ' of a teacher'",
 }

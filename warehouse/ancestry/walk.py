@@ -85,6 +85,14 @@ class Walk:
                 )
         return pl.concat(parts)
 
+    def parents(self, table: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Child, parent_table and parent of the links up from rows that need not be in the lake yet."""
+        parts = [
+            pairs.select("child", "parent", pl.lit(link.parent).alias("parent_table"))
+            for link, pairs in self._above(table, rows)
+        ]
+        return pl.concat(parts)
+
     def _above(self, table: str, rows: pl.DataFrame) -> Iterator[tuple[Link, pl.DataFrame]]:
         """The links from some rows to their parents."""
         for link in (one for one in LINKS if one.child == table):

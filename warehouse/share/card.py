@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from warehouse.ancestry.retract import reached_by, retractions
 from warehouse.delta.seals import find_seal
 from warehouse.lake import Lake
 from warehouse.query import query, read
@@ -95,6 +96,7 @@ def card(lake: Lake, snapshot: Row, examples: pl.DataFrame, file: str, *, chat: 
         _table(rows_of(_VERIFIERS, names)),
         "## What was trained on it",
         _table(rows_of(_TRAINED, names)),
+        *_taken_back(lake, snapshot),
         "## The first example",
         _fenced(json.dumps(examples.row(0, named=True))),
         "## The recipe",
@@ -144,6 +146,20 @@ def _base(rows: Sequence[Row]) -> list[str]:
     """A loop's base, and where that comes from in its own words."""
     facts = [{"base": row["checkpoint_id"], "content hash": row["content_hash"]} for row in rows]
     return [_table(facts), *(_fenced(str(row["origin"])) for row in rows if row["origin"])]
+
+
+def _taken_back(lake: Lake, snapshot: Row) -> list[str]:
+    """What of the training set was taken back since; nothing where nothing of the lake was."""
+    own = f"{snapshot['snapshot_id']}/"
+    rows = [
+        {
+            "taken back": one["what"],
+            "why": one["why"],
+            "examples": int(reached_by(lake, one["what"])["id"].str.starts_with(own).sum()),
+        }
+        for one in retractions(lake)
+    ]
+    return ["## What was taken back since", _table(rows)] if rows else []
 
 
 def _recipe(lake: Lake, snapshot: Row) -> str:
