@@ -237,7 +237,7 @@ def main() -> None:
     visible = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
     several = options.experiment in ("constitutional", "constitutional-rl", "dialogues")
     shown = tables(rows) if several else {options.experiment: visible}
-    console = Console(width=160 if several else 130)
+    console = Console(width=160 if several or options.experiment == "distillation" else 130)
     for title, part in shown.items():
         console.print(rows_table(part, title))
     if options.experiment == "distillation":
