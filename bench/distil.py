@@ -41,8 +41,9 @@ from warehouse.snapshot import content_hash  # noqa: E402
 
 KINDS = {
     "top 32": Distil(k=32),
+    "top 32, float16": Distil(k=32, precision="float16"),
     "top 50": Distil(k=50),
-    "top 128": Distil(k=128),
+    "top 50, float16": Distil(k=50, precision="float16"),
     "12 drawn": Distil(support="sampled", k=12),
 }
 COLUMNS = ("teacher_ids", "teacher_logprobs", "tail_logprobs")

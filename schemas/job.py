@@ -155,11 +155,17 @@ class Distil(Strict):
         " likeliest tokens and the mass of the others, or k tokens drawn from it",
     )
     k: Positive = Field(32, description="tokens at each place, of top-k and sampled")
+    precision: Literal["float32", "float16"] = added(
+        "float32",
+        "of what is learned of them: float16 rounds log-probabilities to half as many bytes on record",
+    )
 
     @model_validator(mode="after")
-    def draws_estimate_the_forward_divergence(self) -> Distil:
+    def support_has_what_is_asked_of_it(self) -> Distil:
         if self.support == "sampled" and self.divergence != "forward":
             raise ValueError("support sampled estimates the forward divergence alone: take top-k or whole")
+        if self.support == "whole" and self.precision == "float16":
+            raise ValueError("precision float16 is for support top-k and sampled: whole is never on record")
         return self
 
 

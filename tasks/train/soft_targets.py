@@ -58,9 +58,15 @@ def soft_targets(logits: Tensor, tokens: Tensor, settings: Distil, seed: int) ->
         generator = torch.Generator(logits.device)
         generator.manual_seed(int(digest((seed, *tokens.tolist()))[:12], 16))
         ids = torch.multinomial(whole.exp(), settings.k, replacement=True, generator=generator)
-        return SoftTargets(ids, whole.gather(1, ids), None, own)
+        return SoftTargets(ids, _rounded(whole.gather(1, ids), settings), None, own)
     logprobs, ids = whole.topk(settings.k, dim=-1)
-    return SoftTargets(ids, logprobs, tail_of(whole, ids), own)
+    tail = tail_of(whole, ids)
+    return SoftTargets(ids, _rounded(logprobs, settings), _rounded(tail, settings), own)
+
+
+def _rounded(logprobs: Tensor, settings: Distil) -> Tensor:
+    """Log-probabilities as they are learned from, whether from the log or from a teacher that is asked."""
+    return logprobs.half().float() if settings.precision == "float16" else logprobs
 
 
 def tail_of(whole: Tensor, ids: Tensor) -> Tensor:

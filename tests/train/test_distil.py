@@ -71,6 +71,11 @@ def test_the_tail_is_the_mass_of_all_other_tokens() -> None:
     assert said.tail is not None
     assert said.tail.exp().item() == pytest.approx(whole[[1, 2, 3]].sum().item())
     assert said.own.item() == pytest.approx(logits.log_softmax(dim=1)[0, 3].item())
+    half = soft_targets(logits, torch.tensor([3]), Distil(k=2, temperature=2.0, precision="float16"), 0)
+    assert half.logprobs.equal(said.logprobs.half().float())
+    assert half.tail is not None
+    assert half.tail.equal(said.tail.half().float())
+    assert not half.logprobs.equal(said.logprobs)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -239,7 +244,7 @@ def test_cross_entropy_is_a_stream_at_temperature_one(
     "own",
     [
         Distil(temperature=2.0, cross_entropy_weight=0.5),
-        Distil(divergence="reverse", k=4),
+        Distil(divergence="reverse", k=4, precision="float16"),
         Distil(support="sampled", k=12),
     ],
     ids=lambda own: f"{own.support} {own.divergence}",
@@ -319,3 +324,5 @@ def test_a_teacher_that_cannot_be_asked_is_refused(
         assert "\n" not in str(refused.value)
     with pytest.raises(ValueError, match="sampled estimates the forward divergence alone"):
         Distil(support="sampled", divergence="reverse")
+    with pytest.raises(ValueError, match="whole is never on record"):
+        Distil(support="whole", precision="float16")
