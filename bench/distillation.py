@@ -72,13 +72,20 @@ class Arm:
         return self.recipe is None or self.recipe in ROOMS
 
 
+ON_POLICY = {
+    "writer": "student",
+    "training__distil__divergence": "reverse",
+    "training__distil__temperature": 1.0,
+    "training__distil__cross_entropy_weight": 0.0,
+    "training__schedule": "constant",
+}
 ARMS = (
     Arm("references", None),
     Arm("outputs, unfiltered", "distillation", 1.05, {"keep": "unfiltered"}),
     Arm("outputs, verified", "distillation", MORE, {"keep": "verified"}),
     Arm("explanations", "distillation", MORE, {"mode": "explanations"}, explains=True),
     Arm("off-policy logits", "distillation-logits", 1.0, {"writer": "teacher"}),
-    Arm("on-policy logits", "distillation-logits", 1.0, {"writer": "student"}, iterations=8),
+    Arm("on-policy logits", "distillation-logits", 1.0, ON_POLICY, iterations=8),
 )
 
 

@@ -20,7 +20,7 @@ from flows.writers.guests import guest
 from schemas.engine import Endpoint
 from schemas.errors import BadInput
 from schemas.recipes.shared import Recipe
-from schemas.recipes.teaching import Teaching
+from schemas.recipes.teaching import TeacherModel
 from tasks.models.checkpoint import check_readable
 from warehouse.lake import Lake
 from warehouse.loops import Checkpoint, checkpoint, find_checkpoint, fold
@@ -29,14 +29,14 @@ from warehouse.query import read
 
 def teacher_of(round_: Round[Any]) -> Checkpoint:
     """The round's teacher, on record; BadInput where there is none."""
-    teaching: Teaching = round_.recipe.teacher
+    teaching: TeacherModel = round_.recipe.teacher
     if teaching.loop is not None:
         return _known(round_, teaching) or _champion(round_, teaching)
     elsewhere = behind_endpoint(round_) if teaching.model is None else None
     return elsewhere or guest(round_, teacher_folder(teaching), "teacher")
 
 
-def teacher_folder(teaching: Teaching) -> Path:
+def teacher_folder(teaching: TeacherModel) -> Path:
     """The folder of a teacher that is no loop's; BadInput where the tutor's is meant and was not built."""
     if teaching.model is not None:
         return Path(teaching.model)
@@ -50,7 +50,7 @@ def teacher_folder(teaching: Teaching) -> Path:
 
 def check_teacher(recipe: Recipe) -> None:
     """Refuse a teacher that cannot be read, by one line; another loop's is looked for in its round."""
-    teaching: Teaching = recipe.teacher  # type: ignore[attr-defined]
+    teaching: TeacherModel = recipe.teacher  # type: ignore[attr-defined]
     if teaching.loop is not None:
         if teaching.lake is not None:
             _of(Lake(teaching.lake), teaching)
@@ -59,7 +59,7 @@ def check_teacher(recipe: Recipe) -> None:
         check_readable(teacher_folder(teaching))
 
 
-def _champion(round_: Round[Any], teaching: Teaching) -> Checkpoint:
+def _champion(round_: Round[Any], teaching: TeacherModel) -> Checkpoint:
     """Another loop's checkpoint as a guest of this one, with its place there on record."""
     lake = round_.lake if teaching.lake is None else Lake(teaching.lake)
     theirs = _of(lake, teaching)
@@ -67,7 +67,7 @@ def _champion(round_: Round[Any], teaching: Teaching) -> Checkpoint:
     return guest(round_, theirs.folder, "teacher", place)
 
 
-def _of(lake: Lake, teaching: Teaching) -> Checkpoint:
+def _of(lake: Lake, teaching: TeacherModel) -> Checkpoint:
     """The checkpoint of another loop that teaches; BadInput where there is no such loop."""
     assert teaching.loop is not None
     state = fold(lake, teaching.loop)
@@ -78,7 +78,7 @@ def _of(lake: Lake, teaching: Teaching) -> Checkpoint:
     return find_checkpoint(lake, teaching.loop, teaching.checkpoint)
 
 
-def _known(round_: Round[Any], teaching: Teaching) -> Checkpoint | None:
+def _known(round_: Round[Any], teaching: TeacherModel) -> Checkpoint | None:
     """The teacher that this loop has had from that loop before: the newest, or the one that is named."""
     rows = read(round_.lake, "checkpoints", {"loop": round_.loop}).filter(pl.col("role") == "teacher")
     for row in rows.sort("round", "recorded_at", descending=True).to_dicts():

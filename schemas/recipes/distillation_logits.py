@@ -9,14 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.engine import Endpoint
-from schemas.job import Distil, Hyperparameters, Positive, Strict
+from schemas.job import Distil, Hyperparameters, Positive
 from schemas.recipes.shared import Recipe, Sampling
-
-
-class TeacherModel(Strict):
-    """Whose distribution is learned: a model with the student's tokenizer and vocab_size."""
-
-    model: str | None = Field(None, description="its Hugging Face folder; None: the tutor's teacher")
+from schemas.recipes.teaching import TeacherModel
 
 
 class DistillationLogits(Recipe):

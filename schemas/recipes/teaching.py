@@ -10,7 +10,7 @@ from schemas.engine import Budget
 from schemas.job import Strict
 
 
-class Teaching(Strict):
+class TeacherModel(Strict):
     """The teacher: a model's folder, the champion of another loop, or what the recipe's engine is."""
 
     model: str | None = Field(
@@ -23,14 +23,6 @@ class Teaching(Strict):
     checkpoint: str | None = Field(
         None, description="a checkpoint of that loop that teaches in its champion's place"
     )
-    held_out: bool = Field(
-        True, description="it answers the held-out prompts too, once: what a student copies of its mistakes"
-    )
-    budget: Budget = Field(
-        Budget(),
-        description="what it may be asked for over all rounds of the loop; spent, it is asked no more, and a"
-        " round goes on with what it has",
-    )
 
     @model_validator(mode="after")
     def one_teacher(self) -> Self:
@@ -39,3 +31,16 @@ class Teaching(Strict):
         if self.loop is None and (self.lake is not None or self.checkpoint is not None):
             raise ValueError("lake and checkpoint go with loop, whose champion teaches")
         return self
+
+
+class Teaching(TeacherModel):
+    """The teacher, and what it may be asked for."""
+
+    held_out: bool = Field(
+        True, description="it answers the held-out prompts too, once: what a student copies of its mistakes"
+    )
+    budget: Budget = Field(
+        Budget(),
+        description="what it may be asked for over all rounds of the loop; spent, it is asked no more, and a"
+        " round goes on with what it has",
+    )

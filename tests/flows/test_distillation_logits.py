@@ -15,12 +15,13 @@ import tutor
 from flows.nightly import check
 from flows.opening.opening import check_opening, open_loop
 from flows.recipes.distillation_logits.round import NOTHING_LEARNED, improve
+from flows.recipes.distillation_logits.teacher import comparable_teacher
 from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
 from schemas.errors import BadInput, RecipeError
 from schemas.recipes.distillation_logits import DistillationLogits
 from schemas.recipes.parsing import load_recipe, with_value
-from tasks.models.checkpoint import load_tokenizer
+from tasks.models.checkpoint import load_tokenizer, weights_hash
 from tasks.models.rendering import prompt_ids
 from tasks.train.soft_targets import ask, teacher_of, threads_of_a_training
 from tests.conformance.nights import NIGHTS
@@ -54,14 +55,20 @@ def recipe(*settings: str) -> DistillationLogits:
     return parsed
 
 
-def done(folder: Path, *settings: str) -> tuple[Round[DistillationLogits], str]:
-    """Round 0 of a new loop on the tutor, and how it came out."""
+def opened(folder: Path, *settings: str) -> Round[DistillationLogits]:
+    """Round 0 of a new loop on the tutor, begun."""
     log, chosen = Log(Lake.create(folder)), recipe(*settings)
     open_loop(log, "small", check_opening(tutor.READER, chosen))
     state = fold(log.lake, "small")
     assert state is not None
     round_ = Round(log, "small", 0, chosen, state.base, state.champion)
     begin(round_, 0, 1)
+    return round_
+
+
+def done(folder: Path, *settings: str) -> tuple[Round[DistillationLogits], str]:
+    """Such a round, and how it came out."""
+    round_ = opened(folder, *settings)
     return round_, improve(round_)[1]
 
 
@@ -146,6 +153,16 @@ def test_from_the_log_and_in_the_job_a_round_ends_with_the_same_bits(tmp_path: P
 def test_a_round_of_which_nothing_is_kept_is_held(tmp_path: Path) -> None:
     _, why = done(tmp_path / "lake", "writer=student", "iterations=1", "training.max_tokens=8")
     assert why == NOTHING_LEARNED
+
+
+def test_another_loops_champion_teaches_where_its_tokens_compare(tmp_path: Path) -> None:
+    round_ = opened(tmp_path / "lake", "teacher={loop: other}")
+    with pytest.raises(BadInput, match="no loop other whose champion could teach"):
+        comparable_teacher(round_)
+    open_loop(round_.log, "other", check_opening(tutor.SEEDED_READER, recipe()))
+    teacher = comparable_teacher(round_)
+    assert teacher.content_hash == weights_hash(tutor.SEEDED_READER)
+    assert teacher.role == "teacher"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from flows.recipes.distillation_logits.teacher import check_teacher, teacher_folder
+from flows.recipes.distillation_logits.teacher import check, comparable_teacher
 from flows.recipes.distillation_logits.texts import chosen
 from flows.recipes.room import Room, reading_tutor
 from flows.round.round import Outcome, Round
@@ -19,7 +19,6 @@ from flows.steps.iteration import drawn, optimizer_steps
 from flows.steps.promote import weigh
 from flows.steps.teach import soft_targets
 from flows.steps.verify import verify_candidates
-from flows.writers.guests import guest
 from schemas.recipes.distillation_logits import DistillationLogits
 from warehouse.loops import Checkpoint
 
@@ -31,7 +30,7 @@ def improve(round_: Round[DistillationLogits]) -> Outcome:
     measure, and promote what is better.
     """
     prompts, recipe = admit(round_), round_.recipe
-    teacher = guest(round_, teacher_folder(recipe), "teacher")
+    teacher = comparable_teacher(round_)
     students = [round_.base if recipe.start_from == "base" else round_.champion]
     for number in range(1, recipe.iterations + 1):
         phase = round_.in_phase(number, "iteration")
@@ -65,4 +64,4 @@ def learn(
     return optimizer_steps(phase, decisions, told, "distil", students[-1], earlier, *settings)
 
 
-DISTILLATION_LOGITS = Room(DistillationLogits, improve, check=check_teacher, base=reading_tutor)
+DISTILLATION_LOGITS = Room(DistillationLogits, improve, check=check, base=reading_tutor)
