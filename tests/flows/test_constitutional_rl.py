@@ -142,7 +142,8 @@ def test_it_goes_on_from_the_champion_of_a_supervised_loop_on_prompts_that_it_di
     undisturbed: Callable[[str], Lake], tmp_path: Path
 ) -> None:
     shutil.copytree(undisturbed("constitutional").root, tmp_path / "lake")
-    own = recipe("prompts.eval_count=16", "iterations=2")
+    same = ("prompts.eval_count=16", "red_team.count=24")
+    own = recipe(*same)
     done = night.fn(own, loop="night", rounds=1, lake=str(tmp_path / "lake"))
     assert [one["recipe"] for one in done] == ["constitutional", "constitutional", "constitutional-rl"]
     assert (
@@ -158,7 +159,7 @@ def test_it_goes_on_from_the_champion_of_a_supervised_loop_on_prompts_that_it_di
     assert now
     assert before
     assert now.isdisjoint(before)
-    others = recipe("prompts.eval_count=16", "red_team.kept_share=0.4")
+    others = recipe(*same, "red_team.kept_share=0.4")
     with pytest.raises(BadInput, match="other red-team prompts since it was opened"):
         night.fn(others, loop="night", rounds=1, lake=str(tmp_path / "lake"))
 
