@@ -44,7 +44,7 @@ from warehouse.query import query, read
 SIZES = (200, 800)
 """Examples that each arm learns."""
 NEW_NUMBERS = 400
-MORE = 1.8
+MORE = 2.5
 """Prompts asked for each example that is to be kept by the verifier."""
 CURVES = ("accuracy", "low", "high", "style", "form", "new")
 """What a row holds for the plot and the summary."""
