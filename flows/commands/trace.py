@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from warehouse.lake import Lake
 @click.option(
     "--since", "base", metavar="CHECKPOINT", help="What a checkpoint was trained on since this one."
 )
+@click.option("--all", "whole", is_flag=True, help="Walk every row, however many examples there are.")
 @click.option("--dot", "as_dot", is_flag=True, help="Print the whole graph for Graphviz.")
 @click.option(
     "--html",
@@ -25,7 +27,9 @@ from warehouse.lake import Lake
 @lake_option
 @json_option
 @one_line_errors
-def trace(row_id: str, base: str | None, as_dot: bool, html: Path | None, lake: str, as_json: bool) -> None:
+def trace(
+    row_id: str, base: str | None, whole: bool, as_dot: bool, html: Path | None, lake: str, as_json: bool
+) -> None:
     """All that a row descends from, back to the base and to source files, whatever loops that leads through.
 
     ID is that of any row (checkpoint, training, snapshot, example, candidate, prompt, score, decision,
@@ -36,12 +40,12 @@ def trace(row_id: str, base: str | None, as_dot: bool, html: Path | None, lake: 
     from flows.pages.ancestry_html import page
     from flows.pages.show import story
     from warehouse.ancestry.since import since
-    from warehouse.ancestry.trace import ancestry
+    from warehouse.ancestry.trace import WALKED, ancestry
     from warehouse.lineage import trace as trace_of
 
     opened = Lake(lake)
     between = None if base is None else since(opened, row_id, base)
-    told = ancestry(opened, row_id)
+    told = ancestry(opened, row_id, sys.maxsize if whole else WALKED)
     if html is not None:
         html.write_text(page(told, between), "utf-8")
     if as_dot:

@@ -36,7 +36,7 @@ def section_lines(section: Fact) -> Iterator[tuple[int, str]]:
     for one in begins:
         yield from _below(one, spanning(section), nodes, section, 0 if first else 1, None)
     if not section["whole"]:
-        yield 1, f"(its rows are too many to be walked here: `ratchet trace {section['id']}` walks them)"
+        yield 1, "(told by what its snapshots say of themselves: --all walks every row)"
 
 
 def _below(

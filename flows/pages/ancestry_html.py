@@ -64,7 +64,7 @@ def _section(section: Fact) -> Iterator[str]:
     nodes = {node["key"]: node for node in section["nodes"]}
     yield f'<section id="{_anchor(section["id"])}"><h2><code>{_text(section["id"])}</code></h2>'
     if not section["whole"]:
-        yield '<p class="note">Its rows were not walked here: its snapshots say this of themselves.</p>'
+        yield '<p class="note">Told by what its snapshots say of themselves: --all walks every row.</p>'
     yield "<ul>"
     for own in (key for key in nodes if section["id"] in key):
         yield from _items(own, None, spanning(section), nodes, section)

@@ -133,6 +133,10 @@ def test_what_is_beyond_the_bound_is_told_from_what_snapshots_say_of_themselves(
         section["id"] for section in whole["sections"]
     ]
     assert [section["whole"] for section in short["sections"]] == [True, False, False, True]
+    for own in (last, made_in(lake, "ada", 2)["training_id"]):
+        nothing = ancestry(lake, own, walked=0)
+        assert [section["whole"] for section in nothing["sections"]][:2] == [False, False]
+        assert {section["id"] for section in nothing["sections"]} >= {BASE}
     middle = short["sections"][1]
     writers = [edge for edge in middle["edges"] if edge["link"] == "written by"]
     assert writers == [

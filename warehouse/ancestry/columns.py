@@ -46,8 +46,8 @@ def named(link: Link, rows: pl.DataFrame) -> pl.DataFrame:
     column = link.on[0][0].removesuffix("[]")
     pairs = rows.select(child="key", parent=column).drop_nulls("parent")
     if link.on[0][0].endswith("[]"):
-        pairs = pairs.explode("parent").drop_nulls("parent")
-    return pairs.filter(pl.col("parent").str.starts_with(f"{OF[link.parent]}-")).unique(maintain_order=True)
+        pairs = pairs.explode("parent").drop_nulls("parent").unique(maintain_order=True)
+    return pairs.filter(pl.col("parent").str.starts_with(f"{OF[link.parent]}-"))
 
 
 def joined(link: Link, c: str, p: str, read: str) -> str:

@@ -26,19 +26,13 @@ def ancestry(lake: Lake, text: str, walked: int = WALKED) -> Fact:
 
     `sections` come nearest first, each with `id`, `nodes` (of one row with its `row`, of several with their
     `count`) and `edges` between their keys; `whole` says whether all its rows were walked. `sources` says
-    which files, or writers of prompts, all this began with.
+    which files, or writers of prompts, all this began with, as far as rows were walked.
     """
     found, weights = find(lake, text), Weights(lake)
     sections, prompts = list[Fact](), list[pl.DataFrame]()
     todo, seen, left = [found.id], {found.id}, walked
     while todo:
-        whole = list[str]()
-        for one in todo:
-            size = weights.size(one)
-            if size <= left or one == found.id:
-                whole.append(one)
-                left -= size
-        told, began_with = _sections(lake, weights, found, todo, whole)
+        told, began_with, left = _sections(lake, weights, found, todo, left)
         sections += told
         prompts.append(began_with)
         reached = [(node["table"], node["key"]) for one in told for node in one["nodes"]]
@@ -56,42 +50,48 @@ def ancestry(lake: Lake, text: str, walked: int = WALKED) -> Fact:
 
 
 def _sections(
-    lake: Lake, weights: Weights, found: Found, origins: Sequence[str], whole: Sequence[str]
-) -> tuple[list[Fact], pl.DataFrame]:
-    """What each origin was made from, up to checkpoints, and the prompts among it.
+    lake: Lake, weights: Weights, found: Found, origins: Sequence[str], left: int
+) -> tuple[list[Fact], pl.DataFrame, int]:
+    """What each origin was made from, up to checkpoints, the prompts among it, and how many examples may be
+    walked after it.
 
     The line of weights is in memory; only from snapshots on, and from other rows, are tables walked.
     """
     nodes, edges, start = list[tuple[str, ...]](), list[tuple[str, ...]](), list[tuple[str, ...]]()
-    for origin in origins:
-        rows = found.rows if origin == found.id else (("checkpoints", origin),)
-        for row in rows:
-            if row[0] not in SMALL:
-                start.append((origin, *row))
-                continue
-            for node in weights.within(row):
+    rows = [(found.id, *row) for row in found.rows if row[0] not in SMALL and found.id in origins]
+    entries = [(one, "checkpoints", one) for one in origins if one != found.id]
+    entries += [(found.id, *row) for row in found.rows if row[0] in SMALL and found.id in origins]
+    every = (weights.rows.get(("checkpoints", one)) for one in origins)
+    with walking(lake, sorted({found.loop, *(row["loop"] for row in every if row)})) as walk:
+        first, links_of_first = walk.closure(_frame(rows), stop=frozenset(SMALL))
+        entries += [row for row in first.iter_rows() if row[1] in ("trainings", "snapshots")]
+        whole = set(origins)
+        for origin, table, own in entries:
+            within = weights.within((table, own))
+            size = sum(
+                int(weights.rows.get(one, {}).get("rows", 0)) for one in within if one[0] == "snapshots"
+            )
+            whole -= {origin} if size > left else set()
+            left -= size if size <= left else 0
+            for node in within:
                 nodes.append((origin, *node))
-                edges += _small_edges(weights, origin, node, row, told=origin in whole)
+                edges += _small_edges(weights, origin, node, (table, own), told=origin in whole)
                 start += [(origin, *node)] if node[0] == "snapshots" and origin in whole else []
-    others = (weights.rows.get(("checkpoints", one)) for one in whole)
-    loops = sorted({found.loop, *(row["loop"] for row in others if row)})
-    with walking(lake, loops) as walk:
-        begun = pl.DataFrame(start, schema=NODES, orient="row")
-        walked, links = walk.closure(begun, stop=frozenset({"checkpoints"}))
-        mine = _joined(pl.DataFrame(nodes, schema=NODES, orient="row"), walked)
-        links = _joined(pl.DataFrame(edges, schema=EDGES, orient="row"), links)
+        second, links_of_second = walk.closure(_frame(start), stop=frozenset({"checkpoints"}))
+        links = pl.concat([pl.DataFrame(edges, schema=EDGES, orient="row"), links_of_first, links_of_second])
+        mine = pl.concat([_frame(nodes), first, second]).unique(maintain_order=True)
         described = pl.concat([_described(walk, weights, part) for part in mine.partition_by("table")])
         grouped = described.with_columns(many=pl.len().over("origin", "table", "what") > SHOWN).with_columns(
             key=pl.when("many").then(pl.format("{}: {}", "table", "what")).otherwise("id")
         )
         shown = _facts(walk, weights, grouped.filter(~pl.col("many")))
-    counts = {origin: _counts(weights, origin) for origin in origins if origin not in whole}
+    counts = {origin: _counts(weights, (table, own)) for origin, table, own in entries if origin not in whole}
     told = [_told(origin, grouped, links, shown, counts.get(origin)) for origin in origins]
-    return told, described.filter(table="prompts").select("id", "what", "line").unique()
+    return told, described.filter(table="prompts").select("id", "what", "line").unique(), left
 
 
-def _joined(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
-    return pl.concat([one, other]).unique(maintain_order=True)
+def _frame(rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=NODES, orient="row")
 
 
 def _small_edges(
@@ -109,10 +109,10 @@ def _small_edges(
     ]
 
 
-def _counts(weights: Weights, origin: str) -> dict[str, int]:
-    """How many of the examples of an origin's snapshots each checkpoint wrote, as snapshots say."""
+def _counts(weights: Weights, first: Node) -> dict[str, int]:
+    """How many of the examples of a row's snapshots each checkpoint wrote, as snapshots say."""
     counts = dict[str, int]()
-    for node in weights.within(("checkpoints", origin)):
+    for node in weights.within(first):
         for one in writers(weights.rows.get(node, {})) if node[0] == "snapshots" else ():
             counts[one["checkpoint_id"]] = counts.get(one["checkpoint_id"], 0) + one["examples"]
     return counts

@@ -79,12 +79,6 @@ class Weights:
         ends = {one: links for one, links in self.up.items() if one[0] != "checkpoints" or one == start}
         return _closure([start], ends)
 
-    def size(self, checkpoint: str) -> int:
-        """How many examples a checkpoint was trained on; 0 for one not trained here."""
-        training = self.rows.get(("checkpoints", checkpoint), {}).get("training_id")
-        snapshot = self.rows.get(("trainings", training or ""), {}).get("snapshot_id")
-        return int(self.rows.get(("snapshots", snapshot or ""), {}).get("rows", 0))
-
 
 def _pairs(link: Link, children: pl.DataFrame, parents: pl.DataFrame) -> pl.DataFrame:
     """All of a link's pairs between rows in memory."""
