@@ -41,9 +41,9 @@ HELD_OUT = """
     FROM labelled_pairs AS l
     JOIN prompts AS p
       ON p.loop = l.loop AND p.prompt_id = l.prompt_id AND p.split IN ('eval', 'red-team-eval')
-    JOIN candidates AS c ON c.loop = l.loop AND c.candidate_id = l.chosen_id
-    JOIN candidates AS r ON r.loop = l.loop AND r.candidate_id = l.rejected_id
-    WHERE l.loop = $loop AND l.probability > 0.5 ORDER BY 1"""
+    JOIN candidates AS c ON c.candidate_id = l.chosen_id
+    JOIN candidates AS r ON r.candidate_id = l.rejected_id
+    WHERE l.loop = $loop AND c.loop = $loop AND r.loop = $loop AND l.probability > 0.5 ORDER BY 1"""
 
 
 def preferences(lake: str, seeds: list[int], recipe: Recipes, people: Path = PEOPLE) -> list[dict[str, Any]]:

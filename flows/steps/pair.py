@@ -28,10 +28,11 @@ _PAIRS = """
            r.text AS rejected, r.finish_reason AS rejected_ended, r.token_count AS rejected_tokens
     FROM labelled_pairs AS l
     JOIN voiced AS v ON v.preference_id = l.preference_id
-    JOIN prompts AS p ON p.loop = l.loop AND p.prompt_id = l.prompt_id
-    JOIN candidates AS c ON c.loop = l.loop AND c.candidate_id = l.chosen_id
-    JOIN candidates AS r ON r.loop = l.loop AND r.candidate_id = l.rejected_id
-    WHERE l.loop = $loop AND p.split IN (SELECT unnest($splits)) AND l.round <= $round
+    JOIN prompts AS p ON p.prompt_id = l.prompt_id
+    JOIN candidates AS c ON c.candidate_id = l.chosen_id
+    JOIN candidates AS r ON r.candidate_id = l.rejected_id
+    WHERE l.loop = $loop AND p.loop = $loop AND c.loop = $loop AND r.loop = $loop
+      AND p.split IN (SELECT unnest($splits)) AND l.round <= $round
     ORDER BY l.preference_id"""
 
 
