@@ -12,7 +12,7 @@ import pytest
 import tutor
 from flows.nightly import night
 from flows.opening.opening import check_opening, open_loop
-from flows.opening.red_team import HELD_OUT, KEPT
+from flows.opening.red_team import HELD_OUT, KEPT, _fixed
 from flows.opening.settled import settled
 from flows.recipes.constitutional_rl.round import CONSTITUTIONAL_RL, NO_PAIR, continues, improve, opens
 from flows.recipes.rooms import parse_recipe
@@ -109,6 +109,19 @@ def test_the_preference_model_rewards_and_who_looks_on_counts_for_nothing(lake: 
     view = query(lake, "FROM policy")
     assert view.height == 4
     assert view["harmless"].is_between(0, 1).all()
+
+
+def test_the_tutors_values_of_both_phases_are_of_one_loop() -> None:
+    """What fixes a loop's prompts and how harm is measured: the second phase goes on from the first."""
+    phases = [
+        parse_recipe(load_recipe(tutor.RECIPES / f"{name}.yaml"))
+        for name in ("constitutional", "constitutional-rl")
+    ]
+    first, second = phases
+    assert _fixed(first.red_team) == _fixed(second.red_team)
+    assert first.prompts == second.prompts
+    for name in ("harm", "gate", "refusals", "evaluation"):
+        assert getattr(first, name) == getattr(second, name), name
 
 
 def test_held_out_pairs_are_compared_once_in_a_loop(lake: Lake) -> None:
