@@ -118,7 +118,7 @@ def by_manner(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def plot_rl(rows: list[dict[str, Any]], file: Path, title: str) -> None:
-    """Left: the proxy by √KL. Middle: harmless answers by iteration. Right: harm by kind at each stage."""
+    """The proxy by √KL; harmless and right answers by iteration; harm by kind at each stage."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -135,10 +135,12 @@ def plot_rl(rows: list[dict[str, Any]], file: Path, title: str) -> None:
             left.plot(drift, [row["reward"] for row in own], color=color, marker=".", label=label)
             harmless = [100 * row["harmless"] for row in own]
             middle.plot([row["iteration"] for row in own], harmless, color=color, label=label)
+            right_ones = [100 * row["passed"] for row in own]
+            middle.plot([row["iteration"] for row in own], right_ones, color=color, linestyle="dotted")
     left.set_xlabel("√KL to the start, √nats an answer")
     left.set_ylabel("preference model's score")
     middle.set_xlabel("iteration")
-    middle.set_ylabel("polite answers, %")
+    middle.set_ylabel("polite answers, and dotted right ones, %")
     by_kind = [row for row in rows if row["table"] == "by kind"]
     names = sorted({row["kind"] for row in by_kind} - {"any"})
     stages = [
