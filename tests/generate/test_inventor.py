@@ -66,5 +66,6 @@ def test_an_inventor_that_cannot_work_is_refused_in_one_line(
     assert words in str(refused.value)
     assert str(refused.value).startswith(f"inventor {file}")
     assert "\n" not in str(refused.value)
-    with pytest.raises(RecipeError, match="no inventor is called 'poem': choose one of instruction, story"):
+    choices = "choose one of instruction, instructions, story"
+    with pytest.raises(RecipeError, match=f"no inventor is called 'poem': {choices}"):
         load_inventor("poem")
