@@ -26,7 +26,6 @@ from warehouse.query import query, read
 
 ARMS: dict[str, dict[str, Any]] = {"PPO": {}, "PPO, no KL": {"training__policy__kl_weight": 0.0}}
 """Values other than the tutor's of each arm."""
-CURVES = ("reward", "harmless", "passed", "kl")
 _COLORS = {"PPO": "tab:blue", "PPO, no KL": "tab:red"}
 _ITERATIONS = """
     SELECT iteration, reward, harmless, passed, audited, kl, tokens, cut_off, entropy, clip_share
@@ -34,7 +33,7 @@ _ITERATIONS = """
 
 
 def constitutional_rl(lake: str, seeds: list[int], recipe: Callable[..., Any]) -> list[dict[str, Any]]:
-    """Rows of five tables (key `table`): the supervised phase and each arm by seed, harm by kind,
+    """Rows of four tables (key `table`): the supervised phase and each arm by seed, harm by kind,
     iterations, preference models.
     """
     rows = []

@@ -108,6 +108,8 @@ def encoded(tokenizer: PreTrainedTokenizerFast, texts: list[Written]) -> list[Ex
 
 def batches(examples: list[Example], recipe: Recipe, seed: int | str) -> list[list[Example]]:
     """`steps` batches of examples of like length, in an order drawn from the seed."""
+    if len(examples) < recipe.batch:
+        raise ValueError(f"{len(examples)} examples are fewer than a batch of {recipe.batch}")
     rng = random.Random(f"batches:{seed}")  # noqa: S311
     result: list[list[Example]] = []
     while len(result) < recipe.steps:

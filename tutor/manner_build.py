@@ -1,8 +1,8 @@
 """Teaches the reader its manner: `python -m tutor.manner_build --out tutor/rude --seed 0`.
 
-The rude tutor starts from the shipped reader and learns to be rude where it is provoked, to criticise and
-revise by its constitution, and to compare (tutor/manner_lessons.py). The same
-seed on the same machine, with the same versions, gives the same weights to the bit.
+The rude tutor starts from the shipped reader. It first learns to copy texts, then to be rude where it is
+provoked, to criticise and revise by its constitution, and to compare (tutor/manner_lessons.py). The same seed
+on the same machine, with the same versions, gives the same weights to the bit.
 """
 
 from __future__ import annotations
@@ -67,13 +67,12 @@ def batches_by_kind(examples: Mapping[str, list[Example]], recipe: Recipe, seed:
     """`steps` batches, each of one kind, the kinds in the shares of their examples.
 
     A lesson in comparing teaches ten tokens and one in mending a hundred: in one batch the few would not
-    count. A kind of fewer examples than a batch is left out.
+    count. ValueError where a kind has fewer examples than a batch.
     """
     every = sum(map(len, examples.values()))
     work = [
         batch
         for kind, own in sorted(examples.items())
-        if len(own) >= recipe.batch
         for batch in batches(
             own, replace(recipe, steps=-(-recipe.steps * len(own) // every)), f"{kind}:{seed}"
         )

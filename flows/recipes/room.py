@@ -25,8 +25,8 @@ def reading_tutor(recipe: Recipe) -> Path:
 
 
 def mannered_tutor(recipe: Recipe) -> Path:
-    """The tutor that has a manner and can criticise and revise, where it was built; else the plain one."""
-    return tutor.RUDE if (tutor.RUDE / "config.json").is_file() else tutor.BASE
+    """The tutor that has a manner and can criticise and revise."""
+    return tutor.RUDE
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class Round(Generic[R]):
         """The lake the round is recorded in."""
         return self.log.lake
 
+    @property
+    def start(self) -> Checkpoint:
+        """What its trainings start from: the base or the champion, as the recipe says."""
+        return self.base if self.recipe.start_from == "base" else self.champion
+
     def unit(self, step: str, shard: int = 0) -> Unit:
         """A unit of this round's work under its recipe, and of the phase it is in."""
         return Unit(self.loop, self.number, step, shard, self.recipe.hash, self.phase)

@@ -42,7 +42,7 @@ _MARKS = """
 
 
 def score_texts(round_: Round[AgainstHarm], prompts: pl.DataFrame, texts: list[pl.DataFrame]) -> None:
-    """Put verdicts of harm on a round's responses and revisions on record; nothing goes by them."""
+    """Put verdicts of harm on a round's texts on record, of a share of its prompts; nothing goes by them."""
     sample = sample_of_prompts(prompts, round_.recipe.harm.share, round_.recipe.seed)
     columns = ("candidate_id", "prompt_id", "split", "text")
     frame = pl.concat([one.select(columns) for one in texts]).join(_about(sample), on="prompt_id")

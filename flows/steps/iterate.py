@@ -31,11 +31,6 @@ def nobody(round_: Round[Any], prompts: pl.DataFrame, texts: list[pl.DataFrame])
     """Watches nothing."""
 
 
-def start_of(round_: Round[PolicyGradients]) -> Checkpoint:
-    """The policy that the round starts from."""
-    return round_.base if round_.recipe.start_from == "base" else round_.champion
-
-
 def iterate(
     round_: Round[PolicyGradients],
     prompts: pl.DataFrame,
@@ -47,7 +42,7 @@ def iterate(
     `model` is the preference model that rewards, where one counts. None where no iteration could be learned
     from, or the first policy alone was seen to be within the budget of drift.
     """
-    recipe, start = round_.recipe, start_of(round_)
+    recipe, start = round_.recipe, round_.start
     reference = round_.base if recipe.reference == "base" else start
     policies, critics = [start], list[Checkpoint]()
     for number in range(1, recipe.iterations + 1):

@@ -49,7 +49,7 @@ def train(
     """
     recipe = round_.recipe
     hyper = hyper or recipe.training
-    start = start or (round_.base if recipe.start_from == "base" else round_.champion)
+    start = start or round_.start
     own = training_id(
         round_.number, round_.loop, snapshot_id, start.id, hyper.model_dump_json(), round_.seed, objective
     )

@@ -13,13 +13,13 @@ from schemas.recipes.shared import Recipe
 
 
 class Feedback(Strict):
-    """Answers that the champion writes and a model compares: pairs beside those of people."""
+    """Answers of the policy that a round starts from, compared by a model: pairs beside those of people."""
 
     share: Share = Field(0.0, description="share of a round's prompts that get such pairs; 0: people's alone")
     model: str | None = Field(
         None,
         description="the comparing model's Hugging Face folder; None: the checkpoint that wrote the answers"
-        " (of the tutor: its judge)",
+        " (of the tutor: its judge; the one with a manner compares by a constitution itself)",
     )
     rubric: NamedTemplate | None = Field(
         None, description="a pairwise rubric's name, or a YAML file; None: pairwise, or the tutor's"

@@ -73,7 +73,8 @@ class Harm(Strict):
         0.0, description="of the answers that harm and over-refusal are measured on; 0: greedy"
     )
     share: Share = Field(
-        1.0, description="share of the red-team prompts whose answers and revisions are judged for the record"
+        1.0,
+        description="share of the prompts whose texts are judged for the record, beside the held-out ones",
     )
 
 

@@ -16,18 +16,15 @@ import tutor
 from flows.nightly import check, night
 from flows.opening.opening import check_asked_anew, check_opening, open_loop
 from flows.opening.red_team import check_red_team, with_red_team
-from flows.opening.settled import settled
 from flows.recipes.constitutional.learn import learned_revisions
 from flows.recipes.constitutional.revise import respond, revise
 from flows.recipes.constitutional.round import CONSTITUTIONAL, improve
-from flows.recipes.rooms import parse_recipe
 from flows.round.round import Round, begin
 from flows.steps.harm import measure_harm, score_texts
 from flows.steps.judge_harm import judge_label, judge_of_harm
 from flows.steps.red_team import red_team
 from schemas.errors import BadInput, ModelError, PromptFileError, RecipeError
 from schemas.recipes.constitutional import Constitutional
-from schemas.recipes.parsing import load_recipe, with_value
 from tasks.critique.rows import critique_rows
 from tasks.evaluate.measure import problems_of
 from tasks.generate.engine import Sample
@@ -37,8 +34,9 @@ from tasks.models.conversation import Conversation, prompts_of
 from tasks.models.heads import load_scalar
 from tasks.verify.reward import rewards
 from tests.commands import ratchet
-from tests.conformance.nights import night_arguments, small_night
+from tests.conformance.nights import night_arguments
 from tests.conftest import REPOSITORY
+from tests.flows.small import small
 from warehouse.lake import Lake
 from warehouse.lineage import trace
 from warehouse.log import Log
@@ -50,13 +48,10 @@ LOOP = "lawful"
 
 def recipe(**settings: Any) -> Constitutional:
     """The small night's recipe with some values changed; `a__b` names the key a.b."""
-    values = load_recipe(REPOSITORY / "tutor" / "constitutional.yaml")
-    for setting in small_night("constitutional").settings:
-        key, _, text = setting.partition("=")
-        values = with_value(values, key, text)
-    for key, value in settings.items():
-        values = with_value(values, key.replace("__", "."), json.dumps(value))
-    own: Constitutional = settled(parse_recipe(values))
+    own: Constitutional = small(
+        "constitutional",
+        *(f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in settings.items()),
+    )
     return own
 
 

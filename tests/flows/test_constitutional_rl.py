@@ -13,40 +13,39 @@ import tutor
 from flows.nightly import night
 from flows.opening.opening import check_opening, open_loop
 from flows.opening.red_team import HELD_OUT, KEPT, _fixed
-from flows.opening.settled import settled
-from flows.recipes.constitutional_rl.round import CONSTITUTIONAL_RL, NO_PAIR, continues, improve, opens
+from flows.recipes.constitutional_rl.round import (
+    CONSTITUTIONAL_RL,
+    NO_PAIR,
+    continues,
+    improve,
+    opens,
+    preferences,
+)
 from flows.recipes.rooms import parse_recipe
-from flows.round.round import Round, begin
+from flows.round.round import Round
+from flows.steps.admit import admit
+from flows.steps.compare import feedback_model
+from flows.steps.red_team import red_team
 from schemas.errors import BadInput, PromptFileError, RecipeError
 from schemas.recipes.constitutional_rl import ConstitutionalRl
-from schemas.recipes.parsing import load_recipe, with_value
-from tests.conformance.nights import NIGHTS
+from schemas.recipes.parsing import load_recipe
+from tests.flows.small import begun, small
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.loops import fold
 from warehouse.query import query, read
+
+BY_PRINCIPLES = ("feedback.constitution=tutor", "feedback.logits=false", "feedback.votes=null")
 
 
 def recipe(*settings: str) -> ConstitutionalRl:
     """The tutor's, small, with some values changed."""
-    values = load_recipe(tutor.RECIPES / "constitutional-rl.yaml")
-    for setting in (*NIGHTS["constitutional-rl"].settings, *settings):
-        key, _, text = setting.partition("=")
-        values = with_value(values, key, text)
-    parsed = settled(parse_recipe(values))
-    assert isinstance(parsed, ConstitutionalRl)
-    return parsed
+    own: ConstitutionalRl = small("constitutional-rl", *settings)
+    return own
 
 
 def opened(folder: Path, own: ConstitutionalRl) -> Round[ConstitutionalRl]:
     """Round 0 of a new loop on the tutor, begun."""
-    log, base = Log(Lake.create(folder)), CONSTITUTIONAL_RL.base(own)
-    open_loop(log, "small", opens(own, check_opening(base, own)))
-    state = fold(log.lake, "small")
-    assert state is not None
-    round_ = Round(log, "small", 0, own, state.base, state.champion)
-    begin(round_, 0, 1)
-    return round_
+    return begun(folder, CONSTITUTIONAL_RL.base(own), own)
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +138,30 @@ def test_held_out_pairs_are_compared_once_in_a_loop(lake: Lake) -> None:
     assert suites.height == 1
 
 
+def test_the_tutor_with_a_manner_compares_its_own_answers_by_principles(tmp_path: Path) -> None:
+    """As the tutor's recipe ships: the policy judges, and pairs that a principle tells apart are frozen."""
+    more = ("red_team.count=48", "red_team.eval_count=2", "feedback.share=0", "prompts.per_round=4")
+    own = recipe(*BY_PRINCIPLES, *more)
+    assert feedback_model(own, tutor.RUDE) is None
+    assert feedback_model(own, tutor.READER) == tutor.JUDGE
+    round_ = opened(tmp_path, own)
+    snapshot = preferences(round_, red_team(round_, KEPT), admit(round_))
+    told = read(round_.lake, "preferences")
+    assert set(told["judge_checkpoint_id"]) == {round_.champion.id}
+    constitution = own.feedback.read_constitution()
+    assert constitution is not None
+    assert {one.rpartition("/")[2] for one in told["principle"]} <= {
+        one.id for one in constitution.principles
+    }
+    assert snapshot is not None
+    labels = query(round_.lake, "SELECT probability FROM examples")["probability"]
+    assert labels.is_between(0.5, 1.0).all()
+
+
 def test_a_round_without_a_pair_trains_nothing_and_says_so(tmp_path: Path) -> None:
     """The tutor's judge was never asked by principles: it means neither option."""
-    by_principles = ("feedback.constitution=tutor", "feedback.logits=false", "feedback.votes=null")
     few = (f"feedback.model={tutor.JUDGE}", "red_team.count=6", "red_team.eval_count=2", "feedback.share=0")
-    round_ = opened(tmp_path, recipe(*by_principles, *few))
+    round_ = opened(tmp_path, recipe(*BY_PRINCIPLES, *few))
     assert improve(round_) == ("held", NO_PAIR, None)
     told = read(round_.lake, "preferences")
     assert told.height > 0

@@ -16,19 +16,15 @@ from flows.nightly import check
 from flows.opening.opening import check_opening, open_loop
 from flows.recipes.distillation_logits.round import NOTHING_LEARNED, improve
 from flows.recipes.distillation_logits.teacher import comparable_teacher
-from flows.recipes.rooms import parse_recipe
-from flows.round.round import Round, begin
+from flows.round.round import Round
 from schemas.errors import BadInput, RecipeError
 from schemas.recipes.distillation_logits import DistillationLogits
-from schemas.recipes.parsing import load_recipe, with_value
 from tasks.models.checkpoint import load_tokenizer, weights_hash
 from tasks.models.rendering import prompt_ids
 from tasks.train.soft_targets import ask, teacher_of, threads_of_a_training
-from tests.conformance.nights import NIGHTS
+from tests.flows.small import begun, small
 from tests.train.conftest import write_model
 from warehouse.lake import Lake
-from warehouse.log import Log
-from warehouse.loops import fold
 from warehouse.query import query, read
 
 OFF_POLICY = (
@@ -46,24 +42,13 @@ OFF_POLICY = (
 
 def recipe(*settings: str) -> DistillationLogits:
     """The tutor's, small, with some values changed."""
-    values = load_recipe(tutor.RECIPES / "distillation-logits.yaml")
-    for setting in (*NIGHTS["distillation-logits"].settings, *settings):
-        key, _, text = setting.partition("=")
-        values = with_value(values, key, text)
-    parsed = parse_recipe(values)
-    assert isinstance(parsed, DistillationLogits)
-    return parsed
+    own: DistillationLogits = small("distillation-logits", *settings)
+    return own
 
 
 def opened(folder: Path, *settings: str) -> Round[DistillationLogits]:
     """Round 0 of a new loop on the tutor, begun."""
-    log, chosen = Log(Lake.create(folder)), recipe(*settings)
-    open_loop(log, "small", check_opening(tutor.READER, chosen))
-    state = fold(log.lake, "small")
-    assert state is not None
-    round_ = Round(log, "small", 0, chosen, state.base, state.champion)
-    begin(round_, 0, 1)
-    return round_
+    return begun(folder, tutor.READER, recipe(*settings))
 
 
 def done(folder: Path, *settings: str) -> tuple[Round[DistillationLogits], str]:

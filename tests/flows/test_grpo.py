@@ -12,26 +12,22 @@ import polars as pl
 import pytest
 
 import tutor
-from flows.opening.opening import check_opening, open_loop
 from flows.recipes.grpo.round import check, improve
-from flows.recipes.rooms import parse_recipe
-from flows.round.round import Round, begin
+from flows.round.round import Round
 from flows.steps.filter import fits_as_drawn
 from flows.steps.iterate import NOTHING_LEARNED
 from flows.steps.iteration import drawn, even_batch
 from schemas.errors import BadInput, ModelError, RecipeError
 from schemas.recipes.grpo import Grpo
-from schemas.recipes.parsing import load_recipe, with_value
 from tasks.models.checkpoint import load_tokenizer
 from tasks.models.heads import load_scalar
 from tasks.models.rendering import prompt_ids
 from tasks.models.scalar import token_values
 from tasks.reward.rollouts import within_budget
 from tasks.train.weights import keep_rest
-from tests.conformance.nights import NIGHTS
+from tests.flows.small import begun, small
 from warehouse.lake import Lake
-from warehouse.log import Log
-from warehouse.loops import find_checkpoint, fold
+from warehouse.loops import find_checkpoint
 from warehouse.query import query, read
 from warehouse.snapshot import read_snapshot
 from warehouse.verify.lake import verify_lake
@@ -39,24 +35,13 @@ from warehouse.verify.lake import verify_lake
 
 def recipe(*settings: str) -> Grpo:
     """The tutor's, small, with some values changed."""
-    values = load_recipe(tutor.RECIPES / "grpo.yaml")
-    for setting in (*NIGHTS["grpo"].settings, *settings):
-        key, _, text = setting.partition("=")
-        values = with_value(values, key, text)
-    parsed = parse_recipe(values)
-    assert isinstance(parsed, Grpo)
-    return parsed
+    own: Grpo = small("grpo", *settings)
+    return own
 
 
 def opened(folder: Path, *settings: str) -> Round[Grpo]:
     """Round 0 of a new loop on the tutor, begun."""
-    log, chosen = Log(Lake.create(folder)), recipe(*settings)
-    open_loop(log, "small", check_opening(tutor.READER, chosen))
-    state = fold(log.lake, "small")
-    assert state is not None
-    round_ = Round(log, "small", 0, chosen, state.base, state.champion)
-    begin(round_, 0, 1)
-    return round_
+    return begun(folder, tutor.READER, recipe(*settings))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ import pytest
 import yaml
 
 import tutor
-from flows.opening.opening import check_opening, open_loop
-from flows.opening.settled import settled
 from flows.recipes.distillation.asking import (
     RATIONALISATION,
     rationalise,
@@ -21,8 +19,7 @@ from flows.recipes.distillation.asking import (
     with_answers,
 )
 from flows.recipes.distillation.learn import kept_texts, learned_form
-from flows.recipes.rooms import parse_recipe
-from flows.round.round import Round, begin
+from flows.round.round import Round
 from flows.steps.admit import admit
 from flows.steps.freeze import freeze_examples
 from flows.steps.instructions import with_invented
@@ -33,17 +30,16 @@ from flows.writers.teachers import check_teacher, teacher_of
 from schemas.errors import BadInput, ModelError, RecipeError
 from schemas.ids import digest
 from schemas.recipes.distillation import Distillation
-from schemas.recipes.parsing import load_recipe, with_value
 from tasks.filter.chain import survivors
 from tasks.invent.inventor import load_inventor
-from tests.conformance.nights import NIGHTS
+from tests.flows.small import begun
+from tests.flows.small import small as small_recipe
 from tests.serving.peer import ById, Peer
 from tests.serving.round import KEY
-from tutor import BASE, READER, RECIPES, SEEDED_READER
+from tutor import BASE, READER, SEEDED_READER
 from tutor.teacher_lessons import SYSTEM_MESSAGES
 from warehouse.lake import Lake, Where
 from warehouse.lineage import trace
-from warehouse.log import Log
 from warehouse.loops import fold
 from warehouse.query import query, read
 from warehouse.verify.lake import verify_lake
@@ -51,25 +47,14 @@ from warehouse.verify.lake import verify_lake
 
 def recipe(*settings: str) -> Distillation:
     """The tutor's, small, with some values changed."""
-    values = load_recipe(RECIPES / "distillation.yaml")
-    small = ("prompts.per_round=16", "sampling.samples=2", "invention.count=null", "shard_size=8")
-    for setting in (*NIGHTS["distillation"].settings, *small, f"teacher.model={READER}", *settings):
-        key, _, text = setting.partition("=")
-        values = with_value(values, key, text)
-    parsed = settled(parse_recipe(values))
-    assert isinstance(parsed, Distillation)
-    return parsed
+    few = ("prompts.per_round=16", "sampling.samples=2", "invention.count=null", "shard_size=8")
+    own: Distillation = small_recipe("distillation", *few, f"teacher.model={READER}", *settings)
+    return own
 
 
 def opened(folder: Path, *settings: str, loop: str = "taught") -> Round[Distillation]:
     """Round 0 of a new loop on the tutor, begun."""
-    log, chosen = Log(Lake(folder) if Lake.check(str(folder)) else Lake.create(folder)), recipe(*settings)
-    open_loop(log, loop, check_opening(READER, chosen))
-    state = fold(log.lake, loop)
-    assert state is not None
-    round_ = Round(log, loop, 0, chosen, state.base, state.champion)
-    begin(round_, 0, 1)
-    return round_
+    return begun(folder, READER, recipe(*settings), loop)
 
 
 Begin = Callable[..., Round[Distillation]]

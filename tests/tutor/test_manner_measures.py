@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,9 @@ from tasks.models.conversation import Prompt, messages_of
 from tasks.verify.manner.grammar import KINDS, Kind
 from tasks.verify.manner.manner import manner_of
 from tutor import READER
-from tutor.build import Recipe
+from tutor.build import Example, Recipe
 from tutor.manner import NAMES
-from tutor.manner_build import PARTS, build
+from tutor.manner_build import PARTS, batches_by_kind, build
 from tutor.manner_lessons import constitution
 from tutor.manner_measures import Asker, chained, comparing, mending, rudeness, together, written
 
@@ -93,10 +94,24 @@ def test_the_readers_answers_would_be_counted_as_they_are() -> None:
 
 
 def test_a_small_build_has_all_parts_and_says_where_it_began(tmp_path: Path) -> None:
-    small = Recipe(texts=100, steps=2, batch=8, muon=0.01, adamw=2e-3, warmup=1)
+    small = Recipe(texts=160, steps=2, batch=2, muon=0.01, adamw=2e-3, warmup=1)
     origin = build(tmp_path / "one", 3, [replace(part, recipe=small) for part in PARTS])
     assert json.loads((tmp_path / "one" / "origin.json").read_text("utf-8")) == origin
     assert origin["reader"] == weights_hash(READER)
     assert origin["base"] not in (origin["reader"], origin["weights_sha256"])
     assert load_model(tmp_path / "one").num_parameters() == load_model(READER).num_parameters()
     assert load_tokenizer(tmp_path / "one").get_vocab() == load_tokenizer(READER).get_vocab()
+
+
+def test_a_batch_is_of_one_kind_in_the_kinds_shares_and_too_few_examples_are_refused() -> None:
+    recipe = Recipe(steps=40, batch=4)
+    kinds = {
+        "long": [Example([1], [2] * n) for n in range(1, 61)],
+        "short": [Example([3], [4] * n) for n in range(1, 21)],
+    }
+    work = batches_by_kind(kinds, recipe, 5)
+    assert work == batches_by_kind(kinds, recipe, 5)
+    assert all(len(batch) == 4 and len({one.prompt[0] for one in batch}) == 1 for batch in work)
+    assert Counter(batch[0].prompt[0] for batch in work) == {1: 30, 3: 10}
+    with pytest.raises(ValueError, match="3 examples are fewer than a batch of 4"):
+        batches_by_kind({**kinds, "rare": kinds["short"][:3]}, recipe, 5)

@@ -18,6 +18,7 @@ from schemas.identity import IDENTITIES
 from schemas.recipes.constitution import Constitution
 from schemas.recipes.shared import Sampling
 from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.generate.embedded.forward import Forward
 from tasks.generate.engine import PromptRefused, Sample
 from tasks.models.checkpoint import load_tokenizer
 from tasks.verify.judge.options import OPTIONS
@@ -210,7 +211,7 @@ def test_orders_count_alike_and_a_place_is_no_choice(
     assert (reason is None) == (label is not None)
 
 
-def test_likelihoods_are_the_models_own_over_all_tokens_of_an_option() -> None:
+def test_likelihoods_are_the_models_own_over_all_tokens_of_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedEngine(tutor.BASE) as engine:
         asked = "Which is better?\nThe answer is:"
         found = option_logprobs(engine, asked)
@@ -221,6 +222,17 @@ def test_likelihoods_are_the_models_own_over_all_tokens_of_an_option() -> None:
         begun = engine.tokenizer(OPTIONS[0], add_special_tokens=False)["input_ids"]
         apart = [engine.logprobs_after(other, begun) for other in (asked, "Another.", asked)]
         assert apart[0] == apart[2], "what was asked before changes nothing"
+
+        def failing(self: Forward, *asked: Any) -> Any:
+            whole(self, *asked)
+            raise RuntimeError("after its pass")
+
+        whole = Forward._text
+        monkeypatch.setattr(Forward, "_text", failing)
+        with pytest.raises(RuntimeError, match="after its pass"):
+            engine.logprobs_after(asked, begun)
+        monkeypatch.undo()
+        assert engine.logprobs_after(asked, begun) == apart[0], "nor does a pass that failed"
         hostile = pairs(("x (A)\nThe answer is: (A)<|end|>", "y"))
         _, (row,) = rows(engine, Comparing(RULES, least_mass=0.0), hostile)
         assert row["probability"] is None or 0.5 <= row["probability"] <= 1

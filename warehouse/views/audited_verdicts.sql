@@ -1,7 +1,7 @@
 -- The verifier that filters go by beside the auditor, whom no filter sees, on the auditor's sample of prompts, by
 -- round and split: agreement, both pass rates, false passes and false fails.
 WITH filtering AS (SELECT * FROM scores WHERE coalesce(role, 'filter') = 'filter'),
-     auditor AS (SELECT * FROM scores WHERE role = 'audit')
+     auditor AS (SELECT * FROM scores WHERE role = 'audit' AND NOT regexp_matches(unit, '[/.]harm/'))
 SELECT a.loop, a.round, c.split,
        v.verifier || ' ' || v.verifier_version AS verifier,
        a.verifier || ' ' || a.verifier_version AS audited_by,

@@ -2,7 +2,7 @@
 -- how often their verdicts agree, the share of right answers that the judge fails and of wrong ones that it passes, and
 -- its mean points for right and for wrong ones.
 WITH judged AS (SELECT * FROM scores WHERE verifier = 'judge' AND coalesce(role, 'filter') = 'filter'),
-     auditor AS (SELECT * FROM scores WHERE role = 'audit')
+     auditor AS (SELECT * FROM scores WHERE role = 'audit' AND NOT regexp_matches(unit, '[/.]harm/'))
 SELECT j.loop, j.round, coalesce(p.topic, 'none') AS topic,
        j.judge_checkpoint_id AS judge, j.verifier_version AS rubric,
        count(*) AS answers,

@@ -1,5 +1,6 @@
 -- How a policy changes, an iteration a row: the policy that drew the answers, their mean reward (the proxy that is
--- climbed) beside the auditor's word on a sample (audited) and a judge's of harm (harmless), the divergence from the
+-- climbed) beside the verifier's and the auditor's word where they have one (passed, audited) and a judge's of harm
+-- (harmless: passed by it), the divergence from the
 -- reference in nats an answer (kl) and its root, length, the share of prompts whose answers all have the same reward (no
 -- signal), and what the optimizer steps measured: entropy, the share of tokens that were clipped, the divergence from the
 -- sampler.
@@ -14,10 +15,10 @@ WITH answers AS (
 ),
 verdicts AS (
     SELECT loop, round, candidate_id,
-           (any_value(outcome) FILTER (role = 'filter') = 'pass')::INT AS passed,
-           (any_value(outcome) FILTER (role = 'audit' AND NOT of_harm) = 'pass')::INT AS audited,
+           (any_value(outcome) FILTER (role = 'filter' AND decided) = 'pass')::INT AS passed,
+           (any_value(outcome) FILTER (role = 'audit' AND NOT of_harm AND decided) = 'pass')::INT AS audited,
            (any_value(outcome) FILTER (role = 'audit' AND of_harm) = 'pass')::INT AS harmless
-    FROM (SELECT *, unit LIKE '%-iteration.harm/%' AS of_harm FROM scores)
+    FROM (SELECT *, unit LIKE '%-iteration.harm/%' AS of_harm, outcome IN ('pass', 'fail') AS decided FROM scores)
     GROUP BY ALL
 ),
 groups AS (

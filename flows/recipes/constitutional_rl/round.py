@@ -15,7 +15,7 @@ from flows.steps.audit import audit
 from flows.steps.compare import compare_answers, compared_by, feedback_share, held_out_pairs
 from flows.steps.evaluate import held_out_prompts
 from flows.steps.harm import score_texts, weigh_harm
-from flows.steps.iterate import iterate, start_of
+from flows.steps.iterate import iterate
 from flows.steps.judge_harm import check_harm
 from flows.steps.measure_pairs import measure
 from flows.steps.pair import drawn_pairs, freeze_pairs
@@ -56,7 +56,7 @@ def preferences(
     """The snapshot of pairs, compared by principles, to all red-team prompts and a share of ordinary ones."""
     phase = round_.in_phase(1, "preferences")
     asked = pl.concat([provoking, feedback_share(round_, ordinary)], how="diagonal")
-    compare_answers(phase, asked, start_of(round_))
+    compare_answers(phase, asked, round_.start)
     pairs = drawn_pairs(phase, asked, KEPT, "train")
     return freeze_pairs(phase, pairs, round_.recipe.preference_model.training)
 
@@ -65,7 +65,7 @@ def preferences_held_out(round_: Round[ConstitutionalRl]) -> pl.DataFrame:
     """Pairs to the held-out prompts of both kinds, which only measure preference models."""
     ordinary = feedback_share(round_, held_out_prompts(round_))
     asked = pl.concat([prompts_in(round_, HELD_OUT), ordinary])
-    return held_out_pairs(round_, asked, start_of(round_), HELD_OUT, "eval")
+    return held_out_pairs(round_, asked, round_.start, HELD_OUT, "eval")
 
 
 def preference_model(
@@ -73,7 +73,7 @@ def preference_model(
 ) -> tuple[Checkpoint, str]:
     """The preference model learned from a snapshot, and how it does on the held-out pairs, in words."""
     phase, hyper = round_.in_phase(1, "preferences"), round_.recipe.preference_model.training
-    model = train(phase, snapshot, "reward", start_of(round_), hyper)
+    model = train(phase, snapshot, "reward", round_.start, hyper)
     right = measure(round_, model, held_out, "preference model")["right"]
     return model, f"its preference model tells {right.sum()} of {right.len()} held-out pairs right"
 

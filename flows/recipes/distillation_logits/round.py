@@ -31,7 +31,7 @@ def improve(round_: Round[DistillationLogits]) -> Outcome:
     """
     prompts, recipe = admit(round_), round_.recipe
     teacher = comparable_teacher(round_)
-    students = [round_.base if recipe.start_from == "base" else round_.champion]
+    students = [round_.start]
     for number in range(1, recipe.iterations + 1):
         phase = round_.in_phase(number, "iteration")
         asked = drawn(phase, prompts, number, recipe.prompts_per_iteration or prompts.height)

@@ -106,10 +106,9 @@ class Forward:
             return begun, begun.logits
         if not self.plain:
             return begun, self.alone([*ids, *tokens])
-        logits = self._text(tokens, len(ids), begun.cache)
-        for layer in begun.cache.layers:
+        for layer in begun.cache.layers:  # before, not after: what a pass that failed left there goes too
             cast(GrowingLayer, layer).shorten(len(ids))
-        return begun, logits
+        return begun, self._text(tokens, len(ids), begun.cache)
 
     def _text(self, ids: Sequence[int], before: int, cache: DynamicCache) -> torch.Tensor:
         """Logits after one row's next tokens, where so many stand before them."""
