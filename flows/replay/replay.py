@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from flows.replay.job import recorded_job, training_of
+from schemas.errors import BadInput
 from schemas.job import TrainingJob
 from tasks.train.differences import differences
 from tasks.train.launch import run_job
@@ -29,11 +30,16 @@ def replay(lake: Lake, text: str, keep: Path | None = None, progress: Progress |
     """Train a checkpoint (its id, or a beginning of one) again from its snapshot, and compare.
 
     It is trained in a folder that is gone afterwards, or in `keep`; the lake is not changed. `same` says
-    whether the weights hash to what is on record; see `compared` for the rest.
+    whether the weights hash to what is on record; see `compared` for the rest. BadInput where `keep` is of
+    the lake, or holds this training already: its weights would be compared, and nothing trained.
     """
+    if keep is not None and keep.resolve().is_relative_to(lake.root.resolve()):
+        raise BadInput(f"{keep} is inside the lake, which a replay does not change: give another folder")
     training = training_of(lake, find(lake, text).id)
     with _folder(keep) as folder:
         job = recorded_job(lake, training, folder / training["training_id"])
+        if Path(job.output).exists():
+            raise BadInput(f"{job.output} is there already: give another folder")
         result = run_job(job, in_process=job.accelerate_config is None, progress=progress)
         return compared(lake, training, job, result)
 

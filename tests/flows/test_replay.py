@@ -12,7 +12,7 @@ import pytest
 
 from flows.pages.replay import replay_lines
 from flows.replay.job import recorded_job, training_of
-from flows.replay.replay import compared
+from flows.replay.replay import compared, replay
 from schemas.errors import BadInput, NotFound
 from tasks.train.launch import run_job
 from tests.commands import ratchet
@@ -73,6 +73,18 @@ def test_what_did_not_come_out_the_same_is_named_with_how_far(lake: Lake, tmp_pa
     assert "OTHER weights" in page
     assert "losses differ from step 1 on" in page
     assert f"torch: {json.loads(training['versions'])['torch']} then, 0.1 now" in page
+
+
+def test_a_folder_that_holds_the_training_or_is_of_the_lake_is_refused(lake: Lake, tmp_path: Path) -> None:
+    """Else the weights that are there would be compared, and nothing trained."""
+    own = last_of(lake)
+    (tmp_path / str(training_of(lake, own)["training_id"])).mkdir()
+    with pytest.raises(BadInput, match="is there already: give another folder"):
+        replay(lake, own, tmp_path)
+    (tmp_path / "link").symlink_to(lake.root)
+    for inside in (lake.root, lake.root / "trainings", tmp_path / "link" / "trainings"):
+        with pytest.raises(BadInput, match="is inside the lake"):
+            replay(lake, own, inside)
 
 
 def test_what_was_not_trained_here_is_refused(lake: Lake) -> None:
