@@ -45,6 +45,10 @@ def trace(
 
     opened = Lake(lake)
     between = None if base is None else since(opened, row_id, base)
+    if between is not None and not (html or as_dot or as_json):
+        for line in since_lines(between):
+            wide().print(line, markup=False, highlight=False, soft_wrap=True)
+        return
     told = ancestry(opened, row_id, sys.maxsize if whole else WALKED)
     if html is not None:
         html.write_text(page(told, between), "utf-8")
@@ -57,10 +61,6 @@ def trace(
         print_json(own | {"ancestry": told} | ({} if between is None else {"between": between}))
         return
     console = wide()
-    if between is not None:
-        for line in since_lines(between):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        return
     if life is not None:
         story(console, life)
         console.print("\ndescends from", markup=False, highlight=False)
