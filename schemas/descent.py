@@ -32,6 +32,16 @@ def _said_of_candidates() -> tuple[tuple[str, str], ...]:
     return tuple((name, "candidate_id") for name in others if name not in ("candidates", "tokens"))
 
 
+_TEXTS = ("candidate_id", "rejected_id")
+_SIDES = ("chosen_id", "rejected_id")
+_SPACE = r"[\s\v\x{85}\p{Z}]"
+_STRIPPED = f"regexp_replace(replace(text, chr(13)||chr(10), chr(10)), '^{_SPACE}+|{_SPACE}+$', '', 'g')"
+"""SQL for a text as `invent` admits it: white space around it off (all that Unicode calls so), lines ended by
+LF.
+"""
+_BORN = "CAST(split_part(preference_id, '-', 2) AS BIGINT)"  # the round of the preference that a pair names
+
+
 KINDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "prompt": (("prompts", "prompt_id"),),
     "cand": (("candidates", "candidate_id"), *_said_of_candidates()),
@@ -106,23 +116,26 @@ RESTS: tuple[Link, ...] = (
             where="p.recorded_at <= c.recorded_at",
             when="same",
         )
-        for column in ("candidate_id", "rejected_id")
+        for column in _TEXTS
     ),
-    Link(
-        EXAMPLES,
-        "rollouts",
-        "credited by",
-        (("candidate_id", "candidate_id"),),
-        only="purpose = 'policy'",
-        when="same",
+    *(
+        Link(
+            EXAMPLES,
+            "preferences",
+            "averaged from",
+            (*zip(_TEXTS, sides, strict=True), (_BORN, "round")),
+            only="purpose = 'reward'",
+            of="probability IS NOT NULL OR chosen_value IS NOT NULL AND rejected_value IS NOT NULL",
+            where="p.recorded_at <= c.recorded_at",
+        )
+        for sides in (_SIDES, _SIDES[::-1])
     ),
-    Link(
-        EXAMPLES,
-        "soft_targets",
-        "taught by",
-        (("candidate_id", "candidate_id"),),
-        only="purpose = 'distil'",
-        when="same",
+    *(
+        Link(EXAMPLES, table, name, (("candidate_id", "candidate_id"),), only=purpose, when="same")
+        for table, name, purpose in (
+            ("rollouts", "credited by", "purpose IN ('policy', 'value')"),
+            ("soft_targets", "taught by", "purpose = 'distil'"),
+        )
     ),
     Link(
         "decisions",
@@ -163,13 +176,13 @@ RESTS: tuple[Link, ...] = (
         Link(
             "preferences", "decisions", "chosen by", ((column, "candidate_id"), ("unit", "unit")), when="same"
         )
-        for column in ("chosen_id", "rejected_id")
+        for column in _SIDES
     ),
     Link(
         "prompts",
         "candidates",
         "invented as",
-        (("text", "trim(text)"), ("substr(source, 10)", "checkpoint_id")),
+        (("text", _STRIPPED), ("substr(source, 10)", "checkpoint_id")),
         only="starts_with(source, 'invented:')",
         of="kind = 'instruction'",
         when="same",
@@ -207,7 +220,8 @@ RESTS: tuple[Link, ...] = (
 )
 """What rows rest on that no column of theirs names.
 
-An example was kept by the decisions of its round; a decision went by the verdicts that were there; a judge's
+An example was kept by the decisions of its round, and a pair that a preference model learns has the mean of
+all verdicts that its round gave on it; a decision went by the verdicts that were there; a judge's
 verdict was read from its judgements, an evaluation made from the verdicts on its answers; an invented prompt
 was written as a candidate; an audit read the round that had begun. Weights that came into a loop from
 outside, a base or a judge, and are those of a checkpoint that was trained in this lake, descend from it,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from schemas.errors import NotFound
 from schemas.identity import example_id
 from schemas.ids import kind_of, round_of
 from schemas.tables import TABLES
+from warehouse.ancestry.weights import writers
 from warehouse.lake import Lake, Where
 from warehouse.query import query, read
 
@@ -108,7 +108,7 @@ def _generations(lake: Lake, loop: str, line: list[Fact], checkpoints: dict[str,
                 "checkpoint": checkpoint,
                 "training": training,
                 "snapshot": snapshot,
-                "writers": _writers(snapshot),
+                "writers": writers(snapshot or {}),
                 "guests": _guests(snapshot, checkpoints),
                 "pairs": pairs.get(snapshot["snapshot_id"]) if snapshot else None,
                 "evaluations": measured.get(checkpoint["checkpoint_id"], []),
@@ -117,20 +117,16 @@ def _generations(lake: Lake, loop: str, line: list[Fact], checkpoints: dict[str,
     return generations
 
 
-def _writers(snapshot: Fact | None) -> list[Fact]:
-    return list(json.loads((snapshot or {}).get("writers") or "[]"))
-
-
 def _guests(snapshot: Fact | None, checkpoints: dict[str, Fact]) -> list[Fact]:
     """The checkpoints among the writers of a snapshot that the loop did not train."""
-    wrote = {writer["checkpoint_id"] for writer in _writers(snapshot)}
+    wrote = {writer["checkpoint_id"] for writer in writers(snapshot or {})}
     rows = [one for own, one in sorted(checkpoints.items()) if own in wrote]
     return [one for one in rows if one["role"] != "policy"]
 
 
 def _pairs(lake: Lake, loop: str, snapshots: list[Fact]) -> dict[str, Fact]:
     """By snapshot that holds pairs: how many, their judge's mean points, and who judged."""
-    paired = [one["snapshot_id"] for one in snapshots if any(w["kind"] == "rejected" for w in _writers(one))]
+    paired = [one["snapshot_id"] for one in snapshots if any(w["kind"] == "rejected" for w in writers(one))]
     if not paired:
         return {}
     sql = """

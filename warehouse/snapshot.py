@@ -72,8 +72,9 @@ def freeze(
 
     The selection must give example_id's parents, `candidate_id` and for pairs `rejected_id`, and whatever
     columns the objective trains on. What descends from something taken back is left out
-    (ancestry/retract.py). Done once by unit; an empty selection is a RatchetError, and so
-    is a unit that holds a snapshot of something else: a round that freezes twice does so in two phases.
+    (ancestry/retract.py); BadInput where nothing else is there. Done once by unit; an empty selection is a
+    RatchetError, and so is a unit that holds a snapshot of something else: a round that freezes twice does so
+    in two phases.
     `form` writes the examples' prompts as they are put to the model; its label stands in the manifest.
     """
     recorded = {**parameters, "asked": form.label} if form is not None else dict(parameters)
@@ -82,7 +83,13 @@ def freeze(
         sql = (SELECTIONS / f"{objective}.sql").read_text("utf-8")
         selected = query(log.lake, sql, parameters)
         examples = _examples(form.put(selected) if form is not None else selected)
+        there = examples.height
         examples = without_retracted(log.lake, unit, objective, examples)
+        if there and examples.is_empty():
+            raise BadInput(
+                f"all {there:,} examples that round {unit.round} of loop {unit.loop} kept were taken back: "
+                "nothing is left to train on"
+            )
         if examples.is_empty():
             raise RatchetError(f"round {unit.round} of loop {unit.loop} kept no example to train on")
         keys = tuple(drawn_from)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,8 +33,8 @@ def section_lines(section: Fact) -> Iterator[tuple[int, str]]:
     first = next((node for node in nodes if node[1] == section["id"]), None)
     if first is None:  # an example's id names a row of each snapshot that holds it
         yield 0, section["id"]
-    begins = [first] if first else [one for one in nodes if section["id"] in one[1]]
-    for one in begins:
+    own = begins(section)
+    for one in (node for node in nodes if node[1] in own):
         yield from _below(one, spanning(section), nodes, section, 0 if first else 1, None)
     if not section["whole"]:
         yield 1, "(told by what its snapshots say of themselves: --all walks every row)"
@@ -56,20 +57,28 @@ def _below(
         yield from _below(under, tree, nodes, section, depth + 1, further)
 
 
+def begins(section: Fact) -> list[str]:
+    """The keys of the rows that a section is of: an answer's rollout has its id too, and so has an example in
+    each snapshot.
+    """
+    keys = [node["key"] for node in section["nodes"] if node["count"] == 1]
+    return [key for key in keys if re.split("[ /]", key)[-1] == section["id"]]
+
+
 def spanning(section: Fact) -> dict[str, list[Fact]]:
     """The edges by which each node is come to first, by child; a checkpoint once by every kind of link."""
-    begins = [node["key"] for node in section["nodes"] if section["id"] in node["key"]]
+    first = begins(section)
     checkpoints = {node["key"] for node in section["nodes"] if node["table"] == "checkpoints"}
     by_child: dict[str, list[Fact]] = {}
     for edge in section["edges"]:
         by_child.setdefault(edge["child"], []).append(edge)
-    seen: set[Any] = set(begins)
-    queue, tree = list(begins), dict[str, list[Fact]]()
+    seen: set[Any] = set(first)
+    queue, tree = list(first), dict[str, list[Fact]]()
     for at in queue:
         for edge in by_child.get(at, ()):
             to = edge["parent"]
             once = (edge["link"], to) if to in checkpoints else to
-            if once not in seen and to not in begins:
+            if once not in seen and to not in first:
                 seen.add(once)
                 tree.setdefault(at, []).append(edge)
                 queue += [] if to in checkpoints else [to]

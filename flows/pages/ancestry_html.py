@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from flows.pages.ancestry import described, link_words, share, since_lines, source_lines, spanning
+from flows.pages.ancestry import begins, described, link_words, share, since_lines, source_lines, spanning
 from flows.round.progress import printable
 
 Fact = dict[str, Any]
@@ -66,7 +66,7 @@ def _section(section: Fact) -> Iterator[str]:
     if not section["whole"]:
         yield '<p class="note">Told by what its snapshots say of themselves: --all walks every row.</p>'
     yield "<ul>"
-    for own in (key for key in nodes if section["id"] in key):
+    for own in begins(section):
         yield from _items(own, None, spanning(section), nodes, section)
     yield "</ul><details><summary>every link</summary><table>"
     yield "<tr><th>row</th><th>link</th><th>to</th><th>links</th></tr>"

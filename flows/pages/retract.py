@@ -22,7 +22,8 @@ def plan_lines(name: str, row: Fact | None, plans: list[Fact]) -> Iterator[str]:
         )
         yield f"  begin from {one['clean'] or 'no checkpoint of this lake: the base itself holds it'}"
         for again in one["again"]:
+            drawn = " drawn again, since a writer of it holds it," if again["drawn_again"] else ""
             yield (
-                f"  {again['snapshot_id']} without {again['left_out']:,} examples, then "
+                f"  {again['snapshot_id']}{drawn} without {again['left_out']:,} examples, then "
                 f"{again['training_id']} again ({again['seconds'] or 0:.0f} s), in place of {again['made']}"
             )

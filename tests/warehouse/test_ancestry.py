@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -15,17 +16,31 @@ from flows.pages.ancestry import ancestry_tree, dot, since_lines
 from flows.pages.ancestry_html import page
 from schemas.descent import KEYS, KINDS, LINKS
 from schemas.errors import BadInput, NotFound
-from schemas.identity import answer_id, base_id, guest_id, score_id
+from schemas.identity import (
+    answer_id,
+    base_id,
+    decision_id,
+    guest_id,
+    preference_id,
+    prompt_id,
+    score_id,
+)
 from schemas.tables import TABLES
 from schemas.units import Unit
+from tests.warehouse import preferences
+from tests.warehouse.preferences import preference
 from tests.warehouse.story import HASH, PROMPTS
+from warehouse.ancestry.columns import asking
 from warehouse.ancestry.described import WHAT
 from warehouse.ancestry.find import find
+from warehouse.ancestry.impact import impact
 from warehouse.ancestry.since import since
 from warehouse.ancestry.trace import ancestry
+from warehouse.ancestry.walk import NODES, walking
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.query import query, read
+from warehouse.snapshot import freeze
 
 BASE = base_id("ada", HASH)
 
@@ -195,7 +210,16 @@ def test_a_prefix_is_enough_where_no_other_id_has_it(lake: Lake) -> None:
     for text in ("ckpt-00001-ffffffffffffffffffffffff", "ckpt-00009", "pref-00000-"):
         with pytest.raises(NotFound, match=f"holds no {text}"):
             find(lake, text)
-    for text in ("", "hello", "ckpt", "ckpt-x", "ckpt-00001-XYZ", "nix-00001-ab", "ckpt-00001-'; DROP"):
+    for text in (
+        "",
+        "hello",
+        "ckpt",
+        "ckpt-x",
+        "ckpt-00001-XYZ",
+        "nix-00001-ab",
+        "ckpt-00001-'; DROP",
+        f"ckpt-{'1' * 5000}",
+    ):
         with pytest.raises(BadInput, match="begins no id"):
             find(lake, text)
 
@@ -253,7 +277,16 @@ def test_the_tree_the_graph_and_the_page_tell_every_row_and_hostile_text_does_no
         "candidates",
         lambda: pl.DataFrame([row | {"candidate_id": own, "text": hostile}]),
     )
+    credited = {
+        "candidate_id": [own],
+        "prompt_id": prompt,
+        "checkpoint_id": champion,
+        "estimator": "gae",
+        "rewards": "{}",
+    }
+    Log(full).once(Unit("ada", 2, "credit"), "rollouts", lambda: pl.DataFrame(credited))
     told = ancestry(full, own)
+    assert {own, f"rollouts {own}"} <= keys(told)
     screen = StringIO()
     ancestry_tree(Console(file=screen, width=80), told)
     for text in (screen.getvalue(), dot(told), page(told)):
@@ -261,6 +294,8 @@ def test_the_tree_the_graph_and_the_page_tell_every_row_and_hostile_text_does_no
         assert champion in text
         assert "\x1b" not in text
         assert "story" in text
+        assert "rewarded by gae" in text
+        assert "alert(" in text, "the answer's own line"
     read_page = Page()
     read_page.feed(page(told, since(full, champion, BASE)))
     assert read_page.open == []
@@ -268,5 +303,83 @@ def test_the_tree_the_graph_and_the_page_tell_every_row_and_hostile_text_does_no
     assert {address.removeprefix("#") for address in read_page.addresses} <= read_page.anchors
     graph = dot(told)
     assert graph == dot(ancestry(full, own))
+    ends = re.findall(r'^  "(.*)" -> "(.*)" \[', graph, re.MULTILINE)
+    assert ends
+    assert all(one != other for one, other in ends), "no row descends from itself"
     assert graph.count("{") == graph.count("}")
     assert all(line.count('"') % 2 == 0 for line in graph.replace('\\"', "").splitlines())
+
+
+def links_of(log: Log, table: str, own: str) -> list[tuple[str, str]]:
+    """The links that lead up from a row, and to which rows."""
+    with walking(log.lake, [preferences.LOOP]) as walk:
+        begun = pl.DataFrame([("it", table, own)], schema=NODES, orient="row")
+        _, edges = walk.closure(begun)
+    return edges.filter(child_table=table, child=own).select("link", "parent").unique().rows()
+
+
+def test_a_pair_of_rewards_rests_on_every_verdict_that_its_label_averages(tmp_path: Path) -> None:
+    """Under two principles and of both sides; not on what said nothing, nor on other pairs."""
+    log = Log(Lake.create(tmp_path / "lake"))
+    places = ((0, 1, 0.9), (1, 0, 0.6), (0, 1, None), (0, 2, 0.9))
+    verdicts = [
+        preference(chosen, rejected, points=None, probability=probability)
+        | {
+            "preference_id": preference_id(0, "one", "other", str(number), None),
+            "principle": f"principle {number}",
+        }
+        for number, (chosen, rejected, probability) in enumerate(places)
+    ]
+    preferences.play(log, verdicts)
+    decided, prompt = Unit(preferences.LOOP, 0, "filter"), preferences.asked("train", 0)
+    kept = {"prompt_id": prompt, "kept": True, "filter": "kept", "position": 0}
+    ids = [preferences.written("train", 0, index) for index in (0, 1)]
+    rows = [
+        kept | {"decision_id": decision_id(0, preferences.LOOP, 0, "kept", own), "candidate_id": own}
+        for own in ids
+    ]
+    log.once(decided, "decisions", lambda: pl.DataFrame(rows))
+    parameters = {"loop": preferences.LOOP, "round": 0, "units": [decided.key]}
+    snapshot = freeze(log, Unit(preferences.LOOP, 0, "freeze"), "reward", [decided.key], parameters)
+    own = query(log.lake, f"SELECT {KEYS['examples']} AS own FROM examples")["own"].item()
+    assert own.startswith(snapshot)
+    averaged = {parent for link, parent in links_of(log, "examples", own) if link == "averaged from"}
+    assert averaged == {verdicts[0]["preference_id"], verdicts[1]["preference_id"]}
+    told = impact(log.lake, "principle=principle 1")
+    assert [one["examples"] for one in told["snapshots"]] == [1]
+
+
+def test_an_invented_prompt_was_written_with_white_space_around_it(tmp_path: Path) -> None:
+    log = Log(Lake.create(tmp_path / "lake"))
+    preferences.play(log, [preference(0, 1)])
+    settings = ("checkpoint_id", "sample_index", "seed", "temperature", "top_p", "max_tokens")
+    values = (preferences.BASE, 0, 7, 0.7, 1.0, 16)
+    own = answer_id(0, preferences.asked("train", 1), *values)
+    written = {
+        "candidate_id": [own],
+        "prompt_id": preferences.asked("train", 1),
+        "kind": "instruction",
+        "split": "train",
+        "text": "\n\u3000one line\r\nand another \x0b\t\u00a0",
+    }
+    log.once(
+        Unit(preferences.LOOP, 0, "invent"),
+        "candidates",
+        lambda: pl.DataFrame(written | dict(zip(settings, values, strict=True))),
+    )
+    admitted = {
+        "prompt_id": [prompt_id(0, preferences.LOOP, "train", "invented", 1, "one line\nand another")],
+        "split": "train",
+        "source": f"invented:{preferences.BASE}",
+        "line": 1,
+        "text": "one line\nand another",
+    }
+    log.once(Unit(preferences.LOOP, 0, "admit-invented"), "prompts", lambda: pl.DataFrame(admitted))
+    assert ("invented as", own) in links_of(log, "prompts", admitted["prompt_id"][0])
+
+
+def test_what_a_critic_learns_was_credited_as_the_policys_examples_are() -> None:
+    """By the declared link, of rows that are about to be frozen."""
+    (link,) = (one for one in LINKS if one.name == "credited by")
+    purposes = pl.DataFrame({"purpose": ["policy", "value", "sft", "reward"], "candidate_id": "cand"})
+    assert asking(link, purposes, down=False)["purpose"].to_list() == ["policy", "value"]

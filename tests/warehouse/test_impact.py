@@ -10,9 +10,11 @@ import pytest
 
 from flows.pages.impact import impact_lines
 from schemas.errors import BadInput, NotFound
+from tests.warehouse.preferences import play, preference
 from tests.warehouse.story import PROMPTS
 from warehouse.ancestry.impact import impact
 from warehouse.lake import Lake
+from warehouse.log import Log
 from warehouse.query import query, read
 
 
@@ -82,7 +84,13 @@ def test_a_file_a_line_of_it_and_a_verifiers_version_are_followed_through_every_
     }
 
 
-@pytest.mark.parametrize("what", ["source=other", "verifier=maths:9", "principle=none", "source=story:77"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("source=other", "verifier=maths:9", "verifier=maths:", "principle=none", "source=story:77"),
+        *("source=story:x", "source=story:", "source=story:2.2", "source=story:99999999999999999999"),
+    ],
+)
 def test_what_the_lake_does_not_hold_is_said_in_a_line(lake: Lake, what: str) -> None:
     with pytest.raises(NotFound, match=f"holds nothing of {what}"):
         impact(lake, what)
@@ -102,7 +110,26 @@ def test_beyond_the_bound_the_same_checkpoints_are_told_from_what_snapshots_say(
     assert (whole["whole"], short["whole"]) == (True, False)
     for name in ("checkpoint_id", "how", "steps", "share"):
         assert [one[name] for one in short["checkpoints"]] == [one[name] for one in whole["checkpoints"]]
+    assert short["evaluations"] == whole["evaluations"] != []
     assert [one["snapshot_id"] for one in short["snapshots"]] == [
         one["snapshot_id"] for one in whole["snapshots"]
     ]
     assert "too large to count" in "\n".join(impact_lines(short))
+
+
+def test_a_line_of_a_file_of_peoples_choices_is_that_preference_alone(tmp_path: Path) -> None:
+    log = Log(Lake.create(tmp_path / "lake"))
+    places = (
+        "choices.jsonl, line 2",
+        "choices.jsonl, line 12",
+        "choices.jsonl, record 2",
+        "more, choices.jsonl",
+    )
+    rows = [preference(index, 3) | {"source": place} for index, place in enumerate(places[:3])]
+    play(log, [*rows, preference(0, 1) | {"source": places[3]}])
+    assert impact(log.lake, "source=choices.jsonl")["began"] == {"preferences": 3}
+    assert impact(log.lake, "source=choices.jsonl:12")["began"] == {"preferences": 1}
+    assert impact(log.lake, "source=choices.jsonl:2")["began"] == {"preferences": 2}
+    for what in ("source=choices.jsonl:", "source=choices.jsonl:1", "source=choices.jsonl:line 2"):
+        with pytest.raises(NotFound, match="holds nothing of"):
+            impact(log.lake, what)

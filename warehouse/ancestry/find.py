@@ -9,12 +9,12 @@ from schemas.descent import EXAMPLES, KEYS, KINDS
 from schemas.errors import BadInput, NotFound
 from schemas.ids import kind_of
 from schemas.tables import TABLES
-from warehouse.lake import Lake, Where
-from warehouse.query import connect, read, snapshot_files
+from warehouse.lake import Lake
+from warehouse.query import connect, snapshot_files
 from warehouse.relations import relation, relation_examples
 from warehouse.store.trouble import disk_errors
 
-_PREFIX = re.compile(r"(?P<kind>[a-z]+)-(?P<round>\d+)(?P<rest>-[0-9a-f]*)?")
+_PREFIX = re.compile(r"(?P<kind>[a-z]+)-(?P<round>[0-9]{1,9})(?P<rest>-[0-9a-f]*)?")
 SHOWN = 3  # ids that a line about an ambiguous prefix names
 
 
@@ -86,9 +86,3 @@ def _relation(lake: Lake, table: str, column: str, text: str, match: re.Match[st
     if kind_of(text) is not None and column in TABLES[table].statistics:
         scope[column] = text
     return relation(TABLES[table], lake.sources(table, scope))
-
-
-def loops_of(lake: Lake) -> list[str]:
-    """The names of the lake's loops."""
-    where: Where = {"round": 0}
-    return sorted(read(lake, "checkpoints", where)["loop"].unique().to_list())

@@ -16,7 +16,7 @@ from warehouse.ancestry.select import meant
 from warehouse.ancestry.walk import NODES, walking
 from warehouse.ancestry.weights import SMALL, Fact, Node, Weights
 from warehouse.lake import Lake, Where
-from warehouse.query import query
+from warehouse.query import query, read
 
 WALKED = 200_000  # examples of a lake beyond which what weights reached is told by what snapshots say
 STOP = frozenset({"checkpoints"})
@@ -37,11 +37,12 @@ def impact(lake: Lake, text: str, walked: int = WALKED) -> Fact:
         with walking(lake, sorted({row["loop"] for row in weights.rows.values()} | {*loops})) as walk:
             reached, edges = walk.closure(start, down=True)
             counted = _counted(walk.rows, reached)
-        by_data = _by_data(start, edges)
+        by_data = below(start, edges)
     else:
         by_data, counted = made_from(lake, start, loops)
         small = [node for node in by_data.select("table", "id").iter_rows() if node[0] in SMALL]
         line = [("it", *node) for node in weights.descendants(small)]
+        line += [("it", "evaluations", own) for own in _evaluations(lake, weights, line)]
         further = pl.DataFrame(line, schema=NODES, orient="row")
         reached = pl.concat([by_data, further]).unique(maintain_order=True)
     direct, wide = _examples(by_data), _examples(reached)
@@ -73,11 +74,19 @@ def made_from(lake: Lake, start: pl.DataFrame, loops: list[str]) -> tuple[pl.Dat
         return reached, _counted(walk.rows, reached)
 
 
-def _by_data(start: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
+def _evaluations(lake: Lake, weights: Weights, line: list[tuple[str, str, str]]) -> list[str]:
+    """The evaluations of the checkpoints among nodes."""
+    mine = [own for _, table, own in line if table == "checkpoints"]
+    loops = sorted({weights.rows["checkpoints", own]["loop"] for own in mine})
+    rows = read(lake, "evaluations", {"loop": loops}).filter(pl.col("checkpoint_id").is_in(mine))
+    return rows["evaluation_id"].to_list()
+
+
+def below(start: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     """The nodes that edges lead down to from a start, as far as checkpoints."""
-    below: dict[Node, list[Node]] = {}
+    children: dict[Node, list[Node]] = {}
     for link in edges.select("parent_table", "parent", "child_table", "child").iter_rows():
-        below.setdefault(link[:2], []).append(link[2:])
+        children.setdefault(link[:2], []).append(link[2:])
     begun = [(str(table), str(own)) for table, own in start.select("table", "id").iter_rows()]
     first = set(begun)
     reached = dict.fromkeys(begun)
@@ -85,7 +94,7 @@ def _by_data(start: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
     for node in queue:
         if node[0] in STOP and node not in first:
             continue
-        fresh = [one for one in below.get(node, ()) if one not in reached]
+        fresh = [one for one in children.get(node, ()) if one not in reached]
         reached |= dict.fromkeys(fresh)
         queue += dict.fromkeys(fresh)
     return pl.DataFrame([("it", *node) for node in reached], schema=NODES, orient="row")

@@ -9,7 +9,7 @@ checkpoints are named instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +21,10 @@ from schemas.identity import retraction_id
 from schemas.ids import digest
 from schemas.units import Unit
 from warehouse.ancestry.columns import names
-from warehouse.ancestry.impact import made_from
+from warehouse.ancestry.impact import STOP, below, made_from
 from warehouse.ancestry.select import meant
-from warehouse.ancestry.walk import walking
-from warehouse.ancestry.weights import SMALL, Fact, Weights
+from warehouse.ancestry.walk import NODES, walking
+from warehouse.ancestry.weights import SMALL, Fact, Node, Weights
 from warehouse.lake import Lake
 from warehouse.log import Log
 from warehouse.loops import fold
@@ -67,19 +67,26 @@ def retractions(lake: Lake) -> list[Fact]:
 
 def reached_by(lake: Lake, what: str) -> pl.DataFrame:
     """The rows that were made from something taken back, by data: columns table and id."""
-    try:
-        _, start, loops = meant(lake, what)
-    except NotFound:  # a source of which nothing was admitted yet
-        return pl.DataFrame(schema={"table": pl.String, "id": pl.String})
+    start, loops = _named(lake, what)
     return made_from(lake, start, loops)[0].select("table", "id")
 
 
+def _named(lake: Lake, what: str) -> tuple[pl.DataFrame, list[str]]:
+    """The rows that were taken back as a start, and their loops; none of a source not admitted yet."""
+    try:
+        return meant(lake, what)[1:]
+    except NotFound:
+        return pl.DataFrame(schema=NODES), []
+
+
 def without_retracted(lake: Lake, unit: Unit, objective: str, examples: pl.DataFrame) -> pl.DataFrame:
-    """Examples that are about to be frozen by a unit, without those that descend from what was taken back."""
+    """Examples that are about to be frozen by a unit, without those that descend from what was taken back.
+
+    It is looked for above these examples, so that a freeze costs no more where more was made from it.
+    """
     told = retractions(lake)
     if not told:
         return examples
-    gone = pl.concat([reached_by(lake, one["what"]) for one in told]).unique()
     here = {"loop": unit.loop, "round": unit.round, "purpose": objective}
     rows = examples.with_columns(
         key="example_id",
@@ -92,12 +99,18 @@ def without_retracted(lake: Lake, unit: Unit, objective: str, examples: pl.DataF
     rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in lacking)
     with walking(lake, [unit.loop]) as walk:
         parents = walk.parents(EXAMPLES, rows.select(names(EXAMPLES)))
-    held = parents.join(gone.rename({"table": "parent_table", "id": "parent"}), on=["parent_table", "parent"])
+        begun = parents.select(pl.lit("it").alias("origin"), table="parent_table", id="parent").unique()
+        above, edges = walk.closure(begun, stop=STOP)
+    taken = pl.concat([_named(lake, one["what"])[0] for one in told]).unique()
+    gone = below(above.join(taken, on=NODES.names(), how="semi"), edges)
+    held = parents.join(gone.select(parent_table="table", parent="id"), on=["parent_table", "parent"])
     return examples.filter(~pl.col("example_id").is_in(held["child"].unique().implode()))
 
 
 def holders(lake: Lake, champions: Sequence[str]) -> dict[str, list[str]]:
-    """What each of some checkpoints holds of what was taken back: it, or an ancestor of it, learned that."""
+    """What each of some checkpoints holds of what was taken back: it learned that, or a checkpoint did that
+    it was trained from or whose texts it learned. Whose verdicts it was trained by is not looked at.
+    """
     weights, held = Weights(lake), {one: list[str]() for one in champions}
     for one in retractions(lake):
         reached = reached_by(lake, one["what"])
@@ -111,9 +124,11 @@ def holders(lake: Lake, champions: Sequence[str]) -> dict[str, list[str]]:
 def plan(lake: Lake, what: str) -> list[Fact]:
     """How each champion that holds something would be clean, the cheapest way: one value a loop.
 
-    `again` are the trainings of its line from the first that learned it on, oldest first, each with its
-    snapshot, how many of its examples would be left out, and how long it took; `seconds` is their sum.
-    `clean` is the newest checkpoint of the line that does not hold it.
+    `again` are the trainings by which it came to the champion, oldest first: those that learned it, of the
+    champion's line and of whoever wrote its snapshots, and all after them. Each has its snapshot, how many of
+    its examples would be left out, whether it must be `drawn_again` since a writer of it holds that too, and
+    how long it took; `seconds` is their sum. `clean` is the checkpoint that the first began from, or where
+    that was taken back itself the newest before it that is clean; None: there is none.
     """
     weights, reached = Weights(lake), reached_by(lake, what)
     small = [node for node in reached.iter_rows() if node[0] in SMALL]
@@ -124,21 +139,34 @@ def plan(lake: Lake, what: str) -> list[Fact]:
     for loop, champion in _champions(lake):
         if ("checkpoints", champion) not in held:
             continue
-        line: list[Fact] = []
-        at: str | None = champion
-        while at is not None and ("checkpoints", at) in held:
-            row = weights.rows["checkpoints", at]
-            training = weights.rows.get(("trainings", row["training_id"] or ""))
-            if training is None:
-                break
-            snapshot = training["snapshot_id"]
-            again = {"training_id": training["training_id"], "snapshot_id": snapshot, "made": at}
-            line.append(again | {"left_out": examples.get(snapshot, 0), "seconds": training["seconds"]})
-            at = row["parent_id"]
-        line.reverse()
-        total = sum(one["seconds"] or 0.0 for one in line)
-        plans.append({"loop": loop, "champion": champion, "clean": at, "again": line, "seconds": total})
+        mine = [node for node in weights.among(("checkpoints", champion), held) if node in weights.rows]
+        again = [_again(weights, own, held, examples) for table, own in mine if table == "trainings"]
+        again.sort(
+            key=lambda one: (weights.rows["trainings", one["training_id"]]["recorded_at"], one["made"])
+        )
+        first = (
+            weights.rows["trainings", again[0]["training_id"]]["base_checkpoint_id"] if again else champion
+        )
+        while first is not None and ("checkpoints", first) in held:  # it was taken back itself
+            first = weights.rows["checkpoints", first]["parent_id"]
+        total = sum(one["seconds"] or 0.0 for one in again)
+        plans.append({"loop": loop, "champion": champion, "clean": first, "again": again, "seconds": total})
     return plans
+
+
+def _again(weights: Weights, training: str, held: set[Node], examples: Mapping[str, int]) -> Fact:
+    """A training as part of a plan."""
+    row = weights.rows["trainings", training]
+    snapshot = row["snapshot_id"]
+    wrote = [node for node in weights.up["snapshots", snapshot] if node[0] == "checkpoints"]
+    return {
+        "training_id": training,
+        "snapshot_id": snapshot,
+        "made": row["checkpoint_id"],
+        "left_out": examples.get(snapshot, 0),
+        "drawn_again": any(node in held for node in wrote),
+        "seconds": row["seconds"],
+    }
 
 
 def _champions(lake: Lake) -> list[tuple[str, str]]:

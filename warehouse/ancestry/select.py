@@ -13,15 +13,17 @@ from warehouse.ancestry.walk import NODES
 from warehouse.lake import Lake
 from warehouse.query import query
 
+_PLACE = ", (?:line|record) ([0-9]+)$"  # where people's choice stands in its file
 MEANT: Mapping[str, tuple[tuple[str, str], ...]] = {
     "source": (
-        ("prompts", "source = $name AND coalesce(line = TRY_CAST($more AS BIGINT), true)"),
+        ("prompts", "source = $name AND ($more IS NULL OR CAST(line AS VARCHAR) = $more)"),
         (
             "preferences",
-            "starts_with(source, $name || ':') AND coalesce(ends_with(source, ':' || $more), true)",
+            rf"regexp_replace(source, '{_PLACE}', '') = $name "
+            rf"AND ($more IS NULL OR regexp_extract(source, '{_PLACE}', 1) = $more)",
         ),
     ),
-    "verifier": (("scores", "verifier = $name AND coalesce(verifier_version = $more, true)"),),
+    "verifier": (("scores", "verifier = $name AND ($more IS NULL OR verifier_version = $more)"),),
     "judge": (
         ("scores", "judge_checkpoint_id = $name"),
         ("preferences", "judge_checkpoint_id = $name"),

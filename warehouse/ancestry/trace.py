@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from schemas.descent import KINDS
 from warehouse.ancestry.described import facts
 from warehouse.ancestry.find import Found, find
 from warehouse.ancestry.walk import EDGES, NODES, Walk, walking
@@ -19,14 +20,16 @@ from warehouse.lake import Lake
 
 WALKED = 5_000  # examples of the snapshots that are walked row by row, nearest first
 SHOWN = 5  # rows of a kind that are told one by one
+BESIDE = [table for table, _ in KINDS["cand"][1:]]  # whose rows have a candidate's id
 
 
 def ancestry(lake: Lake, text: str, walked: int = WALKED) -> Fact:
     """All that the row with an id (or a prefix of one) descends from.
 
     `sections` come nearest first, each with `id`, `nodes` (of one row with its `row`, of several with their
-    `count`) and `edges` between their keys; `whole` says whether all its rows were walked. `sources` says
-    which files, or writers of prompts, all this began with, as far as rows were walked.
+    `count`) and `edges` between their keys (an id; where two tables share it the table before it); `whole`
+    says whether all its rows were walked. `sources` says which files, or writers of prompts, all this began
+    with, as far as rows were walked.
     """
     found, weights = find(lake, text), Weights(lake)
     sections, prompts = list[Fact](), list[pl.DataFrame]()
@@ -82,7 +85,11 @@ def _sections(
         mine = pl.concat([_frame(nodes), first, second]).unique(maintain_order=True)
         described = pl.concat([_described(walk, weights, part) for part in mine.partition_by("table")])
         grouped = described.with_columns(many=pl.len().over("origin", "table", "what") > SHOWN).with_columns(
-            key=pl.when("many").then(pl.format("{}: {}", "table", "what")).otherwise("id")
+            key=pl.when("many")
+            .then(pl.format("{}: {}", "table", "what"))
+            .when(pl.col("table").is_in(BESIDE))
+            .then(pl.format("{} {}", "table", "id"))
+            .otherwise("id")
         )
         shown = _facts(walk, weights, grouped.filter(~pl.col("many")))
     counts = {origin: _counts(weights, (table, own)) for origin, table, own in entries if origin not in whole}
@@ -129,7 +136,7 @@ def _told(
     mine = grouped.filter(origin=origin)
     nodes = (
         mine.group_by("table", "what", "key", maintain_order=True)
-        .agg(count=pl.len(), first=pl.col("line").min(), last=pl.col("line").max())
+        .agg(count=pl.len(), own=pl.col("id").first(), first=pl.col("line").min(), last=pl.col("line").max())
         .to_dicts()
     )
     child = mine.select(child_table="table", child="id", of="key")
@@ -154,7 +161,10 @@ def _told(
 def _node(node: Fact, rows: dict[Node, Fact]) -> Fact:
     lines = None if node["first"] is None else [node["first"], node["last"]]
     told = {"key": node["key"], "table": node["table"], "what": node["what"], "count": node["count"]}
-    return told | {"lines": lines, "row": rows.get((node["table"], node["key"]))}
+    return told | {
+        "lines": lines,
+        "row": rows.get((node["table"], node["own"])) if node["count"] == 1 else None,
+    }
 
 
 def _described(walk: Walk, weights: Weights, nodes: pl.DataFrame) -> pl.DataFrame:

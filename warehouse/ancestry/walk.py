@@ -8,7 +8,7 @@ is next, in the files that can hold it: by round, by loop, and by id where there
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -270,12 +270,6 @@ def walking(lake: Lake, loops: Sequence[str]) -> Iterator[Walk]:
     """A walk over the lake for the time of a block."""
     with disk_errors(f"the lake at {lake.where} cannot be asked"), connect() as connection:
         yield Walk(lake, connection, loops)
-
-
-def start_at(rows: Mapping[str, Sequence[str]], origin: str | None = None) -> pl.DataFrame:
-    """A start: ids by table, each an origin of its own, or all of one."""
-    parts = [(origin or one, table, one) for table, ids in rows.items() for one in ids]
-    return pl.DataFrame(parts, schema=NODES, orient="row")
 
 
 def rounds_in(ids: Sequence[str]) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -28,7 +28,7 @@ class Weights:
     """Checkpoints, trainings (finished, else as they began) and snapshots by id, with links both ways.
 
     Besides the declared links among the three there is one from a snapshot to every checkpoint that wrote its
-    examples, as the snapshot itself says; `more` adds what was found of one.
+    examples, as the snapshot itself says. Who judged them stands in other tables and is not told here.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -68,6 +68,10 @@ class Weights:
         """The start and all that descends from it, nearest first."""
         return _closure(start, self.down)
 
+    def among(self, start: Node, held: Container[Node]) -> list[Node]:
+        """A row and all that it descends from by way of some rows alone, nearest first."""
+        return _closure([start], {one: [to for to in self.up[one] if to in held] for one in list(self.up)})
+
     def what(self, node: Node) -> str:
         """The word by which a row is told: a checkpoint's role, a training's objective, a snapshot's."""
         row = self.rows.get(node)
@@ -97,11 +101,11 @@ def writers(snapshot: Fact) -> list[Fact]:
     return list(json.loads(snapshot.get("writers") or "[]"))
 
 
-def _closure(start: Iterable[Node], links: Mapping[Node, Mapping[Node, str]]) -> list[Node]:
+def _closure(start: Iterable[Node], links: Mapping[Node, Iterable[Node]]) -> list[Node]:
     reached = dict.fromkeys(start)
     queue = list(reached)
     for node in queue:
-        for other in links.get(node, {}):
+        for other in links.get(node, ()):
             if other not in reached:
                 reached[other] = None
                 queue.append(other)

@@ -149,15 +149,14 @@ def _base(rows: Sequence[Row]) -> list[str]:
 
 
 def _taken_back(lake: Lake, snapshot: Row) -> list[str]:
-    """What of the training set was taken back since; nothing where nothing of the lake was."""
+    """What of the training set was taken back since; nothing where nothing of it was."""
     own = f"{snapshot['snapshot_id']}/"
-    rows = [
-        {
-            "taken back": one["what"],
-            "why": one["why"],
-            "examples": int(reached_by(lake, one["what"])["id"].str.starts_with(own).sum()),
-        }
+    counts = [
+        (one, int(reached_by(lake, one["what"])["id"].str.starts_with(own).sum()))
         for one in retractions(lake)
+    ]
+    rows = [
+        {"taken back": one["what"], "why": one["why"], "examples": count} for one, count in counts if count
     ]
     return ["## What was taken back since", _table(rows)] if rows else []
 
