@@ -29,7 +29,7 @@ def generate(
     round_: Round[Any], prompts: pl.DataFrame, writers: Sequence[Checkpoint], keep_tokens: bool = False
 ) -> pl.DataFrame:
     """`samples` answers a prompt from each of the writers; with `keep_tokens` table `tokens` has what they
-    were drawn as, in units of the same names.
+    were drawn as, in units of the same names. The prompts' tokens are counted where a teacher writes.
     """
     recipe = round_.recipe
     parts = shards(prompts["prompt_id"].to_list(), recipe.shard_size)
@@ -37,13 +37,13 @@ def generate(
     frames = []
     with round_.step("generate", total, "answers") as advance:
         for place, writer in enumerate(writers):
+            request = Request(recipe.prompts.asking) if writer.role == "teacher" else None
             for number, ids in enumerate(parts):
                 shard = prompts.filter(pl.col("prompt_id").is_in(ids))
                 unit = round_.unit("generate", place * len(parts) + number)
                 seed = round_.seed + place
-                frames.append(
-                    answers(round_, shard, writer, recipe.sampling, unit, seed, advance, keep_tokens)
-                )
+                settings = (recipe.sampling, unit, seed, advance, keep_tokens, request)
+                frames.append(answers(round_, shard, writer, *settings))
     return pl.concat(frames)
 
 

@@ -1,14 +1,16 @@
 -- What a teacher was asked in each round and what came of it: prompts asked, its texts (of them rationalised: written with the
 -- answer known, and new prompts), tokens it read and wrote (held-out answers too), their cost by the recipe's prices, the
 -- texts kept, tokens and cost of each, and of each point of held-out accuracy (0 to 100) that the student gained; none where
--- it gained none. Of a teacher behind an endpoint, tokens and cost are its requests'.
+-- it gained none. Of a teacher behind an endpoint, tokens and cost are its requests'. Read tokens are none where not all were
+-- counted; items cut from a list were read with it. Not counted is what a teacher scores: texts that a student wrote.
 WITH written AS (
     SELECT c.loop, c.round, c.checkpoint_id,
            count(DISTINCT c.prompt_id) FILTER (c.split = 'train') AS prompts,
            count(*) FILTER (c.split = 'train') AS texts,
            count(*) FILTER (c.kind = 'rationalisation') AS rationalised,
            count(*) FILTER (c.kind = 'instruction') AS new_prompts,
-           coalesce(sum(c.prompt_tokens), 0)::BIGINT AS read_tokens,
+           if(count(*) FILTER (c.prompt_tokens IS NULL AND (c.kind <> 'instruction' OR c.parents IS NULL)) > 0,
+              NULL, coalesce(sum(c.prompt_tokens), 0)::BIGINT) AS read_tokens,
            coalesce(sum(c.token_count), 0)::BIGINT AS written_tokens,
            count(*) FILTER (last.kept AND c.split = 'train') AS kept
     FROM candidates AS c
