@@ -1,8 +1,8 @@
 -- How a student comes nearer to its teacher (recipe distillation-logits), an iteration a row: who wrote the texts, how
--- many passed and were kept, their length, by how many nats a token they are likelier to their writer than to the teacher
--- (kl: of the student's own texts the reverse divergence; from soft targets on record), and what the optimizer steps
--- measured: the divergence, the student's entropy, how often the teacher's likeliest token is the student's, and the mass
--- that the teacher has beyond its top k.
+-- many passed (of those that passed or failed) and were kept, their length, by how many nats a token they are likelier to
+-- their writer than to the teacher (kl: of the student's own texts the reverse divergence; from soft targets on record),
+-- and what the optimizer steps measured: the divergence, the student's entropy, how often the teacher's likeliest token is
+-- the student's, and the mass that the teacher has beyond its top k.
 WITH distilled AS (
     SELECT DISTINCT loop, round FROM rounds WHERE recipe = 'distillation-logits'
 ),
@@ -17,7 +17,8 @@ texts AS (
     WHERE c.unit LIKE '%-iteration.generate/%'
 ),
 verdicts AS (
-    SELECT loop, round, candidate_id, (any_value(outcome) FILTER (role = 'filter') = 'pass')::INT AS passed
+    SELECT loop, round, candidate_id,
+           (any_value(outcome) FILTER (role = 'filter' AND outcome IN ('pass', 'fail')) = 'pass')::INT AS passed
     FROM scores GROUP BY ALL
 ),
 kept AS (
