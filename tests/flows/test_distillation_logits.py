@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +16,7 @@ import tutor
 from flows.nightly import check
 from flows.opening.opening import check_opening, open_loop
 from flows.recipes.distillation_logits.round import NOTHING_LEARNED, improve
-from flows.recipes.distillation_logits.teacher import comparable_teacher
+from flows.recipes.distillation_logits.teacher import check_compares, comparable_teacher
 from flows.round.round import Round
 from schemas.errors import BadInput, RecipeError
 from schemas.recipes.distillation_logits import DistillationLogits
@@ -132,6 +133,9 @@ def test_from_the_log_and_in_the_job_a_round_ends_with_the_same_bits(tmp_path: P
         finished = read(here, "trainings").filter(state="finished")["teacher_id"].to_list()
         assert finished == ([None] if source == "log" else teacher.to_list())
         assert told.is_empty() == (source == "job")
+        cost = query(here, "FROM teaching").row(0, named=True)
+        asked = read(here, "candidates").filter(pl.col("checkpoint_id").is_in(teacher.implode()))
+        assert cost["read_tokens"] == asked["prompt_tokens"].sum() > 16
     assert ends["log"] == ends["job"]
 
 
@@ -165,6 +169,20 @@ def test_a_teacher_of_other_tokens_is_refused_before_anything_is_written(
         check(recipe(f"teacher.model={other}"), "new", str(tmp_path / "lake"), None)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize("writer", ["teacher", "student"])
+def test_a_teacher_whose_context_is_too_short_for_the_texts_is_refused(tmp_path: Path, writer: str) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tutor.SEEDED_READER, other)
+    config = json.loads((other / "config.json").read_text("utf-8"))
+    (other / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 64}), "utf-8")
+    settings = (f"writer={writer}", f"teacher.model={other}")
+    with pytest.raises(BadInput, match="has a context of 64 tokens, the texts may have"):
+        check(recipe(*settings), "new", str(tmp_path / "lake"), None)
+    assert not (tmp_path / "lake").exists()
+    if writer == "student":
+        check_compares(recipe(*settings, "training.max_tokens=64"), tutor.READER, other)
 
 
 def test_a_teacher_that_is_asked_in_other_tokens_is_refused(tmp_path: Path) -> None:
