@@ -18,7 +18,10 @@ from tasks.invent.listed import item_rows, items
         ("1. Name a bird.\n2. Name a fish.", ["Name a bird.", "Name a fish."]),
         ("Here they are:\n\n1) One\n2) Two\nwith a second line\n", ["One", "Two\nwith a second line"]),
         ("  1: One\n\t2: Two", ["One", "Two"]),
-        ("1. One\n2. Two\n3. Three\n4. Four", ["One", "Two", "Three"]),
+        ("1. One\n2. Two\n3. Three\n4. Four", ["One", "Two", "Three", "Four"]),
+        ("4. Four\n5. Five", ["Four", "Five"]),
+        ("1. Sort:\n1. b\n3. c\n2. Two", ["Sort:\n1. b\n3. c", "Two"]),
+        ("1. Sort:\n   1. b\n   2. a\n2. Two", ["Sort:\n   1. b\n   2. a", "Two"]),
         ("Name a bird.", ["Name a bird."]),
         ("1. Add 2.5 and 3. Then stop.\n2. Two", ["Add 2.5 and 3. Then stop.", "Two"]),
         ("1.\n2.", ["1.\n2."]),
@@ -27,7 +30,7 @@ from tasks.invent.listed import item_rows, items
     ],
 )
 def test_a_list_is_cut_at_numbers_that_begin_a_line(text: str, cut: list[str]) -> None:
-    assert items(text, 3) == cut
+    assert items(text) == cut
 
 
 def test_an_item_is_a_candidate_whose_parent_is_its_list_and_the_last_of_a_cut_off_list_is_cut_off() -> None:
@@ -47,6 +50,7 @@ def test_an_item_is_a_candidate_whose_parent_is_its_list_and_the_last_of_a_cut_o
     assert rows["candidate_id"].to_list() == formula
     assert own not in formula
     assert item_rows(lists.clear(), 20, 2).is_empty()
+    assert item_rows(lists, 1, 2)["finish_reason"].to_list() == ["stop"], "what was cut off is not among them"
 
 
 def test_no_more_are_kept_than_are_wanted() -> None:
