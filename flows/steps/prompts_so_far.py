@@ -34,7 +34,7 @@ class PromptsSoFar:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Prompts that this round has invented."""
-        ordered = rows.sort("line")
+        ordered = rows.sort("line", "text")  # several of one text have its line
         self.invented += _pairs(ordered)
         self._added.append(ordered)
         if self._indexed is not None:

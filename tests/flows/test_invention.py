@@ -231,3 +231,6 @@ def test_a_new_prompt_meets_all_that_came_before_and_examples_are_training_promp
     so_far.add(bow_tie)
     assert earlier.nearest(["Say how one ties a bow tie"]) == [(1.0, bow_tie["prompt_id"][0])]
     assert [text.split()[0] for _, text in so_far.invented] == ["List", "Say"]
+    listed = pl.concat([bow_tie.with_columns(text=pl.lit(text)) for text in ("Two", "One")])
+    so_far.add(listed)
+    assert [text for _, text in so_far.invented][2:] == ["One", "Two"], "of one line, whatever their ids"
