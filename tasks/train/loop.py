@@ -123,7 +123,8 @@ def fit(job: TrainingJob, examples: pl.DataFrame, progress: Progress | None = No
 
 
 def _start(job: TrainingJob, accelerator: Accelerator, examples: pl.DataFrame) -> Run:
-    hyper, objective = job.hyperparameters, taught(get_objective(job.objective, job.hyperparameters), job)
+    hyper = job.hyperparameters
+    objective = taught(get_objective(job.objective, hyper), job, accelerator.device)
     save = last_save(Path(job.output), job=job_digest(job), devices=accelerator.num_processes)
     torch.set_num_threads(save.threads if save else cpu_threads())
     check(job, objective, examples)

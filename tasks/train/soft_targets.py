@@ -133,25 +133,26 @@ def threads_of_a_training() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def teacher_of(folder: Path) -> Any:
-    """The model in a folder, in float32, as teachers are asked; kept in memory while its files stay as they
-    are.
+def teacher_of(folder: Path, device: torch.device | None = None) -> Any:
+    """The model in a folder, in float32, as teachers are asked, on a device (None: a GPU where there is one);
+    kept in memory while its files stay as they are.
     """
-    return _teacher(folder, file_stamps(folder))
+    own = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return _teacher(folder, file_stamps(folder), own)
 
 
 @lru_cache(maxsize=1)
-def _teacher(folder: Path, files: tuple[tuple[str, int], ...]) -> Any:
+def _teacher(folder: Path, files: tuple[tuple[str, int], ...], device: torch.device) -> Any:
     model: Any = load_model(folder)
     for parameter in model.parameters():
         # As in a training (tasks/train/weights.py): the last bit may depend on where weights lie.
         parameter.data = parameter.data.clone()
     model.requires_grad_(False)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return model.to(device).eval()
 
 
-def taught(objective: Objective, job: TrainingJob) -> Objective:
-    """A job's objective with the teacher that the job names, if it names one.
+def taught(objective: Objective, job: TrainingJob, device: torch.device) -> Objective:
+    """A job's objective with the teacher that the job names, if it names one, on the student's device.
 
     TrainingFailed where the objective asks none; BadInput where its logits are of another vocabulary.
     """
@@ -163,4 +164,4 @@ def taught(objective: Objective, job: TrainingJob) -> Objective:
     sizes = vocabulary_size(teacher), vocabulary_size(student)
     if sizes[0] != sizes[1]:
         raise BadInput(f"teacher {teacher} has vocab_size {sizes[0]}, the student {sizes[1]}")
-    return objective.with_teacher(teacher_of(teacher), job.seed)
+    return objective.with_teacher(teacher_of(teacher, device), job.seed)

@@ -16,7 +16,7 @@ from schemas.job import Distil, TrainingJob
 from tasks.models.checkpoint import load_model, load_tokenizer
 from tasks.train.batches import collate
 from tasks.train.loop import train
-from tasks.train.objectives.distil import distil, divergence
+from tasks.train.objectives.distil import Targets, _apart, distil, divergence
 from tasks.train.objectives.objective import Encoded, Loss
 from tasks.train.objectives.sft import SFT
 from tasks.train.soft_targets import soft_targets, teacher_of
@@ -196,7 +196,7 @@ def test_sampled_tokens_estimate_the_forward_divergence_and_its_gradient_without
     values, slopes = [], []
     for seed in range(4_000):
         said = soft_targets(teacher, torch.tensor([0]), own, seed)
-        value = (said.logprobs - logprobs.gather(1, said.ids)).mean()
+        value = _apart(Targets(said.logprobs, said.ids, said.tail), logprobs, own).sum()
         (slope,) = torch.autograd.grad(value, student, retain_graph=True)
         values.append(value.item())
         slopes.append(slope)
@@ -258,6 +258,12 @@ def test_from_the_log_and_from_a_teacher_asked_the_weights_are_the_same_to_the_b
     asked = train(job)
     assert asked.weights_hash == recorded.weights_hash
     assert told(asked).equals(told(recorded))
+
+
+def test_a_teacher_is_asked_on_the_students_device(teacher: Path) -> None:
+    for device in ("meta", "cpu", "meta"):
+        own = teacher_of(teacher, torch.device(device))
+        assert {one.device.type for one in own.parameters()} == {device}
 
 
 def asking(job: TrainingJob, teacher: Path) -> TrainingJob:
