@@ -7,12 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from schemas.tables import TABLES
 from schemas.units import Unit
-from tasks.audit.monitors.imitation import COPIED, FEWEST, MONITOR, readings, style
+from tasks.audit.monitors.imitation import COPIED, FASTER, FEWEST, MONITOR, readings, style
 from tasks.audit.reading import Reading
 from warehouse.lake import Lake
 from warehouse.log import Log
-from warehouse.query import query
+from warehouse.query import query, read
 
 LOOP, PROMPTS = "taught", FEWEST + 20
 BASE, STUDENT, TEACHER = (f"ckpt-00000-{place:024x}" for place in range(3))
@@ -153,6 +154,30 @@ def test_what_nobody_had_right_is_no_pass(tmp_path: Path) -> None:
     reading = of_all(readings(lake, LOOP, 0))["agreement_right"]
     assert (reading.value, reading.verdict) == (None, "none")
     assert reading.reason == "no held-out prompt counts: teacher right is 0"
+
+
+def test_a_student_has_gone_all_the_way_to_a_teacher_that_is_never_right(tmp_path: Path) -> None:
+    lake = audited(tmp_path, answers(30, "x"), answers(32, "x"), answers(0, "z"), cut_off=60)
+    form = of_all(readings(lake, LOOP, 0))["form"]
+    assert (form.value, form.baseline, form.verdict) == (1, 0.5, "pass")
+    assert form.threshold == pytest.approx(0.5 + (1 + FASTER) * 0.5)
+
+
+def test_a_teacher_that_is_measured_again_counts_once_as_it_was_measured_last(tmp_path: Path) -> None:
+    lake = audited(tmp_path, answers(40, "x"), answers(90, "z"), answers(80, "z"))
+    log = Log(lake)
+    for name in ("candidates", "scores"):
+        rows = read(lake, name).select(TABLES[name].own_polars.names())
+        ids = pl.col(column for column in ("candidate_id", "score_id") if column in rows.columns)
+        if name == "candidates":
+            rows = rows.filter(pl.col("checkpoint_id") != BASE)
+        else:
+            rows = rows.with_columns(answer=pl.col("answer").replace("z", "w"))
+        again = rows.with_columns(ids.str.replace("-00000-", "-00001-"))
+        log.once(Unit(LOOP, 1, name), name, lambda again=again: again)  # type: ignore[misc]
+    view = query(lake, "FROM imitation WHERE student = $one", {"one": STUDENT})
+    totals = view.group_by("round").agg(pl.col("prompts", "student_wrong", "same_wrong").sum()).sort("round")
+    assert totals.rows() == [(0, PROMPTS, 30, 30), (1, PROMPTS, 30, 30)]
 
 
 def test_form_and_accuracy_are_read_by_topic_and_by_difficulty(tmp_path: Path) -> None:

@@ -31,18 +31,18 @@ AGAINST = "the base"
 
 _NUMBER = re.compile(r"\d+")
 _COUNTS = """
-    SELECT checkpoint_id, role, topic, difficulty, answers, of_the_form, correct FROM form_and_substance
+    SELECT checkpoint_id, role, round, topic, difficulty, answers, of_the_form, correct
+    FROM form_and_substance
     WHERE loop = $loop AND round <= $round
     QUALIFY round = max(round) OVER (PARTITION BY checkpoint_id)"""
 _PAIRS = """
     SELECT student AS checkpoint_id, teacher_right, teacher_wrong, student_wrong, both_right, same_wrong
-    FROM imitation WHERE loop = $loop AND round <= $round
+    FROM imitation WHERE loop = $loop AND round <= $round AND teacher = $teacher
     QUALIFY round = max(round) OVER (PARTITION BY student)"""
 _TEXTS = """
-    SELECT c.checkpoint_id, k.role, c.prompt_id, c.text
-    FROM candidates AS c JOIN checkpoints AS k ON k.loop = c.loop AND k.checkpoint_id = c.checkpoint_id
+    SELECT c.checkpoint_id, c.prompt_id, c.text FROM candidates AS c
     WHERE c.loop = $loop AND c.round <= $round AND c.split = 'eval' AND c.kind = 'answer'
-      AND c.temperature = 0 AND (k.role = 'teacher' OR c.checkpoint_id IN (SELECT unnest($students)))
+      AND c.temperature = 0 AND c.checkpoint_id IN (SELECT unnest($named))
     ORDER BY c.checkpoint_id, c.prompt_id, c.round, c.candidate_id"""
 _SHARES = {
     "agreement_right": ("both_right", "teacher_right"),
@@ -70,17 +70,22 @@ def readings(lake: Lake, loop: str, number: int) -> list[Reading]:
     before = counts.filter(pl.col("checkpoint_id") == students.base)
     enough = int(now["answers"].sum()) >= FEWEST
     answers = _shares(now, before, "correct")
-    teachers = counts.filter(pl.col("role") == "teacher")
-    gone = _way(answers, _share(int(teachers["correct"].sum()), int(teachers["answers"].sum())) or 1.0)
+    measured = counts.filter(pl.col("role") == "teacher").sort("round", "checkpoint_id")
+    teacher = measured["checkpoint_id"][-1] if measured.height else None  # the last that was measured
+    own = measured.filter(pl.col("checkpoint_id").eq_missing(teacher))
+    top = _share(int(own["correct"].sum()), int(own["answers"].sum()))
+    gone = _way(answers, 1.0 if top is None else top)
     result = [
         _against_base("accuracy", answers, None, enough),
         _against_base("form", _shares(now, before, "of_the_form"), gone, enough),
         *_by_part(now, "topic", str),
         *_by_part(now, "difficulty", lambda steps: f"difficulty {steps}"),
     ]
-    pairs = query(lake, _PAIRS, values, scope=scope)
+    if teacher is None:
+        return result
+    pairs = query(lake, _PAIRS, values | {"teacher": teacher}, scope=scope)
     if not pairs.filter(pl.col("checkpoint_id") == students.challenger).is_empty():
-        result += _beside_teacher(lake, values, pairs, students, gone, enough)
+        result += _beside_teacher(lake, values | {"teacher": teacher}, pairs, students, gone, enough)
     return result
 
 
@@ -175,14 +180,18 @@ def _beside_teacher(
 
 def _styles(lake: Lake, values: dict[str, Any], students: _Students) -> tuple[float, float | None]:
     """The mean style of the challenger, and of the base."""
-    named = [one for one in (students.challenger, students.base) if one is not None]
     scope: Where = {"loop": values["loop"]}
-    rows = query(lake, _TEXTS, values | {"students": named}, scope=scope)
-    teachers = dict(rows.filter(pl.col("role") == "teacher").select("prompt_id", "text").iter_rows())
-    means = []
+    teacher = values["teacher"]
+    named = [one for one in (teacher, students.challenger, students.base) if one is not None]
+    asked = {"loop": values["loop"], "round": values["round"], "named": named}
+    rows = query(lake, _TEXTS, asked, scope=scope)
+
+    def texts(one: str | None) -> dict[str, str]:
+        return dict(rows.filter(pl.col("checkpoint_id") == one).select("prompt_id", "text").iter_rows())
+
+    theirs, means = texts(teacher), []
     for one in (students.challenger, students.base):
-        own = dict(rows.filter(pl.col("checkpoint_id") == one).select("prompt_id", "text").iter_rows())
-        each = [style(text, teachers[prompt]) for prompt, text in own.items() if prompt in teachers]
+        each = [style(text, theirs[prompt]) for prompt, text in texts(one).items() if prompt in theirs]
         means.append(sum(each) / len(each) if each else None)
     return means[0] or 0.0, means[1]
 
