@@ -4,13 +4,12 @@ arXiv 2212.08073). It stands whole in a recipe's values, so that it is hashed an
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from schemas.job import Positive, Strict
+from schemas.job import Strict
+from schemas.labelled import Labelled
 
 LONGEST = 20_000  # characters of one text
 MOST_PRINCIPLES, MOST_SHOTS = 256, 64
@@ -41,11 +40,10 @@ class CritiqueShot(Strict):
     revision: Text
 
 
-class Constitution(Strict):
+class Constitution(Labelled):
     """Principles by id, and examples of critique and revision for models that need them."""
 
     name: Name
-    version: Positive
     principles: tuple[Principle, ...] = Field(min_length=1, max_length=MOST_PRINCIPLES)
     shots: tuple[CritiqueShot, ...] = Field((), max_length=MOST_SHOTS)
 
@@ -59,12 +57,6 @@ class Constitution(Strict):
         if other is not None:
             raise ValueError(f"an example is by {other}, which is no principle's id")
         return self
-
-    @property
-    def label(self) -> str:
-        """Name, version and 8 hex digits over all values: `harmless-1-0f3c9a2b`."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return f"{self.name}-{self.version}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
     def principle(self, own: str) -> Principle:
         """The principle of an id; KeyError where there is none."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from schemas.job import Hyperparameters, Positive, Strict
+from schemas.labelled import Labelled
 from schemas.recipes.invention import Invention
 from schemas.recipes.shared import Recipe, Sampling
 from schemas.recipes.teaching import Teaching
@@ -17,18 +16,11 @@ ANSWER, QUESTIONS = "{answer}", ("{question}", "{prompt}")
 Message = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 
 
-class SystemMessages(Strict):
+class SystemMessages(Labelled):
     """System messages under which a teacher explains, one drawn for each prompt (Mukherjee et al. 2023)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
-    version: Positive
     messages: tuple[Message, ...] = Field(min_length=1, max_length=256)
-
-    @property
-    def label(self) -> str:
-        """Name, version and 8 hex digits over all values: `explained-1-0f3c9a2b`."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return f"{self.name}-{self.version}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
 
 class Explaining(Strict):

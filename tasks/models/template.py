@@ -4,8 +4,6 @@ that a changed word is another template in the log.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,20 +12,14 @@ import yaml
 from pydantic import Field, ValidationError
 
 from schemas.errors import RecipeError
-from schemas.job import Positive, Strict
+from schemas.job import Strict
+from schemas.labelled import Labelled
 
 
-class Template(Strict):
+class Template(Labelled):
     """What every template says of itself."""
 
     name: Annotated[str, Field(pattern=r"[a-z0-9][a-z0-9-]{0,40}")]
-    version: Positive
-
-    @property
-    def label(self) -> str:
-        """Name, version and 8 hex digits over all values: `story-1-0f3c9a2b`."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return f"{self.name}-{self.version}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
 
 T = TypeVar("T", bound=Strict)
