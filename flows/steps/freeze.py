@@ -12,8 +12,8 @@ from flows.round.round import Round
 from flows.steps.task import step_task
 from schemas.recipes.asking import Asking
 from tasks.filter.chain import survivors
-from tasks.models.asking import put
-from tasks.models.conversation import Conversation, plain_text, prompts_of
+from tasks.models.asking import put, with_prompts
+from tasks.models.conversation import prompts_of
 from warehouse.lake import Where
 from warehouse.query import read
 from warehouse.snapshot import PromptForm, freeze
@@ -62,9 +62,4 @@ def _with_prompts_put(round_: Round[Any], asking: Asking, examples: pl.DataFrame
     """Examples with prompts as the model is asked them; a demonstration of judging keeps its own."""
     judging = set(judging_prompts(round_.lake, round_.loop))
     pairs = zip(prompts_of(examples, "prompt"), examples["prompt_id"], strict=True)
-    prompts = [prompt if name in judging else put(prompt, asking) for prompt, name in pairs]
-    messages = [one.json if isinstance(one, Conversation) else None for one in prompts]
-    return examples.with_columns(
-        pl.Series("prompt", map(plain_text, prompts), dtype=pl.String),
-        pl.Series("messages", messages, dtype=pl.String),
-    )
+    return with_prompts(examples, [one if name in judging else put(one, asking) for one, name in pairs])

@@ -26,7 +26,7 @@ from flows.steps.task import step_task
 from flows.writers.engines import chat_of, embedded_of, endpoint_of, engine_of, text_settings
 from flows.writers.guests import guest, with_models_here
 from flows.writers.inventors import chosen_inventor
-from flows.writers.purse import Purse
+from flows.writers.purse import Purse, most_tokens
 from schemas.errors import BadInput, RecipeError
 from schemas.identity import prompt_id
 from schemas.ids import digest
@@ -93,7 +93,7 @@ def invent(
     _refuse_other_inventor(round_, inventor)
     if purse is not None and purse.teacher.id != writer.id:
         purse = None  # another model writes
-    prompts = PromptsSoFar(round_)
+    prompts, unasked = PromptsSoFar(round_), purse.unasked if purse is not None else 0
     frames = [pl.DataFrame(schema=PROMPTS.polars)]
     with round_.step("invent", count, "prompts") as advance:
         for batch in _batches(frames, count, invention.attempts, round_.recipe.shard_size, inventor.listed):
@@ -102,6 +102,8 @@ def invent(
             frames.append(rows)
             advance(rows.height)
     admitted = pl.concat(frames)
+    if purse is not None:  # every attempt that it had no room for counted those that were lacking
+        purse.unasked = min(purse.unasked, unasked + count - admitted.height)
     if admitted.height < count:
         reporter().say(f"round {round_.number}: {admitted.height:,} of {count:,} prompts were invented")
     return admitted
@@ -153,8 +155,8 @@ def invent_batch(
     unit, log = round_.unit("invent", batch.number), round_.log
     asks = log.once(unit, "prompts", lambda: _asks(round_, inventor, writer, prompts, batch)).sort("line")
     if purse is not None:
-        read_bytes = sum(len(text.encode()) for text in asks["text"])
-        if not purse.allows(read_bytes, asks.height * inventor.max_tokens, asks.height):
+        most_read, most_written = most_tokens(asks["text"]), asks.height * inventor.max_tokens
+        if not purse.allows(most_read, most_written, min(asks.height * inventor.listed, batch.wanted)):
             return pl.DataFrame(schema=PROMPTS.polars)
 
     def write() -> pl.DataFrame:

@@ -3,11 +3,13 @@
 What was spent is read from the log: tokens read and written of a teacher's texts, or of the requests to it
 where it is behind an endpoint. A unit of work is asked for if the most that it can take is still there, in
 the order of the units, so that a round that goes on after a kill asks for the same ones. Held-out prompts,
-asked once, count too and are asked last.
+asked once, count too and are asked last. Where the tokenizer is not known here, that is about the most: a
+token a byte of the question, and an allowance for what the teacher's chat template puts around it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,13 @@ from warehouse.loops import Checkpoint
 from warehouse.query import read
 
 ASKED = "ask-"  # what the step of a unit's requests begins with
+AROUND = 64
+"""Tokens that a chat template may put around a prompt; what it does behind an endpoint is not known."""
+
+
+def most_tokens(texts: Iterable[str]) -> int:
+    """About the most tokens that these prompts can have by any tokenizer, within its chat template."""
+    return sum(len(text.encode()) + AROUND for text in texts)
 
 
 @dataclass
@@ -35,7 +44,7 @@ class Purse:
     read: int = 0
     written: int = 0
     unasked: int = 0
-    _told: bool = field(default=False, repr=False)
+    _told: int = field(default=0, repr=False)
 
     @classmethod
     def of(cls, round_: Round[Any], teacher: Checkpoint, budget: Budget) -> Purse:
@@ -76,12 +85,12 @@ class Purse:
         self._spend(read(self.round.lake, "requests", where).filter(pl.col("unit").str.starts_with(own)))
 
     def tell(self) -> None:
-        """Say once how many prompts were not asked."""
-        if self.unasked and not self._told:
-            self._told = True
+        """Say how many prompts were not asked so far, where that is more than was said."""
+        if self.unasked > self._told:
+            self._told = self.unasked
             reporter().say(
                 f"  teacher.budget is spent ({self.read + self.written:,} tokens, {self.money:.6g}): "
-                f"{self.unasked:,} prompts were not asked"
+                f"{self.unasked:,} prompts were not asked so far"
             )
 
     def _spend(self, rows: pl.DataFrame) -> None:

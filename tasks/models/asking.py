@@ -7,6 +7,8 @@ what judges see. Nothing is evaluated: a template's field is replaced by the que
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from schemas.recipes.asking import FIELDS, Asking
@@ -40,10 +42,17 @@ def put(prompt: Prompt, asking: Asking) -> Prompt:
 
 def as_asked(rows: pl.DataFrame, asking: Asking) -> pl.DataFrame:
     """Rows (columns prompt, messages) with both columns as the model is asked."""
-    asked = [put(one, asking) for one in prompts_of(rows, "prompt")]
-    messages = [one.json if isinstance(one, Conversation) else None for one in asked]
+    return with_prompts(rows, [put(one, asking) for one in prompts_of(rows, "prompt")])
+
+
+def with_prompts(rows: pl.DataFrame, prompts: Iterable[Prompt], column: str = "prompt") -> pl.DataFrame:
+    """Rows with these prompts, in their order: what is plain of each in `column`, the whole of one that is a
+    conversation in `messages`.
+    """
+    own = list(prompts)
+    messages = [one.json if isinstance(one, Conversation) else None for one in own]
     return rows.with_columns(
-        pl.Series("prompt", [plain_text(one) for one in asked], dtype=pl.String),
+        pl.Series(column, [plain_text(one) for one in own], dtype=pl.String),
         pl.Series("messages", messages, dtype=pl.String),
     )
 

@@ -19,6 +19,8 @@ from flows.recipes.distillation.asking import (
     with_answers,
 )
 from flows.recipes.distillation.learn import kept_texts, learned_form
+from flows.recipes.distillation.measured import answer_held_out
+from flows.round.progress import Lines, reporting
 from flows.round.round import Round
 from flows.steps.admit import admit
 from flows.steps.freeze import freeze_examples
@@ -221,6 +223,25 @@ def test_a_budget_for_nothing_leaves_nothing_to_learn(asked: Begin) -> None:
     assert none.is_empty()
     scores = verify_candidates(round_, prompts, none)
     assert survivors(kept_texts(round_, prompts, none, scores)).is_empty()
+
+
+def test_what_a_spent_budget_left_unasked_is_told_each_time_that_more_is_and_new_prompts_count_once(
+    asked: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    round_ = asked("teacher.budget.tokens=10", "invention.count=4", "invention.attempts=3")
+    own, teacher, purse = admit(round_), teacher_of(round_), purse_of(round_)
+    assert with_invented(round_, own, teacher, purse).height == own.height
+    assert purse.unasked == 4
+    capsys.readouterr()
+    with reporting(Lines()):
+        teach(round_, own, teacher, purse)
+        answer_held_out(round_, teacher, purse)
+        purse.tell()
+    printed = "".join(capsys.readouterr())
+    said = [line for line in printed.splitlines() if "were not asked so far" in line]
+    held_out = read(round_.lake, "prompts", {"loop": round_.loop, "split": "eval"}).height
+    counts = [4 + own.height, 4 + own.height + held_out]
+    assert [int(line.split(": ")[-1].split()[0].replace(",", "")) for line in said] == counts
 
 
 def test_another_loops_champion_teaches_with_its_place_there_on_record(asked: Begin, tmp_path: Path) -> None:

@@ -18,23 +18,15 @@ from flows.steps.generate import Request, answers
 from flows.steps.task import shards
 from flows.steps.verify import verdicts
 from flows.writers.engines import chat_of, endpoint_of
-from flows.writers.purse import Purse
+from flows.writers.purse import Purse, most_tokens
 from schemas.ids import digest
 from schemas.recipes.asking import Asking
 from schemas.recipes.distillation import ANSWER, QUESTIONS, Distillation, SystemMessages
 from schemas.recipes.shared import Sampling
 from schemas.tables import CANDIDATES, SCORES
-from tasks.models.asking import put
+from tasks.models.asking import put, with_prompts
 from tasks.models.checkpoint import context_length, load_tokenizer
-from tasks.models.conversation import (
-    Conversation,
-    Message,
-    Prompt,
-    messages_of,
-    plain_text,
-    prompt_of,
-    prompts_of,
-)
+from tasks.models.conversation import Message, Prompt, messages_of, plain_text, prompt_of, prompts_of
 from tasks.models.rendering import prompt_lengths
 from tasks.verify.references import accepted_of
 from tasks.verify.verifier import get_verifier
@@ -114,12 +106,7 @@ def with_answers(round_: Round[Distillation], prompts: pl.DataFrame) -> pl.DataF
     for prompt, reference in zip(prompts_of(prompts), prompts["reference"], strict=True):
         first = accepted_of(reference)[0]
         told.append(_told(prompt, template, verifier.verify(first, first).answer or first))
-    return prompts.with_columns(
-        pl.Series("text", map(plain_text, told), dtype=pl.String),
-        pl.Series(
-            "messages", [p.json if isinstance(p, Conversation) else None for p in told], dtype=pl.String
-        ),
-    )
+    return with_prompts(prompts, told, "text")
 
 
 def drawn_message(round_: Round[Distillation], messages: SystemMessages, prompt: Prompt) -> int:
@@ -195,11 +182,11 @@ def most_read(
 ) -> tuple[int, pl.DataFrame]:
     """The tokens of prompts as the teacher is asked them, and those of them that its context has room for.
 
-    A token a byte where the tokenizer is not known here.
+    About the most that they can have where the tokenizer is not known here.
     """
     inputs = [put(one, asking) for one in prompts_of(prompts)]
     if endpoint_of(round_.recipe, teacher, "teacher") is not None:
-        return sum(len(plain_text(one).encode()) for one in inputs), prompts
+        return most_tokens(map(plain_text, inputs)), prompts
     tokenizer = load_tokenizer(teacher.folder, chat_of(round_.recipe, teacher))
     lengths = prompt_lengths(tokenizer, inputs)
     context = context_length(teacher.folder)

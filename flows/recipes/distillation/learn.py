@@ -23,9 +23,9 @@ from tasks.filter.equations_hold import equations_hold
 from tasks.filter.finished import finished
 from tasks.filter.revision import holds_no_marks, says_something
 from tasks.filter.verified import verified
-from tasks.models.asking import put
+from tasks.models.asking import put, with_prompts
 from tasks.models.checkpoint import load_tokenizer
-from tasks.models.conversation import Conversation, plain_text, prompts_of
+from tasks.models.conversation import prompts_of
 from tasks.models.neutral import special_texts
 from warehouse.query import read
 from warehouse.snapshot import PromptForm
@@ -86,12 +86,7 @@ def _as_learned(round_: Round[Distillation], examples: pl.DataFrame) -> pl.DataF
 def _put(round_: Round[Distillation], rows: pl.DataFrame) -> pl.DataFrame:
     """Rows (columns prompt, messages, settings) with both as the student is asked."""
     askings = [_asking(round_, settings) for settings in rows["settings"]]
-    asked = [put(one, asking) for one, asking in zip(prompts_of(rows, "prompt"), askings, strict=True)]
-    messages = [one.json if isinstance(one, Conversation) else None for one in asked]
-    return rows.with_columns(
-        pl.Series("prompt", [plain_text(one) for one in asked], dtype=pl.String),
-        pl.Series("messages", messages, dtype=pl.String),
-    )
+    return with_prompts(rows, map(put, prompts_of(rows, "prompt"), askings))
 
 
 def _asking(round_: Round[Distillation], settings: str | None) -> Asking:

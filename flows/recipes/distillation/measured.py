@@ -23,37 +23,41 @@ from warehouse.query import read
 
 
 def answer_held_out(round_: Round[Distillation], teacher: Checkpoint, purse: Purse) -> None:
-    """Record the teacher's greedy answers to held-out prompts, with verdicts, unless the loop has them."""
-    recipe, held_out = round_.recipe, held_out_prompts(round_)
+    """Record the teacher's greedy answers to the held-out prompts that fit its context, with verdicts, unless
+    the loop has them.
+    """
+    recipe = round_.recipe
     if not recipe.teacher.held_out:
         return
+    held_out, sampling = held_out_prompts(round_), greedy(recipe.evaluation, recipe.sampling.stop)
     verification = recipe.verification
     verifier = get_verifier(verification.verifier, strictness=verification.strictness)
     parts = ways(round_, held_out)
     asked = [f"{one.request.asking.label}{dict(one.request.settings)}" for one in parts]
-    suite = suite_id(held_out, verifier, recipe.evaluation, [*further(recipe), "teacher", *asked])
+    reads = [most_read(round_, teacher, one.prompts, one.request.asking, sampling) for one in parts]
+    fitting = pl.concat([prompts for _, prompts in reads])
+    if fitting.is_empty():
+        return
+    suite = suite_id(fitting, verifier, recipe.evaluation, [*further(recipe), "teacher", *asked])
     measured = read(round_.lake, "evaluations", {"loop": round_.loop, "checkpoint_id": teacher.id})
-    sampling = greedy(recipe.evaluation, recipe.sampling.stop)
-    read_tokens = sum(most_read(round_, teacher, p.prompts, p.request.asking, sampling)[0] for p in parts)
-    most = held_out.height * sampling.max_tokens
-    if (measured["suite"] == suite).any() or not purse.allows(read_tokens, most, held_out.height):
+    read_tokens, most = sum(tokens for tokens, _ in reads), fitting.height * sampling.max_tokens
+    if (measured["suite"] == suite).any() or not purse.allows(read_tokens, most, fitting.height):
         purse.tell()
         return
     number, judged = 0, []
-    with round_.step("evaluate", held_out.height, "answers (teacher)") as advance:
-        for part in parts:
-            for ids in shards(part.prompts["prompt_id"].to_list(), recipe.shard_size):
+    with round_.step("evaluate", fitting.height, "answers (teacher)") as advance:
+        for part, (_, prompts) in zip(parts, reads, strict=True):
+            for ids in shards(prompts["prompt_id"].to_list(), recipe.shard_size):
                 unit = Unit(round_.loop, round_.number, f"greedy-{teacher.id}", number, suite)
                 number += 1
-                shard = part.prompts.filter(pl.col("prompt_id").is_in(ids))
-                _, fitting = most_read(round_, teacher, shard, part.request.asking, sampling)
+                shard = prompts.filter(pl.col("prompt_id").is_in(ids))
                 texts = answers(
-                    round_, fitting, teacher, sampling, unit, recipe.seed, advance, request=part.request
+                    round_, shard, teacher, sampling, unit, recipe.seed, advance, request=part.request
                 )
                 rows = texts.join(shard.select("prompt_id", "reference", "problem"), on="prompt_id")
                 own = verdicts(round_, rows, {unit: ids}, verification.verifier)
                 judged.append(rows.join(own.select("candidate_id", "outcome"), on="candidate_id"))
-    if not (marks := pl.concat(judged)).is_empty():
-        metrics = evaluation_rows(greedy_metrics(marks), teacher.id, suite, round_.loop, round_.number)
-        unit = Unit(round_.loop, round_.number, f"evaluate-{teacher.id}", 0, suite)
-        round_.log.once(unit, "evaluations", lambda: metrics)
+    metrics = greedy_metrics(pl.concat(judged))
+    rows = evaluation_rows(metrics, teacher.id, suite, round_.loop, round_.number)
+    unit = Unit(round_.loop, round_.number, f"evaluate-{teacher.id}", 0, suite)
+    round_.log.once(unit, "evaluations", lambda: rows)
