@@ -33,7 +33,7 @@ from tasks.generate.embedded.embedded import EmbeddedEngine  # noqa: E402
 from tasks.models.checkpoint import load_tokenizer  # noqa: E402
 from tasks.models.rendering import prompt_tokens  # noqa: E402
 from tasks.train.loop import fit  # noqa: E402
-from tasks.train.soft_targets import soft_target_rows  # noqa: E402
+from tasks.train.soft_targets import soft_target_rows, teacher_of  # noqa: E402
 from warehouse.delta.complete import complete  # noqa: E402
 from warehouse.delta.datafile import write_rows  # noqa: E402
 from warehouse.lake import Lake  # noqa: E402
@@ -106,6 +106,7 @@ def main() -> int:
     tokens = int(examples["token_ids"].list.len().sum())
     asked = prompt_tokens(load_tokenizer(options.student), examples["prompt"].to_list())
     texts = list(zip(examples["example_id"], asked, examples["token_ids"].to_list(), strict=True))
+    teacher_of(options.teacher)  # that the first row does not pay for loading it
     plain = trained(examples, options.student, "sft", None, None)
     rows: list[dict[str, Any]] = [{"soft targets": "none (sft)", "training, s": plain}]
     for name, settings in KINDS.items():

@@ -20,20 +20,14 @@ from typing import Any
 import polars as pl
 
 import tutor
-from bench.final import LOCKED, LONGEST, beside, final_suite, loop_done
+from bench.final import LOCKED, LONGEST, beside, final_suite, loop_done, on_solutions, said_to
 from flows.pages.status import interval
 from flows.recipes.rooms import ROOMS
 from schemas.errors import BadInput
-from schemas.job import TrainingJob
-from schemas.recipes.asking import Asking
-from schemas.recipes.shared import Evaluation, Recipe
+from schemas.recipes.shared import Recipe
 from tasks.audit.monitors.imitation import style
-from tasks.evaluate.measure import greedy, greedy_metrics
-from tasks.generate.embedded.embedded import EmbeddedEngine
-from tasks.models.asking import put
+from tasks.evaluate.measure import greedy_metrics
 from tasks.models.checkpoint import weights_hash
-from tasks.train.loop import fit
-from tasks.verify.maths.maths import verify
 from tutor.prompts import draw_stories
 from tutor.teacher_lessons import SYSTEM_MESSAGES
 from tutor.world import Story, stories
@@ -140,24 +134,7 @@ def on_references(lake: str, seed: int, size: int, recipe: Recipe) -> Path:
         prompts = recipe.prompts
         source = draw_stories(seed, 0, size, prompts.difficulties, prompts.family)["source"][0]
         solved = stories(int(source.rpartition(":")[2]), size, prompts.family, prompts.difficulties)
-        examples = pl.DataFrame(
-            {
-                "example_id": [f"reference-{number}" for number in range(size)],
-                "prompt": [story.question for story in solved],
-                "response": [story.solution for story in solved],
-            }
-        )
-        job = TrainingJob(
-            training_id=folder.name,
-            snapshot_id=folder.name,
-            snapshot=folder.name,
-            base_checkpoint="base",
-            base=str(tutor.READER),
-            output=str(folder),
-            seed=seed,
-            hyperparameters=recipe.training,
-        )
-        fit(job, examples)
+        on_solutions(folder, seed, solved, recipe.training)
     return folder / "checkpoint"
 
 
@@ -202,8 +179,10 @@ def row(
 
 
 def _copied(student: pl.DataFrame, teacher: pl.DataFrame) -> tuple[int, int]:
-    """How many of a student's answers are wrong, and how many of them are the teacher's wrong answer."""
-    wrong = (student["outcome"] != "pass") & student["answer"].is_not_null()
+    """How many of a student's texts are wrong, without an answer too, and how many give the teacher's wrong
+    answer.
+    """
+    wrong = student["outcome"] != "pass"
     same = wrong & (teacher["outcome"] != "pass") & (student["answer"] == teacher["answer"])
     return int(wrong.sum()), int(same.fill_null(False).sum())
 
@@ -215,24 +194,7 @@ def said(lake: str, folder: Path, family: str, explains: bool = False) -> pl.Dat
     if file.exists():
         return pl.read_parquet(file)
     suite = final_suite() if family == "held-out" else new_numbers()
-    with EmbeddedEngine(folder) as engine:
-        asked = [put(story.question, Asking(system=message)) for story in suite]
-        settings = greedy(Evaluation(max_tokens=LONGEST + 32))
-        answers = [one for (one,) in engine.generate(asked, settings, range(len(suite)))]
-    verdicts = [verify(one.text, str(story.answer)) for one, story in zip(answers, suite, strict=True)]
-    rows = pl.DataFrame(
-        {
-            "prompt_id": [story.question for story in suite],
-            "problem": [story.problem for story in suite],
-            "steps": [story.difficulty for story in suite],
-            "token_count": [one.token_count for one in answers],
-            "finish_reason": [one.finish_reason for one in answers],
-            "text": [one.text for one in answers],
-            "outcome": [one.outcome for one in verdicts],
-            "answer": [one.answer for one in verdicts],
-        },
-        schema_overrides={"answer": pl.String},
-    )
+    rows = said_to(folder, suite, LONGEST + 32, message)
     file.parent.mkdir(parents=True, exist_ok=True)
     rows.write_parquet(file.with_suffix(".new"))
     file.with_suffix(".new").rename(file)

@@ -7,7 +7,7 @@ was measured is kept beside the lake, by the checkpoint's weights, so that a com
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,13 +19,16 @@ import tutor
 from flows.nightly import night
 from flows.pages.status import interval, status
 from schemas.errors import NightStopped
-from schemas.job import TrainingJob
+from schemas.job import Hyperparameters, TrainingJob
+from schemas.recipes.asking import Asking
 from schemas.recipes.rft import Rft
 from schemas.recipes.shared import Evaluation, Recipe
 from tasks.evaluate.measure import greedy, greedy_metrics
 from tasks.generate.embedded.embedded import EmbeddedEngine
+from tasks.models.asking import put
 from tasks.models.checkpoint import weights_hash
 from tasks.train.loop import fit
+from tasks.train.result import TrainingResult
 from tasks.verify.maths.maths import verify
 from tutor.world import Story, stories
 from warehouse.lake import Lake
@@ -108,28 +111,32 @@ def final_row(arm: str, seed: int, name: str, reached: Final, base: Final) -> di
 def reference_row(lake: str, seed: int, count: int, recipe: Rft) -> dict[str, Any]:
     """The base after one training on so many reference solutions to stories of the same kind."""
     solved = stories(REFERENCES + seed, count, recipe.prompts.family, recipe.prompts.difficulties)
+    result = on_solutions(beside(lake) / f"reference-{seed}-{count}", seed, solved, recipe.training)
+    base, reached = on_final(lake, tutor.READER), on_final(lake, Path(result.checkpoint))
+    row = final_row("reference", seed, "once", reached, base)
+    return row | {"gate": "-", "verdict": "", "trained on": count, "seconds": result.seconds}
+
+
+def on_solutions(folder: Path, seed: int, solved: Sequence[Story], how: Hyperparameters) -> TrainingResult:
+    """The tutor's reader after one training on reference solutions, in a folder of their own."""
     examples = pl.DataFrame(
         {
-            "example_id": [f"reference-{number}" for number in range(count)],
+            "example_id": [f"reference-{number}" for number in range(len(solved))],
             "prompt": [story.question for story in solved],
             "response": [story.solution for story in solved],
         }
     )
-    own = f"reference-{seed}-{count}"
     job = TrainingJob(
-        training_id=own,
-        snapshot_id=own,
-        snapshot=own,
+        training_id=folder.name,
+        snapshot_id=folder.name,
+        snapshot=folder.name,
         base_checkpoint="base",
         base=str(tutor.READER),
-        output=str(beside(lake) / own),
+        output=str(folder),
         seed=seed,
-        hyperparameters=recipe.training,
+        hyperparameters=how,
     )
-    result = fit(job, examples)
-    base, reached = on_final(lake, tutor.READER), on_final(lake, Path(result.checkpoint))
-    row = final_row("reference", seed, "once", reached, base)
-    return row | {"gate": "-", "verdict": "", "trained on": count, "seconds": result.seconds}
+    return fit(job, examples)
 
 
 def on_final(lake: str, folder: Path) -> Final:
@@ -137,22 +144,7 @@ def on_final(lake: str, folder: Path) -> Final:
     file = beside(lake) / f"{weights_hash(folder)}.json"
     if file.exists():
         return Final(**json.loads(file.read_text("utf-8")))
-    suite = final_suite()
-    with EmbeddedEngine(folder) as engine:
-        settings = greedy(Evaluation(max_tokens=LONGEST))
-        answers = engine.generate([story.question for story in suite], settings, range(len(suite)))
-    judged = pl.DataFrame(
-        {
-            "prompt_id": [story.question for story in suite],
-            "problem": [story.problem for story in suite],
-            "steps": [story.difficulty for story in suite],
-            "token_count": [answer.token_count for (answer,) in answers],
-            "outcome": [
-                verify(answer.text, str(story.answer)).outcome
-                for (answer,), story in zip(answers, suite, strict=True)
-            ],
-        }
-    )
+    judged = said_to(folder, final_suite(), LONGEST)
     accuracy, _ = greedy_metrics(judged)
     by_steps = {
         str(steps): float((part["outcome"] == "pass").mean() or 0.0)
@@ -165,6 +157,28 @@ def on_final(lake: str, folder: Path) -> Final:
     partial.write_text(json.dumps(values), "utf-8")
     partial.rename(file)
     return Final(**values)
+
+
+def said_to(folder: Path, suite: Sequence[Story], longest: int, system: str | None = None) -> pl.DataFrame:
+    """A checkpoint's greedy answers to stories, judged, in the suite's order; `longest` in tokens."""
+    with EmbeddedEngine(folder) as engine:
+        asked = [put(story.question, Asking(system=system)) for story in suite]
+        settings = greedy(Evaluation(max_tokens=longest))
+        answers = [one for (one,) in engine.generate(asked, settings, range(len(suite)))]
+    verdicts = [verify(one.text, str(story.answer)) for one, story in zip(answers, suite, strict=True)]
+    return pl.DataFrame(
+        {
+            "prompt_id": [story.question for story in suite],
+            "problem": [story.problem for story in suite],
+            "steps": [story.difficulty for story in suite],
+            "token_count": [one.token_count for one in answers],
+            "finish_reason": [one.finish_reason for one in answers],
+            "text": [one.text for one in answers],
+            "outcome": [one.outcome for one in verdicts],
+            "answer": [one.answer for one in verdicts],
+        },
+        schema_overrides={"answer": pl.String},
+    )
 
 
 def beside(lake: str) -> Path:
