@@ -20,6 +20,8 @@ from flows.recipes.distillation_logits.teacher import check_compares, comparable
 from flows.round.round import Round
 from schemas.errors import BadInput, RecipeError
 from schemas.recipes.distillation_logits import DistillationLogits
+from schemas.tables import TABLES
+from schemas.units import Unit
 from tasks.models.checkpoint import load_tokenizer, weights_hash
 from tasks.models.rendering import prompt_ids
 from tasks.train.soft_targets import ask, teacher_of, threads_of_a_training
@@ -117,6 +119,29 @@ def test_an_iteration_goes_on_from_the_one_before_and_the_view_tells_of_each(lak
         assert 0 <= row["teacher_tail"] < 1
         assert row["tokens"] > 1
         assert row["kl"] is not None
+
+
+def test_of_the_texts_that_passed_or_failed_the_view_has_those_that_passed(tmp_path: Path) -> None:
+    log, own = Log(Lake.create(tmp_path / "lake")), {"prompt_id": "p", "checkpoint_id": "c"}
+    begun: dict[str, Any] = {"event_id": "e", "state": "begun", "recipe": "distillation-logits"}
+    begun |= {
+        "recipe_hash": "0",
+        "recipe_values": "{}",
+        "night_begins": 0,
+        "night_ends": 1,
+        "champion_in": "c",
+    }
+    log.once(Unit("small", 0, "begin"), "rounds", lambda: TABLES["rounds"].frame([begun]))
+    text = own | {"kind": "answer", "split": "train", "text": "x"}
+    texts = [text | {"candidate_id": f"c{place}", "sample_index": place} for place in range(3)]
+    log.once(Unit("small", 0, "generate", 0, phase="01-iteration"), "candidates", lambda: pl.DataFrame(texts))
+    by = {"prompt_id": "p", "verifier": "maths", "verifier_version": "1", "verifier_kind": "rule"}
+    verdicts = [
+        by | {"score_id": f"s{place}", "candidate_id": f"c{place}", "role": "filter", "outcome": outcome}
+        for place, outcome in enumerate(("pass", "fail", "unscorable"))
+    ]
+    log.once(Unit("small", 0, "verify"), "scores", lambda: pl.DataFrame(verdicts))
+    assert query(log.lake, "SELECT texts, passed FROM divergence").rows() == [(3, 0.5)]
 
 
 def test_from_the_log_and_in_the_job_a_round_ends_with_the_same_bits(tmp_path: Path) -> None:
