@@ -28,6 +28,7 @@ from tasks.train.soft_targets import ask, teacher_of, threads_of_a_training
 from tests.flows.small import begun, small
 from tests.train.conftest import write_model
 from warehouse.lake import Lake
+from warehouse.log import Log
 from warehouse.query import query, read
 
 OFF_POLICY = (
